@@ -1,0 +1,36 @@
+"""evaluate: what ships, measured on images that training never saw, beside the model that serves."""
+
+from kfp import dsl
+
+
+@dsl.component(base_image="frostline:0.1.0", install_kfp_package=False)
+def evaluate(
+    dataset: dsl.Input[dsl.Dataset],
+    info: dsl.Input[dsl.Dataset],
+    model: dsl.Input[dsl.Model],
+    model_name: str,
+    gate: dict,
+    registry: str,
+    evaluation: dsl.Output[dsl.Artifact],
+    metrics: dsl.Output[dsl.Metrics],
+    page: dsl.Output[dsl.HTML],
+):
+    """Feed the test split's original bytes to the exported model, and to the champion if there is one.
+
+    Args:
+        dataset: the manifest, which knows the original bytes.
+        info: the validated dataset, which knows what was quarantined.
+        model: the exported model.
+        model_name: name of the model in the registry.
+        gate: the gate section, for the confidence of the intervals.
+        registry: root of the model registry.
+        evaluation: evaluation.json and predictions.parquet.
+        metrics: accuracy and log loss, for the run's page.
+        page: the evaluation as a page.
+    """
+    from frostline import evaluate as stage
+
+    for name, value in stage.run(
+        dataset.path, info.path, model.path, model_name, gate, registry, evaluation.path, page.path
+    ).items():
+        metrics.log_metric(name, value)

@@ -1,0 +1,37 @@
+"""plan: resolve the weights and the freeze policy before anything is spent."""
+
+from kfp import dsl
+
+
+@dsl.component(base_image="frostline:0.1.0", install_kfp_package=False)
+def plan(
+    backbone: str,
+    weights: str,
+    image_size: int,
+    seed: int,
+    freeze: dict,
+    store: str,
+    registry: str,
+    freeze_plan: dsl.Output[dsl.Artifact],
+    backbone_weights: dsl.Output[dsl.Artifact],
+    page: dsl.Output[dsl.HTML],
+):
+    """Fetch the backbone's weights once, resolve the freeze policy against the layer graph, and draw the plan.
+
+    Args:
+        backbone: a keras.applications model by name, or SmallConvNet.
+        weights: imagenet, random, a weights file, or a registry reference.
+        image_size: height and width of the model's input, in pixels.
+        seed: seed of random weights.
+        freeze: the freeze policy section.
+        store: root of the heavy bytes.
+        registry: root of the model registry.
+        freeze_plan: freeze_plan.json: every layer, frozen or not, and why.
+        backbone_weights: source.json: what the weights reference resolved to, their digest and address.
+        page: the plan as a page.
+    """
+    from frostline import plan as stage
+
+    stage.run(
+        backbone, weights, image_size, seed, freeze, store, registry, freeze_plan.path, backbone_weights.path, page.path
+    )

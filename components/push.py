@@ -1,0 +1,30 @@
+"""push: publish a promoted model as a version, then move the alias."""
+
+from kfp import dsl
+
+
+@dsl.component(base_image="frostline:0.1.0", install_kfp_package=False)
+def push(
+    model: dsl.Input[dsl.Model],
+    evaluation: dsl.Input[dsl.Artifact],
+    decision: dsl.Input[dsl.Artifact],
+    model_name: str,
+    registry: str,
+    published: dsl.Output[dsl.Artifact],
+) -> str:
+    """Publish the model as an immutable version and make it the champion, unless the champion changed meanwhile.
+
+    Args:
+        model: what train emitted.
+        evaluation: what evaluate measured.
+        decision: what the gate decided.
+        model_name: name of the model in the registry.
+        registry: root of the model registry.
+        published: version.json: the version's number, address and digest.
+
+    Returns:
+        The outcome in one line, which begins with `pushed` or `held`.
+    """
+    from frostline import push as stage
+
+    return stage.run(model.path, evaluation.path, decision.path, model_name, registry, published.path)

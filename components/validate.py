@@ -1,0 +1,29 @@
+"""validate: the shards as one dataset, checked before anything is trained on it."""
+
+from typing import List
+
+from kfp import dsl
+
+
+@dsl.component(base_image="frostline:0.1.0", install_kfp_package=False)
+def validate(
+    dataset: dsl.Input[dsl.Dataset],
+    examples: dsl.Input[List[dsl.Artifact]],
+    image_size: int,
+    store: str,
+    info: dsl.Output[dsl.Dataset],
+    page: dsl.Output[dsl.HTML],
+):
+    """Gather the shards, check labels, splits and counts, and describe the dataset for TFDS.
+
+    Args:
+        dataset: the manifest.
+        examples: one index per shard.
+        image_size: stored height and width, in pixels.
+        store: root of the heavy bytes.
+        info: labels.txt, report.json and info.json (where the records are).
+        page: the report as a page.
+    """
+    from frostline import validate as stage
+
+    stage.run(dataset.path, [item.path for item in examples], image_size, store, info.path, page.path)

@@ -1,0 +1,92 @@
+"""The files that steps hand to each other: JSON with a schema, JSON lines, and atomic writes.
+
+Every JSON file carries `schema: frostline/<kind>/v1`; a reader refuses a schema that it does not know.
+A file is written beside its final name, flushed to the disk and renamed, so that no reader sees half of one.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from frostline.errors import DataError, StorageError
+
+Json = dict[str, Any]
+
+
+def schema(kind: str) -> str:
+    """The schema identifier of a kind of file: `frostline/<kind>/v1`."""
+    return f"frostline/{kind}/v1"
+
+
+def write_file(path: Path, data: bytes) -> None:
+    """Write `data` to `path`, whole or not at all; parent directories are made.
+
+    Raises:
+        StorageError: the disk is full, or the place cannot be written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".partial")
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            os.chmod(name, 0o644)
+            os.replace(name, path)
+        except BaseException:
+            Path(name).unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        raise StorageError(f"{path}: cannot be written: {error.strerror or error}") from error
+
+
+def write_json(path: Path, kind: str, payload: Json) -> None:
+    """Write `payload` as a readable JSON file of the given kind."""
+    document = {"schema": schema(kind), **payload}
+    write_file(path, (json.dumps(document, indent=2, allow_nan=False) + "\n").encode())
+
+
+def read_json(path: Path, kind: str) -> Json:
+    """Read a JSON file and check its schema.
+
+    Raises:
+        DataError: the file is missing, is not JSON, or has another schema.
+    """
+    try:
+        document = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        raise DataError(f"{path}: is missing; expected a {schema(kind)} file") from None
+    except ValueError as error:
+        raise DataError(f"{path}: is not JSON ({error}); expected a {schema(kind)} file") from error
+    received = document.get("schema") if isinstance(document, dict) else None
+    if received != schema(kind):
+        raise DataError(f"{path}: received schema {received!r}; this version reads {schema(kind)!r}")
+    return dict(document)
+
+
+def write_jsonl(path: Path, rows: Iterable[Json]) -> None:
+    """Write one JSON object per line."""
+    write_file(path, "".join(json.dumps(row, separators=(",", ":")) + "\n" for row in rows).encode())
+
+
+def read_jsonl(path: Path) -> Iterator[Json]:
+    """Yield one object per line.
+
+    Raises:
+        DataError: the file is missing, or a line is not JSON.
+    """
+    try:
+        lines = path.read_text().splitlines()
+    except FileNotFoundError:
+        raise DataError(f"{path}: is missing") from None
+    for number, line in enumerate(lines, start=1):
+        try:
+            yield json.loads(line)
+        except ValueError as error:
+            raise DataError(f"{path}: line {number} is not JSON ({error})") from error

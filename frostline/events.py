@@ -1,0 +1,108 @@
+"""What a step tells while it runs: start, progress, end and error, one JSON object a line.
+
+A step run by KFP has its output piped and sees no terminal, so it draws nothing itself. It appends events to the
+file named by FROSTLINE_EVENTS (the parent process draws bars from them) and prints plain lines for the pod's log.
+"""
+
+from __future__ import annotations
+
+import errno
+import functools
+import json
+import os
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any, ParamSpec, TypeVar
+
+from frostline.errors import FrostlineError, StorageError
+
+P = ParamSpec("P")
+R = TypeVar("R")
+T = TypeVar("T")
+
+EVENTS_FILE = "FROSTLINE_EVENTS"
+_INTERVAL = 0.2  # seconds between two progress events: smooth to the eye, cheap to write
+_FULL_OR_FORBIDDEN = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
+_current_step = "frostline"
+
+
+def emit(kind: str, **fields: Any) -> None:
+    """Append one event of the current step to the events file, if there is one."""
+    path = os.environ.get(EVENTS_FILE)
+    if not path:
+        return
+    line = json.dumps({"time": time.time(), "pid": os.getpid(), "step": _current_step, "kind": kind, **fields})
+    with Path(path).open("a") as file:  # one short write in append mode: lines of parallel steps do not mix
+        file.write(line + "\n")
+
+
+def say(message: str) -> None:
+    """A line for people: printed in the step's log and shown under the step by `frostline run`."""
+    print(message, file=sys.stderr, flush=True)
+    emit("say", message=message)
+
+
+def progress(items: Iterable[T], *, total: int, unit: str) -> Iterator[T]:
+    """Yield `items`, telling how many of `total` are done at most five times a second."""
+    last = 0.0
+    for done, item in enumerate(items):
+        now = time.monotonic()
+        if now - last >= _INTERVAL:
+            emit("progress", done=done, total=total, unit=unit)
+            last = now
+        yield item
+    emit("progress", done=total, total=total, unit=unit)
+
+
+def step(name: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """Mark a function as the whole of one pipeline step: its start, duration and error become events.
+
+    A full or forbidden disk, whichever library met it, is raised as a StorageError of one line.
+    """
+
+    def decorate(function: Callable[P, R]) -> Callable[P, R]:
+        @functools.wraps(function)
+        def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
+            global _current_step
+            previous, _current_step = _current_step, name
+            started = time.monotonic()
+            emit("start")
+            try:
+                result = function(*args, **kwargs)
+            except Exception as caught:
+                error = _as_storage_error(caught) or caught
+                emit("error", message=_one_line(error), expected=isinstance(error, FrostlineError))
+                if error is caught:
+                    raise
+                raise error from caught
+            else:
+                emit("end", seconds=round(time.monotonic() - started, 3))
+                return result
+            finally:
+                _current_step = previous
+
+        return wrapped
+
+    return decorate
+
+
+def _as_storage_error(error: Exception) -> StorageError | None:
+    """A StorageError for a full or forbidden disk; None for everything else.
+
+    HDF5 puts the errno into its message only, and TensorFlow raises ResourceExhaustedError naming the file.
+    """
+    if isinstance(error, FrostlineError):
+        return None
+    text = _one_line(error)
+    if isinstance(error, OSError) and error.errno in _FULL_OR_FORBIDDEN:
+        return StorageError(f"{error.filename or 'output'}: cannot be written: {error.strerror}")
+    if "No space left on device" in text or "errno = 28" in text:
+        return StorageError(f"no space left on device: {text[:200]}")
+    return None
+
+
+def _one_line(error: Exception) -> str:
+    text = " ".join(str(error).split())
+    return text if isinstance(error, FrostlineError) else f"{type(error).__name__}: {text}"

@@ -1,0 +1,1 @@
+"""The freeze boundary: the layer graph, the policy resolved against it, the plan and the certificate."""

@@ -1,0 +1,95 @@
+"""Fine-tune a pretrained image model, and replace the one that serves only if the evidence allows it.
+
+1. plan        weights resolved, freeze policy drawn        (beside ingest: a wrong policy fails in seconds)
+2. ingest      the source's images, labels, splits
+3. preprocess  TFRecords, one pod a shard
+4. validate    the dataset as a whole
+5. train       MirroredStrategy, frozen as planned, certified after
+6. evaluate    the export, on original bytes, beside the champion
+7. gate        one bool and a written decision
+8. push | hold
+"""
+
+from kfp import dsl, kubernetes
+
+from components.evaluate import evaluate
+from components.gate import gate as decide
+from components.hold import hold
+from components.ingest import ingest
+from components.plan import plan
+from components.preprocess import preprocess
+from components.push import push
+from components.train import train
+from components.validate import validate
+from frostline.config import RunConfig
+
+DEFAULT = RunConfig().arguments()
+VOLUME_CLAIM, VOLUME_PATH = "frostline", "/frostline"
+
+
+
+def on_cluster(task: dsl.PipelineTask, image: str) -> dsl.PipelineTask:
+    """What every task needs on a cluster: the image, the shared volume, retries, and no KFP cache.
+
+    KFP's cache key is the identity of inputs, not their content; the store does the reuse. The retry ceiling counts
+    from the first attempt's start, so it is set above the longest step.
+    """
+    task.set_container_image(image)
+    task.set_caching_options(False)
+    task.set_retry(3, "30s", 2.0, "86400s")
+    return kubernetes.mount_pvc(task, pvc_name=VOLUME_CLAIM, mount_path=VOLUME_PATH)
+
+
+def finetune_graph(
+    model_name: str = DEFAULT["model_name"],
+    source: str = DEFAULT["source"],
+    backbone: str = DEFAULT["backbone"],
+    weights: str = DEFAULT["weights"],
+    image_size: int = DEFAULT["image_size"],
+    epochs: int = DEFAULT["epochs"],
+    batch_size: int = DEFAULT["batch_size"],
+    learning_rate: float = DEFAULT["learning_rate"],
+    seed: int = DEFAULT["seed"],
+    shards: int = DEFAULT["shards"],
+    store: str = DEFAULT["store"],
+    registry: str = DEFAULT["registry"],
+    image: str = DEFAULT["image"],
+    data: dict = DEFAULT["data"],
+    freeze: dict = DEFAULT["freeze"],
+    head: dict = DEFAULT["head"],
+    gate: dict = DEFAULT["gate"],
+) -> str:
+    planned = on_cluster(plan(backbone=backbone, weights=weights, image_size=image_size, seed=seed, freeze=freeze,
+                              store=store, registry=registry), image)  # fmt: skip
+    ingested = on_cluster(ingest(source=source, data=data, shards=shards, store=store), image)
+    dataset = ingested.outputs["dataset"]
+
+    with dsl.ParallelFor(ingested.outputs["Output"], name="shards") as shard:
+        preprocessed = on_cluster(preprocess(dataset=dataset, shard=shard, image_size=image_size, store=store), image)
+    validated = on_cluster(validate(dataset=dataset, examples=dsl.Collected(preprocessed.outputs["examples"]),
+                                    image_size=image_size, store=store), image)  # fmt: skip
+    info = validated.outputs["info"]
+
+    trained = on_cluster(train(info=info, freeze_plan=planned.outputs["freeze_plan"],
+                               backbone_weights=planned.outputs["backbone_weights"], head=head, epochs=epochs,
+                               batch_size=batch_size, learning_rate=learning_rate, seed=seed, store=store),
+                         image)  # fmt: skip
+    model = trained.outputs["model"]
+    evaluated = on_cluster(evaluate(dataset=dataset, info=info, model=model, model_name=model_name, gate=gate,
+                                    registry=registry), image)  # fmt: skip
+    evaluation = evaluated.outputs["evaluation"]
+    decided = on_cluster(decide(evaluation=evaluation, model=model, info=info, gate=gate), image)
+
+    with dsl.If(decided.outputs["Output"] == True, name="promote"):  # noqa: E712  (a KFP expression, not a bool)
+        pushed = on_cluster(push(model=model, evaluation=evaluation, decision=decided.outputs["decision"],
+                                 model_name=model_name, registry=registry), image)  # fmt: skip
+    with dsl.Else(name="keep"):
+        kept = on_cluster(hold(decision=decided.outputs["decision"]), image)
+    return dsl.OneOf(pushed.outputs["Output"], kept.outputs["Output"])
+
+
+# Descriptions of the run form's fields come from the configuration, their one source.
+finetune_graph.__doc__ = "Fine-tune, certify, evaluate, gate, then push or hold.\n\nArgs:\n" + "".join(
+    f"    {name}: {field.description}\n" for name, field in RunConfig.model_fields.items()
+)
+finetune = dsl.pipeline(name="frostline-finetune")(finetune_graph)
