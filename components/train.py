@@ -13,7 +13,6 @@ def train(
     batch_size: int,
     learning_rate: float,
     seed: int,
-    store: str,
     model: dsl.Output[dsl.Model],
 ):
     """Fine-tune the backbone and a new head; emit no model if a frozen weight moved.
@@ -27,11 +26,9 @@ def train(
         batch_size: images a step, over all replicas.
         learning_rate: Adam's step size.
         seed: seed of the head, shuffling and dropout.
-        store: root of the heavy bytes.
         model: model.keras, serving/, freeze_plan.json, freeze_certificate.json, training.jsonl, model.json.
     """
     from frostline import train as stage
 
-    stage.run(
-        info.path, freeze_plan.path, backbone_weights.path, head, epochs, batch_size, learning_rate, seed, store, model.path
-    )
+    settings = (epochs, batch_size, learning_rate, seed)
+    stage.run(info.path, freeze_plan.path, backbone_weights.path, head, *settings, model.path)

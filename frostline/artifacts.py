@@ -37,8 +37,8 @@ def write_file(path: Path, data: bytes) -> None:
                 file.write(data)
                 file.flush()
                 os.fsync(file.fileno())
-            os.chmod(name, 0o644)
-            os.replace(name, path)
+            Path(name).chmod(0o644)
+            Path(name).replace(path)
         except BaseException:
             Path(name).unlink(missing_ok=True)
             raise
@@ -59,15 +59,28 @@ def read_json(path: Path, kind: str) -> Json:
         DataError: the file is missing, is not JSON, or has another schema.
     """
     try:
-        document = json.loads(path.read_bytes())
+        data = path.read_bytes()
     except FileNotFoundError:
         raise DataError(f"{path}: is missing; expected a {schema(kind)} file") from None
+    document = parse_json(data, str(path))
+    if document.get("schema") != schema(kind):
+        raise DataError(f"{path}: received schema {document.get('schema')!r}; this version reads {schema(kind)!r}")
+    return document
+
+
+def parse_json(data: bytes, origin: str) -> Json:
+    """Parse a JSON object; `origin` names it in messages.
+
+    Raises:
+        DataError: the bytes are not a JSON object.
+    """
+    try:
+        document = json.loads(data)
     except ValueError as error:
-        raise DataError(f"{path}: is not JSON ({error}); expected a {schema(kind)} file") from error
-    received = document.get("schema") if isinstance(document, dict) else None
-    if received != schema(kind):
-        raise DataError(f"{path}: received schema {received!r}; this version reads {schema(kind)!r}")
-    return dict(document)
+        raise DataError(f"{origin}: is not JSON ({error})") from error
+    if not isinstance(document, dict):
+        raise DataError(f"{origin}: received a JSON {type(document).__name__}; expected an object")
+    return document
 
 
 def write_jsonl(path: Path, rows: Iterable[Json]) -> None:

@@ -73,7 +73,7 @@ def step(name: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
                 result = function(*args, **kwargs)
             except Exception as caught:
                 error = _as_storage_error(caught) or caught
-                emit("error", message=_one_line(error), expected=isinstance(error, FrostlineError))
+                emit("error", message=_one_line(error), exit_code=getattr(error, "exit_code", 1))
                 if error is caught:
                     raise
                 raise error from caught

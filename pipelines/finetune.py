@@ -27,7 +27,6 @@ DEFAULT = RunConfig().arguments()
 VOLUME_CLAIM, VOLUME_PATH = "frostline", "/frostline"
 
 
-
 def on_cluster(task: dsl.PipelineTask, image: str) -> dsl.PipelineTask:
     """What every task needs on a cluster: the image, the shared volume, retries, and no KFP cache.
 
@@ -59,6 +58,7 @@ def finetune_graph(
     head: dict = DEFAULT["head"],
     gate: dict = DEFAULT["gate"],
 ) -> str:
+    """Fine-tune, certify, evaluate, gate, then push or hold."""
     planned = on_cluster(plan(backbone=backbone, weights=weights, image_size=image_size, seed=seed, freeze=freeze,
                               store=store, registry=registry), image)  # fmt: skip
     ingested = on_cluster(ingest(source=source, data=data, shards=shards, store=store), image)
@@ -72,8 +72,7 @@ def finetune_graph(
 
     trained = on_cluster(train(info=info, freeze_plan=planned.outputs["freeze_plan"],
                                backbone_weights=planned.outputs["backbone_weights"], head=head, epochs=epochs,
-                               batch_size=batch_size, learning_rate=learning_rate, seed=seed, store=store),
-                         image)  # fmt: skip
+                               batch_size=batch_size, learning_rate=learning_rate, seed=seed), image)  # fmt: skip
     model = trained.outputs["model"]
     evaluated = on_cluster(evaluate(dataset=dataset, info=info, model=model, model_name=model_name, gate=gate,
                                     registry=registry), image)  # fmt: skip
@@ -89,7 +88,7 @@ def finetune_graph(
 
 
 # Descriptions of the run form's fields come from the configuration, their one source.
-finetune_graph.__doc__ = "Fine-tune, certify, evaluate, gate, then push or hold.\n\nArgs:\n" + "".join(
+finetune_graph.__doc__ = f"{finetune_graph.__doc__}\n\nArgs:\n" + "".join(
     f"    {name}: {field.description}\n" for name, field in RunConfig.model_fields.items()
 )
 finetune = dsl.pipeline(name="frostline-finetune")(finetune_graph)

@@ -1,0 +1,123 @@
+"""Backbones by name: the models of keras.applications, and SmallConvNet, which needs no download.
+
+Names and limits are known without TensorFlow, so that a configuration can be checked in milliseconds.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from frostline.errors import ConfigError
+
+if TYPE_CHECKING:
+    import keras
+
+SMALL = "SmallConvNet"
+
+# keras.applications module -> (smallest height and width its models accept, in pixels; their names).
+# The limits are the `min_size` of each module in Keras 3.15; a test compares them with the library.
+_FAMILIES: dict[str, tuple[int, tuple[str, ...]]] = {
+    "convnext": (32, tuple(f"ConvNeXt{size}" for size in ("Tiny", "Small", "Base", "Large", "XLarge"))),
+    "densenet": (32, ("DenseNet121", "DenseNet169", "DenseNet201")),
+    "efficientnet": (32, tuple(f"EfficientNetB{number}" for number in range(8))),
+    "efficientnet_v2": (32, tuple(f"EfficientNetV2{size}" for size in ("B0", "B1", "B2", "B3", "S", "M", "L"))),
+    "inception_resnet_v2": (75, ("InceptionResNetV2",)),
+    "inception_v3": (75, ("InceptionV3",)),
+    "mobilenet": (32, ("MobileNet",)),
+    "mobilenet_v2": (32, ("MobileNetV2",)),
+    "mobilenet_v3": (32, ("MobileNetV3Small", "MobileNetV3Large")),
+    "nasnet": (32, ("NASNetMobile", "NASNetLarge")),
+    "resnet": (32, ("ResNet50", "ResNet101", "ResNet152")),
+    "resnet_v2": (32, ("ResNet50V2", "ResNet101V2", "ResNet152V2")),
+    "vgg16": (32, ("VGG16",)),
+    "vgg19": (32, ("VGG19",)),
+    "xception": (71, ("Xception",)),
+}
+_MODULE_OF = {name: module for module, (_, family) in _FAMILIES.items() for name in family}
+_SMALL_MINIMUM = 16  # three poolings leave 2 x 2
+
+
+def names() -> list[str]:
+    """Every backbone name, sorted."""
+    return sorted([*_MODULE_OF, SMALL])
+
+
+def require(name: str, field: str = "backbone") -> None:
+    """Raise ConfigError with the nearest names unless `name` is a backbone."""
+    if name not in names():
+        near = difflib.get_close_matches(name, names(), n=3, cutoff=0.4)
+        hint = f"did you mean {', '.join(near)}?" if near else f"known are {', '.join(names())}"
+        raise ConfigError(field, name, hint)
+
+
+def minimum_image_size(name: str) -> int:
+    """Smallest height and width that the backbone accepts, in pixels.
+
+    Raises:
+        ConfigError: the name is unknown.
+    """
+    require(name)
+    return _SMALL_MINIMUM if name == SMALL else _FAMILIES[_MODULE_OF[name]][0]
+
+
+def build(name: str, image_size: int, *, weights: str | None = None) -> keras.Model:
+    """The backbone without its classification top.
+
+    Automatic layer names count up within a process (`conv2d_94` in the second model), so the counter is reset first:
+    a backbone has the same layer names whenever it is built. (`keras.utils.clear_session` would do so too, but it
+    also replaces the graph that holds an open strategy scope.)
+
+    Args:
+        name: a name of `names()`.
+        image_size: height and width of the input, in pixels.
+        weights: None for random ones, or `imagenet`, which downloads.
+
+    Returns:
+        A functional model from [batch, image_size, image_size, 3] float32, normalised as `normalise` does, to
+        [batch, height, width, channels] float32.
+    """
+    import keras
+    from keras.src.utils import naming
+
+    require(name)
+    naming.reset_uids()
+    if name == SMALL:
+        return _small_conv_net(image_size)
+    constructor = getattr(keras.applications, name)
+    return constructor(include_top=False, weights=weights, input_shape=(image_size, image_size, 3))
+
+
+def normalise(images: Any, name: str) -> Any:
+    """Map pixels to what the backbone was trained on, with the `preprocess_input` of its own Keras module.
+
+    Args:
+        images: [batch, height, width, 3] in 0..255, any dtype.
+        name: the backbone.
+
+    Returns:
+        [batch, height, width, 3] float32.
+    """
+    import tensorflow as tf
+
+    pixels = tf.cast(images, tf.float32)
+    if name == SMALL:
+        return pixels / 127.5 - 1.0
+    module = importlib.import_module(f"keras.applications.{_MODULE_OF[name]}")
+    return module.preprocess_input(pixels, data_format="channels_last")
+
+
+def _small_conv_net(image_size: int) -> keras.Model:
+    """Three blocks of convolution, BatchNorm, ReLU and pooling: 32, 64 and 128 channels, 93,312 kernel weights."""
+    import keras
+
+    image = keras.Input((image_size, image_size, 3), name="image")
+    x = image
+    for block, filters in enumerate((32, 64, 128), start=1):
+        x = keras.layers.Conv2D(filters, 3, padding="same", use_bias=False, name=f"block{block}_conv")(x)
+        # Keras' default momentum of 0.99 needs hundreds of steps before its statistics mean anything.
+        x = keras.layers.BatchNormalization(momentum=0.9, name=f"block{block}_bn")(x)
+        x = keras.layers.ReLU(name=f"block{block}_relu")(x)
+        x = keras.layers.MaxPooling2D(name=f"block{block}_pool")(x)
+    return keras.Model(image, x, name="small_conv_net")

@@ -1,0 +1,172 @@
+"""The training loop: explicit steps under a strategy, gradients only above the freeze boundary."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from frostline import backbones, head, input_pipeline
+from frostline.artifacts import Json
+from frostline.errors import ConfigError, FrostlineError
+from frostline.events import progress, say
+from frostline.strategy import split
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How to train: epochs, images a step over all replicas, Adam's step size, seed."""
+
+    epochs: int
+    batch_size: int
+    learning_rate: float
+    seed: int
+
+
+@dataclass(frozen=True)
+class Data:
+    """Where the records are: their directory, image height and width in pixels, examples by split."""
+
+    directory: Path
+    image_size: int
+    splits: dict[str, int]
+
+
+def apply_plan(model: keras.Model, plan: Json) -> None:
+    """Set `trainable` of every backbone layer as planned; BatchNorm included, whose statistics then stay still.
+
+    Passing `training=False` to a backbone inside a functional model is not enough: Keras 3 up to 3.15 ignores it.
+    """
+    for layer in plan["layers"]:
+        model.get_layer(layer["name"]).trainable = not layer["frozen"]
+
+
+class Trainer:
+    """One model under one strategy; everything that has to happen in the strategy's scope happens here."""
+
+    def __init__(
+        self, model: keras.Model, plan: Json, settings: Settings, strategy: tf.distribute.MirroredStrategy
+    ) -> None:
+        """Split the model at the plan's boundary and make the optimizer, which knows no frozen weight.
+
+        Must be called in the strategy's scope, after `apply_plan`.
+        """
+        boundary = plan["boundary"]
+        cut = model.get_layer(boundary["layer"]).output if boundary else None
+        logits = model.get_layer(head.LOGITS).output
+        self._backbone = plan["backbone"]
+        self._settings = settings
+        self._strategy = strategy
+        self._prefix = None if cut is None else keras.Model(model.input, cut)
+        self._suffix = keras.Model(model.input if cut is None else cut, logits)
+        self._trainable = model.trainable_variables
+        self._optimizer = keras.optimizers.Adam(settings.learning_rate)
+        self._optimizer.build(self._trainable)
+        signature = [
+            tf.TensorSpec([None, plan["image_size"], plan["image_size"], 3], tf.uint8),
+            tf.TensorSpec([None], tf.int64),
+        ]
+        self._predict = tf.function(self._measure, input_signature=signature)
+
+    def fit(self, data: Data) -> Iterator[Json]:
+        """Train epoch by epoch and yield one history row after each.
+
+        Raises:
+            ConfigError: the training split is too small for the number of replicas.
+            FrostlineError: the loss is not finite.
+        """
+        settings, examples = self._settings, data.splits["train"]
+        count = input_pipeline.steps(examples, settings.batch_size)
+        if examples // count < self._strategy.num_replicas_in_sync:
+            raise ConfigError(
+                "batch_size", settings.batch_size, f"every one of {count} steps needs an image for each replica"
+            )
+        done = progress(range(settings.epochs * count), total=settings.epochs * count, unit="steps")
+        for epoch in range(settings.epochs):
+            started = time.monotonic()
+            row = {"epoch": epoch + 1, **self._epoch(data, epoch, done), **self.validate(data)}
+            if not math.isfinite(row["loss"]):
+                raise FrostlineError(f"epoch {epoch + 1}: the loss is {row['loss']}; try a lower learning_rate")
+            yield {**row, "seconds": round(time.monotonic() - started, 3)}
+        next(done, None)
+
+    def _epoch(self, data: Data, epoch: int, done: Iterator[int]) -> Json:
+        examples = data.splits["train"]
+        batches = input_pipeline.batches(
+            data.directory,
+            "train",
+            examples=examples,
+            image_size=data.image_size,
+            batch_size=self._settings.batch_size,
+            shuffle_seed=self._settings.seed * 1_000_003 + epoch,
+        )
+        loss, right = tf.constant(0.0), tf.constant(0, tf.int64)
+        for images, labels in batches:
+            next(done, None)
+            size = tf.cast(tf.shape(labels)[0], tf.float32)
+            batch_loss, batch_right = self._step(split(self._strategy, (images, labels)), size)
+            loss, right = loss + batch_loss, right + batch_right
+        return {"loss": float(loss) / examples, "accuracy": int(right) / examples}
+
+    def validate(self, data: Data) -> Json:
+        """Loss and accuracy on the validation split; empty where there is none."""
+        examples = data.splits.get("validation", 0)
+        if not examples:
+            return {}
+        totals = [
+            self._predict(images, labels)
+            for images, labels in input_pipeline.batches(
+                data.directory,
+                "validation",
+                examples=examples,
+                image_size=data.image_size,
+                batch_size=self._settings.batch_size,
+            )
+        ]
+        loss, right = (sum(float(total[part]) for total in totals) for part in (0, 1))
+        return {"validation_loss": loss / examples, "validation_accuracy": right / examples}
+
+    @tf.function
+    def _step(self, batch: Any, size: Any) -> tuple[Any, Any]:
+        """One optimizer step on one global batch: (summed loss, number right)."""
+        losses, right = self._strategy.run(self._replica_step, args=(*batch, size))
+        total = tf.distribute.ReduceOp.SUM
+        return self._strategy.reduce(total, losses, axis=None), self._strategy.reduce(total, right, axis=None)
+
+    def _replica_step(self, images: Any, labels: Any, size: Any) -> tuple[Any, Any]:
+        features = self._features(images)
+        with tf.GradientTape() as tape:
+            logits = self._suffix(features, training=True)
+            loss = tf.reduce_sum(_losses(labels, logits))
+            scaled = loss / size  # the optimizer sums gradients over replicas: the mean is over the global batch
+        gradients = tape.gradient(scaled, [variable.value for variable in self._trainable])
+        self._optimizer.apply(gradients, self._trainable)
+        return loss, _number_right(labels, logits)
+
+    def _measure(self, images: Any, labels: Any) -> tuple[Any, Any]:
+        logits = self._suffix(self._features(images), training=False)
+        return tf.reduce_sum(_losses(labels, logits)), _number_right(labels, logits)
+
+    def _features(self, images: Any) -> Any:
+        pixels = backbones.normalise(images, self._backbone)
+        return pixels if self._prefix is None else self._prefix(pixels, training=False)
+
+
+def describe(row: Json, epochs: int) -> None:
+    """Say one history row in a line."""
+    validation = f", validation accuracy {row['validation_accuracy']:.3f}" if "validation_accuracy" in row else ""
+    say(f"epoch {row['epoch']}/{epochs}: loss {row['loss']:.4f}, accuracy {row['accuracy']:.3f}{validation}")
+
+
+def _losses(labels: Any, logits: Any) -> Any:
+    return tf.nn.sparse_softmax_cross_entropy_with_logits(labels, tf.cast(logits, tf.float32))
+
+
+def _number_right(labels: Any, logits: Any) -> Any:
+    return tf.reduce_sum(tf.cast(tf.argmax(logits, axis=-1) == labels, tf.int64))

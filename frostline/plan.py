@@ -1,0 +1,54 @@
+"""The plan stage: resolve weights and freeze policy, and draw the plan, before anything is spent."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from frostline import artifacts, backbones, report, weights
+from frostline.config import FreezeConfig, parse
+from frostline.errors import ConfigError
+from frostline.events import say, step
+from frostline.freeze.graph import from_model
+from frostline.freeze.plan import make_plan
+
+
+@step("plan")
+def run(
+    backbone: str,
+    weights_reference: str,
+    image_size: int,
+    seed: int,
+    freeze: dict[str, Any],
+    store: str,
+    registry: str,
+    plan_dir: str,
+    weights_dir: str,
+    page: str,
+) -> None:
+    """Write freeze_plan.json, source.json of the weights, and the plan as a page.
+
+    Raises:
+        ConfigError, PolicyError: the backbone, the image size or the policy is wrong.
+        WeightsError, RegistryError: the weights cannot be had.
+    """
+    policy = parse(FreezeConfig, freeze, field="freeze")
+    require_size(backbone, image_size)
+    model, source = weights.resolve(weights_reference, backbone, image_size, seed, registry)
+    plan = make_plan(from_model(model), policy, backbone=backbone, image_size=image_size)
+    source["uri"] = weights.save(model, store, source["digest"])
+    artifacts.write_json(Path(plan_dir) / "freeze_plan.json", "freeze_plan", plan)
+    artifacts.write_json(Path(weights_dir) / "source.json", "weights", source)
+    report.write(Path(page), "plan.html", plan=plan, source=source)
+    totals = plan["totals"]
+    say(
+        f"{backbone}: {totals['frozen_parameters']:,} of {totals['parameters']:,} parameters frozen "
+        f"({totals['frozen_layers']} of {totals['weighted_layers']} layers with weights); weights: {source['resolved']}"
+    )
+
+
+def require_size(backbone: str, image_size: int) -> None:
+    """Raise ConfigError if the backbone cannot take images of this size."""
+    minimum = backbones.minimum_image_size(backbone)
+    if image_size < minimum:
+        raise ConfigError("image_size", image_size, f"{backbone} needs at least {minimum} pixels")

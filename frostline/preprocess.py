@@ -1,0 +1,96 @@
+"""The preprocess stage: one shard of the manifest becomes TFRecords in the store.
+
+The shard's state file is written last: a retried or repeated run that finds it does no work again.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import tensorflow as tf
+
+from frostline import artifacts, digests, images, records, storage
+from frostline.artifacts import Json
+from frostline.errors import DataError
+from frostline.events import progress, say, step
+
+
+@step("preprocess")
+def run(dataset_dir: str, shard: str, image_size: int, store: str, examples_dir: str) -> None:
+    """Decode, resize and store one shard's images; write index.jsonl and quarantine.jsonl.
+
+    An image that cannot be decoded is set aside with the reason; it never fails the shard.
+
+    Raises:
+        DataError: an image's bytes are no longer those of the manifest.
+        StorageError: the source cannot be read, or the store cannot be written.
+    """
+    number, count = records.parse_shard(shard)
+    source = artifacts.read_json(Path(dataset_dir) / "source.json", "source")
+    manifest = list(artifacts.read_jsonl(Path(dataset_dir) / "manifest.jsonl"))
+    target = storage.join(store, "records", records.address(manifest, source, image_size))
+    rows = manifest[number::count]
+    state_uri = storage.join(target, f"shard-{shard}.json")
+    state = _finished(state_uri, target)
+    if state is None:
+        with tempfile.TemporaryDirectory() as directory:
+            state = _write(rows, source["name"], shard, image_size, Path(directory))
+            for name in state["files"]:
+                storage.upload_file(Path(directory) / name, storage.join(target, name))
+        storage.write_bytes(state_uri, digests.canonical_json(state))
+    else:
+        say(f"shard {shard}: found finished in the store")
+    artifacts.write_jsonl(Path(examples_dir) / "index.jsonl", state["index"])
+    artifacts.write_jsonl(Path(examples_dir) / "quarantine.jsonl", state["quarantine"])
+    artifacts.write_json(
+        Path(examples_dir) / "shard.json", "shard", {"shard": shard, "records": target, "files": state["files"]}
+    )
+    if state["quarantine"]:
+        say(f"shard {shard}: {len(state['quarantine'])} of {len(rows)} images cannot be read and are set aside")
+
+
+def _finished(state_uri: str, target: str) -> Json | None:
+    """The shard's state if an earlier run finished it and its files still have the sizes that it wrote."""
+    if storage.stat(state_uri) is None:
+        return None
+    state = artifacts.parse_json(storage.read_bytes(state_uri), state_uri)
+    found = {name: storage.stat(storage.join(target, name)) for name in state["files"]}
+    whole = all(stat is not None and stat.size == state["files"][name]["bytes"] for name, stat in found.items())
+    return state if whole else None
+
+
+def _write(rows: Sequence[Json], dataset: str, shard: str, image_size: int, directory: Path) -> Json:
+    index, quarantine = [], []
+    counts = dict.fromkeys(records.SPLITS, 0)
+    with records.writers(directory, dataset, shard) as writer:
+        for row in progress(rows, total=len(rows), unit="images"):
+            try:
+                image = images.from_bytes(tf.constant(_original(row)), image_size)
+            except tf.errors.InvalidArgumentError as error:
+                quarantine.append({**_public(row), "reason": _reason(error)})
+                continue
+            writer[row["split"]].write(records.serialize(image, row["label"], row["sha256"]))
+            counts[row["split"]] += 1
+            index.append(_public(row))
+    files = {}
+    for split, examples in counts.items():
+        path = directory / records.file_name(dataset, split, shard)
+        files[path.name] = {"split": split, "examples": examples, "bytes": path.stat().st_size}
+    return {"index": index, "quarantine": quarantine, "files": files}
+
+
+def _original(row: Json) -> bytes:
+    data = storage.read_bytes(row["uri"], offset=row["offset"], length=row["size"])
+    if digests.of_bytes(data) != row["sha256"]:
+        raise DataError(f"{row['id']}: changed since it was ingested; run the pipeline again")
+    return data
+
+
+def _public(row: Json) -> Json:
+    return {key: row[key] for key in ("id", "sha256", "label", "split")}
+
+
+def _reason(error: tf.errors.InvalidArgumentError) -> str:
+    return " ".join(str(error.message).split()).split("[Op:")[0].removeprefix("{{function_node").strip()[:200]

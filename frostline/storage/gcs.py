@@ -1,0 +1,187 @@
+"""Buckets of Google Cloud Storage, through google-cloud-storage, which the first gs:// address imports.
+
+Every write carries a generation precondition, since the client retries no other upload (python-storage#1232), and a
+mark of its own in the object's metadata: a retry whose first attempt did arrive is refused by the precondition, and
+the mark tells that refusal from another writer's. The client checks CRC32C on uploads and on whole downloads.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import uuid
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from frostline.errors import NotFound, PreconditionFailed, StorageError
+from frostline.storage.base import ABSENT, Stat, relative_parts
+
+_MARK = "frostline-write"
+_ATTEMPTS = 5  # unconditional writes that lost against another writer between looking and writing
+_PARALLEL_DOWNLOADS = 8
+
+
+def stat(uri: str) -> Stat | None:
+    """See `storage.stat`."""
+    bucket, name = _split(uri)
+    with _told(uri):
+        blob = _client().bucket(bucket).get_blob(name) if name else None
+    return None if blob is None else _describe(blob)
+
+
+def read_bytes(uri: str, offset: int, length: int | None) -> bytes:
+    """See `storage.read_bytes`; less than `length` bytes where the object ends earlier."""
+    if length == 0:
+        if stat(uri) is None:
+            raise NotFound(f"{uri}: there is no such object")
+        return b""
+    from google.api_core.exceptions import RequestRangeNotSatisfiable
+
+    end = None if length is None else offset + length - 1
+    with _told(uri):
+        try:
+            return bytes(_blob(uri).download_as_bytes(start=offset or None, end=end))
+        except RequestRangeNotSatisfiable:
+            return b""
+
+
+def write_bytes(uri: str, data: bytes, if_generation: str | None) -> Stat:
+    """See `storage.write_bytes`."""
+    return _write(uri, if_generation, lambda blob, condition: blob.upload_from_string(data, _BINARY, **condition))
+
+
+def upload_file(path: Path, uri: str, if_generation: str | None) -> Stat:
+    """See `storage.upload_file`."""
+    return _write(uri, if_generation, lambda blob, condition: blob.upload_from_filename(path, _BINARY, **condition))
+
+
+def list_files(uri: str) -> list[Stat]:
+    """See `storage.list_files`."""
+    bucket, name = _split(uri)
+    with _told(uri):
+        blobs = _client().list_blobs(bucket, prefix=f"{name}/" if name else None)
+        return [_describe(blob) for blob in blobs if not blob.name.endswith("/")]  # consoles make such "folders"
+
+
+def localize(uri: str, into: Path) -> Path:
+    """See `storage.localize`."""
+    root = uri.rstrip("/")
+    if stat(root) is not None:
+        target = into / relative_parts(root.rpartition("/")[2])[0]
+        _download(root, target)
+        return target
+    found = list_files(root)
+    if not found:
+        raise NotFound(f"{uri}: there is no such object and nothing below it")
+    targets = [into.joinpath(*relative_parts(item.uri.removeprefix(f"{root}/"))) for item in found]
+    with ThreadPoolExecutor(_PARALLEL_DOWNLOADS) as pool:
+        list(pool.map(_download, [item.uri for item in found], targets))
+    return into
+
+
+def check_writable(uri: str) -> None:
+    """See `storage.check_writable`."""
+    probe = f"{uri.rstrip('/')}/.{uuid.uuid4().hex}.partial"
+    try:
+        written = write_bytes(probe, b"", ABSENT)
+    except NotFound:
+        raise StorageError(f"{uri}: there is no such bucket") from None
+    with _told(uri):
+        _blob(probe).delete(if_generation_match=int(written.generation))
+
+
+_BINARY = "application/octet-stream"
+
+
+def _write(uri: str, if_generation: str | None, upload: Callable[[Any, dict[str, int]], None]) -> Stat:
+    from google.api_core.exceptions import PreconditionFailed as Refused
+
+    mark = uuid.uuid4().hex
+    with _told(uri):
+        for _ in range(_ATTEMPTS if if_generation is None else 1):
+            blob = _blob(uri)
+            blob.metadata = {_MARK: mark}
+            try:
+                upload(blob, {"if_generation_match": _expected(uri, if_generation)})
+            except Refused:
+                stored = _client().bucket(blob.bucket.name).get_blob(blob.name)
+                if stored is None or (stored.metadata or {}).get(_MARK) != mark:
+                    continue
+                blob = stored
+            return _describe(blob)
+    problem = "exists already" if if_generation == ABSENT else "has been replaced since it was read"
+    raise PreconditionFailed(f"{uri}: {problem}")
+
+
+def _expected(uri: str, if_generation: str | None) -> int:
+    """The generation to replace; 0 is Google's word for no object. An unconditional write takes what is there."""
+    if if_generation == ABSENT:
+        return 0
+    if if_generation is not None:
+        return int(if_generation)
+    current = stat(uri)
+    return 0 if current is None else int(current.generation)
+
+
+def _download(uri: str, target: Path) -> None:
+    temporary = target.with_name(f".{target.name}.{uuid.uuid4().hex}.partial")
+    with _told(uri):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            _blob(uri).download_to_filename(temporary)
+            temporary.replace(target)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+def _split(uri: str) -> tuple[str, str]:
+    bucket, _, name = uri.removeprefix("gs://").partition("/")
+    if not bucket:
+        raise StorageError(f"received {uri!r}; expected gs://BUCKET/PREFIX")
+    return bucket, name
+
+
+def _blob(uri: str) -> Any:
+    bucket, name = _split(uri)
+    if not name:
+        raise StorageError(f"received {uri!r}, a whole bucket; expected an object, gs://BUCKET/NAME")
+    return _client().bucket(bucket).blob(name)
+
+
+def _describe(blob: Any) -> Stat:
+    return Stat(f"gs://{blob.bucket.name}/{blob.name}", int(blob.size), str(blob.generation))
+
+
+def _client() -> Any:
+    return _client_of(os.getpid(), os.environ.get("STORAGE_EMULATOR_HOST"))
+
+
+@functools.lru_cache(maxsize=1)
+def _client_of(process: int, emulator: str | None) -> Any:
+    """One client a process (its connections do not survive a fork) and server."""
+    from google.cloud import storage
+
+    return storage.Client()
+
+
+@contextmanager
+def _told(uri: str) -> Iterator[None]:
+    """Turn what the client raises into a StorageError of one line that names the address.
+
+    A connection that fails is an OSError (requests' exceptions are).
+    """
+    from google.api_core.exceptions import GoogleAPIError
+    from google.api_core.exceptions import NotFound as Missing
+    from google.auth.exceptions import GoogleAuthError
+    from google.cloud.storage.exceptions import DataCorruption, InvalidResponse
+
+    try:
+        yield
+    except Missing as error:
+        raise NotFound(f"{uri}: there is no such object or bucket") from error
+    except (GoogleAPIError, GoogleAuthError, DataCorruption, InvalidResponse, OSError) as error:
+        detail = getattr(error, "strerror", None) or str(error)
+        raise StorageError(f"{uri}: {' '.join(detail.split())}") from error

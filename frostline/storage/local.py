@@ -1,0 +1,211 @@
+"""Local directories and shared volumes.
+
+Content is finished under a temporary name beside its own, flushed, and then linked (exclusive create) or renamed
+(replacement, under a lock) into place. The file system must have hard links and flock, as every POSIX one and NFS do.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import shutil
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from stat import S_ISREG
+
+from frostline.errors import NotFound, PreconditionFailed, StorageError
+from frostline.storage.base import ABSENT, Stat
+
+_TEMPORARY_SUFFIXES = (".partial", ".lock")
+_CANNOT_LINK = (errno.EXDEV, errno.EPERM, errno.EACCES, errno.EMLINK, errno.EOPNOTSUPP)
+
+
+def stat(uri: str) -> Stat | None:
+    """See `storage.stat`."""
+    with _told(uri, "read"):
+        return _stat(Path(uri))
+
+
+def read_bytes(uri: str, offset: int, length: int | None) -> bytes:
+    """See `storage.read_bytes`; less than `length` bytes where the file ends earlier."""
+    with _told(uri, "read"), Path(uri).open("rb") as file:
+        file.seek(offset)
+        return file.read(-1 if length is None else length)
+
+
+def write_bytes(uri: str, data: bytes, if_generation: str | None) -> Stat:
+    """See `storage.write_bytes`."""
+    return _write(uri, lambda temporary: _create(temporary, data), if_generation)
+
+
+def upload_file(path: Path, uri: str, if_generation: str | None) -> Stat:
+    """See `storage.upload_file`."""
+    return _write(uri, lambda temporary: _link_or_copy(path.resolve(), temporary), if_generation)
+
+
+def list_files(uri: str) -> list[Stat]:
+    """See `storage.list_files`. Links are followed, to directories too, unless they lead into their own parents."""
+    with _told(uri, "read"):
+        return list(_walk(Path(uri), frozenset())) if Path(uri).is_dir() else []
+
+
+def localize(uri: str, into: Path) -> Path:
+    """See `storage.localize`."""
+    path = Path(uri)
+    if not path.exists():
+        raise NotFound(f"{uri}: there is no such file or directory")
+    return path
+
+
+def check_writable(uri: str) -> None:
+    """See `storage.check_writable`."""
+    place = Path(uri).absolute()
+    while not os.path.lexists(place):
+        place = place.parent
+    probe = place / f".{uuid.uuid4().hex}.partial"
+    with _told(uri, "written"):
+        probe.open("xb").close()
+        probe.unlink()
+
+
+def _write(uri: str, produce: Callable[[Path], None], if_generation: str | None) -> Stat:
+    path = Path(uri)
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.partial")
+    with _told(uri, "written"):
+        _make_directory(path.parent)
+        try:
+            produce(temporary)
+            placed = _create_exclusively if if_generation == ABSENT else _replace
+            result = placed(temporary, path, if_generation)
+            _sync(path.parent)
+            return result
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+def _create_exclusively(temporary: Path, path: Path, _: str | None) -> Stat:
+    try:
+        os.link(temporary, path)
+    except FileExistsError:
+        raise PreconditionFailed(f"{path}: exists already") from None
+    return _describe(path, temporary.stat())
+
+
+def _replace(temporary: Path, path: Path, if_generation: str | None) -> Stat:
+    with _locked(path):
+        current = _stat(path)
+        if if_generation is not None and (current is None or current.generation != if_generation):
+            raise PreconditionFailed(f"{path}: has been replaced since it was read")
+        if current is not None:
+            _make_younger(temporary, path)
+        result = _describe(path, temporary.stat())
+        temporary.replace(path)
+        return result
+
+
+def _make_younger(temporary: Path, path: Path) -> None:
+    """Two replacements within one tick of the file system's clock (up to 10 ms) must still differ in generation.
+
+    A file that has other links keeps its time, which is theirs as well; its inode tells it apart.
+    """
+    earlier, status = path.stat().st_mtime_ns, temporary.stat()
+    if status.st_nlink == 1 and status.st_mtime_ns <= earlier:
+        os.utime(temporary, ns=(status.st_atime_ns, earlier + 1))
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """Hold the lock file of `path`, which is removed at the end: whoever waited for a removed one tries again."""
+    lock = path.with_name(f".{path.name}.lock")
+    while True:
+        with lock.open("ab") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            if not _is_at(file.fileno(), lock):
+                continue
+            try:
+                yield
+            finally:
+                lock.unlink(missing_ok=True)
+            return
+
+
+def _is_at(descriptor: int, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(descriptor), path.stat())
+    except FileNotFoundError:
+        return False
+
+
+def _create(path: Path, data: bytes) -> None:
+    with path.open("xb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    path.chmod(0o644)
+
+
+def _link_or_copy(source: Path, target: Path) -> None:
+    try:
+        os.link(source, target)
+    except OSError as error:
+        if error.errno not in _CANNOT_LINK:
+            raise
+        shutil.copyfile(source, target)
+    _sync(target)
+
+
+def _make_directory(directory: Path) -> None:
+    """Make a directory and its parents, each of them flushed into the one above."""
+    if directory.is_dir():
+        return
+    _make_directory(directory.parent)
+    directory.mkdir(exist_ok=True)
+    _sync(directory.parent)
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _walk(directory: Path, above: frozenset[tuple[int, int]]) -> Iterator[Stat]:
+    status = directory.stat()
+    identity = (status.st_dev, status.st_ino)
+    if identity in above:
+        return
+    for entry in directory.iterdir():
+        if entry.is_dir():
+            yield from _walk(entry, above | {identity})
+        elif not (entry.name.startswith(".") and entry.name.endswith(_TEMPORARY_SUFFIXES)):
+            found = _stat(entry)
+            if found is not None:
+                yield found
+
+
+def _stat(path: Path) -> Stat | None:
+    try:
+        status = path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    return _describe(path, status) if S_ISREG(status.st_mode) else None
+
+
+def _describe(path: Path, status: os.stat_result) -> Stat:
+    return Stat(str(path), status.st_size, f"{status.st_mtime_ns}-{status.st_ino}-{status.st_size}")
+
+
+@contextmanager
+def _told(uri: str, what: str) -> Iterator[None]:
+    """Turn an OSError into a StorageError of one line that names the address."""
+    try:
+        yield
+    except OSError as error:
+        if what == "read" and isinstance(error, FileNotFoundError | NotADirectoryError):
+            raise NotFound(f"{uri}: there is no such file") from None
+        raise StorageError(f"{uri}: cannot be {what}: {error.strerror or error}") from error

@@ -1,0 +1,115 @@
+"""The train stage: fine-tune as planned, certify what stayed frozen, export for serving."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from frostline import artifacts, digests, export, head, loop, storage, strategy, weights
+from frostline.artifacts import Json
+from frostline.config import HeadConfig, parse
+from frostline.events import say, step
+from frostline.freeze import certificate
+
+
+@step("train")
+def run(
+    info_dir: str,
+    plan_dir: str,
+    weights_dir: str,
+    head_section: dict[str, Any],
+    epochs: int,
+    batch_size: int,
+    learning_rate: float,
+    seed: int,
+    model_dir: str,
+) -> None:
+    """Train, certify and export; model.json, the last file written, makes the artifact whole.
+
+    Raises:
+        FreezeViolation: a frozen weight moved; no model is emitted.
+        WeightsError, ConfigError, DataError, StorageError: what was handed over cannot be used.
+    """
+    head_config = parse(HeadConfig, head_section, field="head")
+    info = artifacts.read_json(Path(info_dir) / "info.json", "info")
+    plan = artifacts.read_json(Path(plan_dir) / "freeze_plan.json", "freeze_plan")
+    source = artifacts.read_json(Path(weights_dir) / "source.json", "weights")
+    settings = loop.Settings(epochs, batch_size, learning_rate, seed)
+    out = Path(model_dir)
+    out.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as scratch:
+        data = loop.Data(storage.localize(info["records"], Path(scratch)), info["image_size"], info["splits"])
+        model, proof = _train(plan, source, head_config, len(info["labels"]), settings, data, out)
+    certificate.require_still(proof)
+    shutil.copyfile(Path(plan_dir) / "freeze_plan.json", out / "freeze_plan.json")
+    _emit(model, proof, plan, info, head_config, out)
+
+
+def _train(
+    plan: Json,
+    source: Json,
+    head_config: HeadConfig,
+    classes: int,
+    settings: loop.Settings,
+    data: loop.Data,
+    out: Path,
+) -> tuple[keras.Model, Json]:
+    keras.utils.set_random_seed(settings.seed)
+    tf.config.experimental.enable_op_determinism()
+    scope = strategy.mirrored()
+    with scope.scope():
+        backbone = weights.load(source, plan["backbone"], plan["image_size"])
+        keras.utils.set_random_seed(settings.seed)  # the head's weights do not depend on how the backbone was built
+        model = head.attach(backbone, head_config, classes)
+        loop.apply_plan(model, plan)
+        trainer = loop.Trainer(model, plan, settings, scope)
+    say(
+        f"{data.splits['train']} images, {settings.epochs} epochs, {scope.num_replicas_in_sync} replica(s), "
+        f"{sum(int(tf.size(w.value)) for w in model.trainable_variables):,} trainable parameters"
+    )
+    before = certificate.replica_digests(backbone.layers)
+    history = []
+    for row in trainer.fit(data):
+        loop.describe(row, settings.epochs)
+        history.append(row)
+    artifacts.write_jsonl(out / "training.jsonl", history)
+    after = certificate.replica_digests(backbone.layers)
+    return model, certificate.certify(plan, before, after, source_digest=source["digest"])
+
+
+def _emit(model: keras.Model, proof: Json, plan: Json, info: Json, head_config: HeadConfig, out: Path) -> None:
+    """Save, reload without the strategy, export; the reload proves the .keras file and frees the export of replicas."""
+    model.save(out / "model.keras")
+    plain = keras.models.load_model(out / "model.keras", compile=False, safe_mode=True)
+    digest = certificate.weights_digest(plain.layers)
+    export.save(plain, info["labels"], info["image_size"], plan["backbone"], out / "serving")
+    description = {
+        "labels": info["labels"],
+        "image_size": info["image_size"],
+        "backbone": plan["backbone"],
+        "head": head_config.model_dump(mode="json"),
+    }
+    model_digest = digests.of_json({"weights": digest, **description})
+    proof |= {
+        "model_digest": model_digest,
+        "weights_digest": digest,
+        "files": {
+            "model.keras": digests.of_file(out / "model.keras"),
+            **{f"serving/{name}": value for name, value in certificate.file_digests(out / "serving").items()},
+        },
+    }
+    artifacts.write_json(out / "freeze_certificate.json", "freeze_certificate", proof)
+    description |= {
+        "model_digest": model_digest,
+        "policy": plan["policy"],
+        "dataset_digest": info["dataset_digest"],
+        "parameters": plain.count_params(),
+        "frozen_parameters": plan["totals"]["frozen_parameters"],
+    }
+    artifacts.write_json(out / "model.json", "model", description)
+    say(f"{proof['frozen_tensors']} frozen tensors are bit-identical after training, on {proof['replicas']} replica(s)")

@@ -1,0 +1,130 @@
+"""The validate stage: the shards as one dataset, checked before anything is trained on it."""
+
+from __future__ import annotations
+
+import tempfile
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from frostline import artifacts, digests, records, report, storage
+from frostline.artifacts import Json
+from frostline.errors import DataError
+from frostline.events import say, step
+
+
+@step("validate")
+def run(dataset_dir: str, example_dirs: Sequence[str], image_size: int, store: str, info_dir: str, page: str) -> None:
+    """Gather the shards and write labels.txt, info.json, report.json and the report page.
+
+    Beside the records go features.json and dataset_info.json, so that TFDS reads the store's directory.
+
+    Raises:
+        DataError: a shard is missing, or the dataset cannot be trained on; the report is written first.
+    """
+    source = artifacts.read_json(Path(dataset_dir) / "source.json", "source")
+    shards = sorted(
+        (artifacts.read_json(Path(path) / "shard.json", "shard") for path in example_dirs), key=lambda s: s["shard"]
+    )
+    index = [row for path in example_dirs for row in artifacts.read_jsonl(Path(path) / "index.jsonl")]
+    quarantine = [row for path in example_dirs for row in artifacts.read_jsonl(Path(path) / "quarantine.jsonl")]
+    manifest = artifacts.read_jsonl(Path(dataset_dir) / "manifest.jsonl")
+    target = storage.join(store, "records", records.address(manifest, source, image_size))
+    findings = check(index, quarantine, source["labels"])
+    findings["problems"] += _missing_shards(shards, source["shards"], target)
+    findings["valid"] = not findings["problems"]
+    artifacts.write_json(Path(info_dir) / "report.json", "validation", findings)
+    artifacts.write_jsonl(Path(info_dir) / "quarantine.jsonl", quarantine)
+    report.write(Path(page), "validation.html", findings=findings, source=source, quarantine=quarantine)
+    for line in findings["warnings"]:
+        say(line)
+    if findings["problems"]:
+        raise DataError("; ".join(findings["problems"]))
+    _describe(target, source, image_size, shards)
+    artifacts.write_file(Path(info_dir) / "labels.txt", ("\n".join(source["labels"]) + "\n").encode())
+    artifacts.write_json(
+        Path(info_dir) / "info.json",
+        "info",
+        {
+            "name": source["name"],
+            "labels": source["labels"],
+            "records": target,
+            "image_size": image_size,
+            "splits": {split: sum(counts.values()) for split, counts in findings["counts"].items()},
+            "quarantined": sorted(row["id"] for row in quarantine),
+            "dataset_digest": digests.of_json(sorted((row["sha256"], row["label"], row["split"]) for row in index)),
+        },
+    )
+
+
+def check(index: Sequence[Json], quarantine: Sequence[Json], labels: Sequence[str]) -> Json:
+    """Count what there is and say what is wrong with it: a pure function.
+
+    Args:
+        index: one row for each readable image: id, sha256, label, split.
+        quarantine: the same for unreadable ones, with a reason.
+        labels: class names by index.
+
+    Returns:
+        {counts: {split: {label: n}}, quarantined, duplicates, problems, warnings}.
+    """
+    counted = Counter((row["split"], row["label"]) for row in index)
+    counts = {split: {label: counted[split, number] for number, label in enumerate(labels)} for split in records.SPLITS}
+    problems = [
+        f"class {label!r}: none of its images can be read"
+        for number, label in enumerate(labels)
+        if not any(counted[split, number] for split in records.SPLITS)
+    ]
+    if not problems:
+        problems = [
+            f"class {label!r}: no readable image is left in the {split} split"
+            for split in ("train", "test")
+            for label, number in counts[split].items()
+            if not number
+        ]
+    labels_of: dict[str, set[int]] = {}
+    for row in index:
+        labels_of.setdefault(row["sha256"], set()).add(row["label"])
+    twofold = sum(len(found) > 1 for found in labels_of.values())
+    if twofold:
+        problems.append(f"{twofold} images appear under two labels; an image can have one only")
+    duplicates = len(index) - len(labels_of)
+    warnings = []
+    if quarantine:
+        warnings.append(f"{len(quarantine)} unreadable images are set aside, {quarantine[0]['id']} first")
+    if duplicates:
+        warnings.append(f"{duplicates} images are copies of others; copies share a split")
+    return {
+        "counts": counts,
+        "quarantined": len(quarantine),
+        "duplicates": duplicates,
+        "problems": problems,
+        "warnings": warnings,
+    }
+
+
+def _missing_shards(shards: Sequence[Json], expected: int, target: str) -> list[str]:
+    names = [shard["shard"] for shard in shards]
+    wanted = [f"{number:05d}-of-{expected:05d}" for number in range(expected)]
+    problems = [f"shards: received {names}; expected {wanted}"] if names != wanted else []
+    for shard in shards:
+        for name, entry in shard["files"].items():
+            stat = storage.stat(storage.join(target, name))
+            if stat is None or stat.size != entry["bytes"]:
+                problems.append(f"{name}: is missing from the store or has another size than its shard wrote")
+    return problems
+
+
+def _describe(target: str, source: Json, image_size: int, shards: Sequence[Json]) -> None:
+    splits: dict[str, list[Any]] = {split: [] for split in records.SPLITS}
+    for shard in shards:
+        for entry in shard["files"].values():
+            splits[entry["split"]].append(entry)
+    with tempfile.TemporaryDirectory() as directory:
+        for shard in shards:  # TFDS looks at the names of the data files only, so empty ones will do
+            for name in shard["files"]:
+                (Path(directory) / name).touch()
+        records.describe(Path(directory), source["name"], source["labels"], image_size, splits)
+        for name in ("features.json", "dataset_info.json"):
+            storage.write_bytes(storage.join(target, name), (Path(directory) / name).read_bytes())

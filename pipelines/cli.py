@@ -1,0 +1,250 @@
+"""The command `frostline`. Errors are one line on standard error, with the exit code of the error's class.
+
+Everything heavy is imported by the command that needs it: `--help` answers at once.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import traceback
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+
+import typer
+
+from frostline.errors import FrostlineError, RegistryError
+
+if TYPE_CHECKING:
+    from frostline.config import RunConfig
+    from frostline.registry import Version
+
+INTERRUPTED = 130  # what a shell gives a command that Ctrl-C ended: 128 + SIGINT
+
+app = typer.Typer(
+    name="frostline",
+    help="Fine-tune pretrained image models, with a freeze boundary that is planned, proven and gated.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+registry_app = typer.Typer(help="Look into a model registry.", no_args_is_help=True)
+app.add_typer(registry_app, name="registry")
+
+_show_traceback = False
+
+
+def _set_debug(value: bool) -> None:
+    global _show_traceback
+    _show_traceback = _show_traceback or value
+
+
+def _print_version(value: bool) -> None:
+    if value:
+        from importlib.metadata import version
+
+        typer.echo(f"frostline {version('frostline')}")
+        raise typer.Exit
+
+
+Config = Annotated[Path, typer.Argument(metavar="CONFIG", help="YAML file of the run.")]
+Overrides = Annotated[
+    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override a value: epochs=3, data.classes=[a,b].")
+]
+Host = Annotated[str, typer.Option("--host", metavar="URL", help="Address of Kubeflow Pipelines.")]
+Experiment = Annotated[str, typer.Option("--experiment", help="Experiment that the run belongs to.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")]
+Debug = Annotated[bool, typer.Option("--debug", callback=_set_debug, help="Show the traceback of an error.")]
+Root = Annotated[str, typer.Argument(metavar="ROOT", help="Root of the registry: a directory or gs://.")]
+
+
+@app.callback()
+def common(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """Fine-tune pretrained image models, with a freeze boundary that is planned, proven and gated."""
+
+
+@app.command()
+def run(
+    config: Config,
+    overrides: Overrides = None,
+    root: Annotated[
+        Path, typer.Option("--root", help="Holds the runs and, unless configured, store and registry.")
+    ] = Path("runs"),
+    debug: Debug = False,
+    as_json: AsJson = False,
+) -> None:
+    """Check the configuration, then run the pipeline on this machine. A held model is exit code 0 too."""
+    summary = run_config(config, overrides or [], root)
+    if as_json:
+        typer.echo(json.dumps(summary, indent=2))
+    else:
+        _print_summary(summary)
+
+
+def run_config(path: Path, overrides: list[str], root: Path) -> dict[str, Any]:
+    """What `frostline run` does: load, complete, check, run. Returns summary.json's content."""
+    from rich.console import Console
+
+    from frostline.config import load
+    from pipelines import local, preflight
+
+    config = preflight.for_this_machine(load(path, overrides), root)
+    preflight.check_here(config)
+    return local.run(config, root, Console(stderr=True))
+
+
+def _print_summary(summary: dict[str, Any]) -> None:
+    typer.echo(summary["outcome"])
+    steps = ", ".join(f"{name} {seconds:.1f}" for name, seconds in summary["steps"].items())
+    typer.echo(f"  {'seconds':<12} {summary['seconds']:.1f} in all: {steps}")
+    for name, path in summary["pages"].items():
+        typer.echo(f"  {name:<12} {path}")
+
+
+@app.command("compile")
+def compile_(
+    config: Annotated[
+        Path | None, typer.Argument(metavar="[CONFIG]", help="YAML file whose values become the defaults.")
+    ] = None,
+    output: Annotated[Path, typer.Option("--output", "-o", help="File to write.")] = Path("pipeline.yaml"),
+    check: Annotated[
+        Path | None, typer.Option("--check", metavar="FILE", help="Write nothing; fail if FILE is out of date.")
+    ] = None,
+    debug: Debug = False,
+) -> None:
+    """Compile the pipeline to YAML, byte-identical for the same input."""
+    from frostline.config import load
+    from pipelines.compile import compile_pipeline, compiled
+
+    values = load(config) if config else None
+    if check is None:
+        typer.echo(f"wrote {compile_pipeline(output, values)}")
+        return
+    if not check.is_file() or check.read_bytes() != compiled(values).encode():
+        state = "differs from what the pipeline compiles to" if check.is_file() else "is missing"
+        raise FrostlineError(f"{check}: {state}; write it with `frostline compile --output {check}`")
+    typer.echo(f"{check} is up to date")
+
+
+@app.command()
+def submit(
+    config: Config,
+    host: Host,
+    overrides: Overrides = None,
+    wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Follow the run to its end.")] = True,
+    experiment: Experiment = "frostline",
+    debug: Debug = False,
+) -> None:
+    """Upload the pipeline to a cluster and start a run."""
+    from pipelines import submit as remote
+
+    typer.echo(remote.submit(_for_cluster(config, overrides), host=host, experiment=experiment, wait=wait))
+
+
+@app.command()
+def schedule(
+    config: Config,
+    host: Host,
+    cron: Annotated[str, typer.Option("--cron", metavar="EXPRESSION", help="When to run, as a cron expression.")],
+    overrides: Overrides = None,
+    name: Annotated[str, typer.Option("--name", help="Name of the schedule; the model's name if not given.")] = "",
+    experiment: Experiment = "frostline",
+    debug: Debug = False,
+) -> None:
+    """Create the recurring run of that name on a cluster, or replace it."""
+    from pipelines import submit as remote
+
+    checked = _for_cluster(config, overrides)
+    typer.echo(remote.schedule(checked, cron=cron, host=host, experiment=experiment, name=name or checked.model_name))
+
+
+def _for_cluster(path: Path, overrides: list[str] | None) -> RunConfig:
+    from frostline.config import load
+    from pipelines import preflight
+
+    config = load(path, overrides or [])
+    preflight.check_model(config)
+    return config
+
+
+@registry_app.command("list")
+def list_(
+    root: Root,
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="Name of the model.")],
+    as_json: AsJson = False,
+    debug: Debug = False,
+) -> None:
+    """List a model's versions; the champion is marked."""
+    from frostline import registry
+
+    found = registry.versions(root, model)
+    if not found:
+        raise RegistryError(f"{root}: there is no version of {model!r}")
+    champion = registry.champion(root, model)
+    rows = [{**_identity(version), "champion": _is_champion(version, champion)} for version in found]
+    if as_json:
+        typer.echo(json.dumps(rows, indent=2))
+        return
+    for row in rows:
+        mark = "champion" if row["champion"] else ""
+        typer.echo(f"{row['version']:>4}  {mark:<8}  {row['manifest_digest'][:12]}  {row['uri']}")
+
+
+@registry_app.command()
+def show(
+    root: Root,
+    reference: Annotated[str, typer.Argument(metavar="REFERENCE", help="MODEL, MODEL@champion or MODEL/N.")],
+    as_json: AsJson = False,
+    debug: Debug = False,
+) -> None:
+    """Show one version: its address, digest, metadata and files."""
+    from frostline import registry
+
+    version = registry.resolve(root, f"registry:{reference.removeprefix('registry:')}")
+    if as_json:
+        typer.echo(json.dumps({**_identity(version), "manifest": version.manifest}, indent=2))
+        return
+    for key, value in {**_identity(version), **version.manifest["metadata"]}.items():
+        typer.echo(f"{key:<16} {value if isinstance(value, str | int | float) else json.dumps(value)}")
+    for path, entry in version.manifest["files"].items():
+        typer.echo(f"  {entry['size']:>12,}  {entry['sha256'][:12]}  {path}")
+
+
+def _identity(version: Version) -> dict[str, Any]:
+    return {
+        "model": version.model,
+        "version": version.number,
+        "uri": version.uri,
+        "manifest_digest": version.manifest_digest,
+    }
+
+
+def _is_champion(version: Version, champion: Any) -> bool:
+    return champion is not None and champion.version == version.number
+
+
+def main(arguments: list[str] | None = None) -> NoReturn:
+    """Run the command line and exit: 0 done, 1 failed, 2 wrong usage or configuration, 130 interrupted."""
+    try:
+        code = app(arguments, standalone_mode=False)
+    except FrostlineError as error:
+        if _show_traceback:
+            traceback.print_exc()
+        fail(str(error), error.exit_code)
+    except typer.TyperException as error:
+        message = error.format_message()  # empty where the help was printed because no command was given
+        fail(f"{message.rstrip('.')}; see frostline --help", error.exit_code) if message else sys.exit(error.exit_code)
+    if code == INTERRUPTED:
+        fail("interrupted", code)
+    sys.exit(code or 0)
+
+
+def fail(message: str, code: int) -> NoReturn:
+    """Write `frostline: error: MESSAGE`, in one line, and exit."""
+    sys.stderr.write(f"frostline: error: {' '.join(message.split())}\n")
+    sys.exit(code)

@@ -1,0 +1,67 @@
+"""From the graph to the YAML file that both a cluster and a laptop run: same input, same bytes."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+from frostline.artifacts import write_file
+from frostline.config import RunConfig
+from frostline.errors import ConfigError
+from pipelines.check import check
+from pipelines.lint import lint
+
+_HEADER = "# The pipeline of pipelines/finetune.py, written by `frostline compile`: change that file, not this one.\n"
+
+
+def compile_pipeline(output: Path, config: RunConfig | None = None) -> Path:
+    """Write the pipeline's YAML, checked, whole or not at all.
+
+    Args:
+        output: the file to write.
+        config: values that become the pipeline's defaults; None: the defaults of RunConfig.
+
+    Returns:
+        `output`.
+
+    Raises:
+        ConfigError: the graph has a dangling reference, or a shape that kfp.local answers wrongly.
+        StorageError: the file cannot be written.
+    """
+    write_file(output, compiled(config).encode())
+    return output
+
+
+def compiled(config: RunConfig | None = None) -> str:
+    """The pipeline's YAML; see `compile_pipeline`."""
+    from kfp import compiler
+
+    from pipelines.finetune import finetune
+
+    parameters = config.arguments() if config else None
+    with tempfile.TemporaryDirectory() as directory:
+        file = Path(directory) / "pipeline.yaml"
+        compiler.Compiler().compile(finetune, str(file), pipeline_parameters=parameters)
+        text = _HEADER + _without_comments(file.read_text())
+    check(text)
+    findings = lint(text)
+    if findings:
+        raise ConfigError("pipelines/finetune.py", findings[0], f"{len(findings)} such shapes; see pipelines/lint.py")
+    return text
+
+
+def is_current(path: Path, config: RunConfig | None = None) -> bool:
+    """Whether `path` holds exactly what `compile_pipeline` would write; False when there is no file."""
+    try:
+        return path.read_bytes() == compiled(config).encode()
+    except FileNotFoundError:
+        return False
+
+
+def _without_comments(text: str) -> str:
+    """KFP's summary of the inputs left out.
+
+    It prints dict defaults in the order of protobuf's hash map, another one in each process, and a default with a
+    line break ends its comment.
+    """
+    return text[text.index("\ncomponents:\n") + 1 :]

@@ -1,0 +1,126 @@
+"""What `frostline run` shows of a run while it happens, and what it remembers of it: the reader of events.jsonl.
+
+In a terminal there is a bar for each process at work; everywhere there is a line for each finished step and for
+each line that a step says. All of it goes to standard error: standard output is for the result.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+
+Event = dict[str, Any]
+
+
+@dataclass
+class Steps:
+    """What the events said so far. Times are seconds since the epoch."""
+
+    launched: dict[str, float] = field(default_factory=dict)  # by step: when its first process was started
+    finished: dict[str, float] = field(default_factory=dict)  # by step: when its last process ended
+    processes: dict[int, float] = field(default_factory=dict)  # by process number: when it was started
+    errors: list[Event] = field(default_factory=list)
+    failures: list[Event] = field(default_factory=list)  # exit events with a code other than 0
+
+    def add(self, event: Event) -> None:
+        """Take one event into account."""
+        kind, step, time = event["kind"], event["step"], event["time"]
+        if kind == "launch":
+            self.launched.setdefault(step, time)
+            self.processes[event["number"]] = time
+        elif kind == "error":
+            self.errors.append(event)
+        elif kind == "exit":
+            self.finished[step] = time
+            if event["code"]:
+                self.failures.append(event)
+
+    def seconds(self) -> dict[str, float]:
+        """Wall time of each finished step in seconds, process start included; parallel processes count once."""
+        return {name: round(end - self.launched[name], 2) for name, end in self.finished.items()}
+
+
+class Follower:
+    """Tails an events file; draws bars and prints lines. A context manager, so that bars are always taken away."""
+
+    def __init__(self, path: Path, console: Console) -> None:
+        self.steps = Steps()
+        self._path = path
+        self._console = console
+        self._read = 0
+        self._bars: dict[int, TaskID] = {}  # by process id, once the process has reported
+        self._starting: dict[str, list[TaskID]] = {}  # by step: processes that have not reported yet
+        self._progress = Progress(
+            TextColumn("{task.fields[step]:<11}"),
+            BarColumn(),
+            TextColumn("{task.fields[count]}"),
+            TimeElapsedColumn(),
+            console=console,
+            transient=True,
+            disable=not console.is_terminal,
+        )
+
+    def __enter__(self) -> Follower:
+        self._progress.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._progress.stop()
+
+    def poll(self) -> None:
+        """Read the events that were written since the last call; a line that is still being written waits."""
+        if not self._path.exists():
+            return
+        with self._path.open("rb") as file:
+            file.seek(self._read)
+            whole, newline, _ = file.read().rpartition(b"\n")
+        self._read += len(whole) + len(newline)
+        for line in whole.splitlines():
+            event = json.loads(line)
+            self.steps.add(event)
+            getattr(self, f"_on_{event['kind']}", self._ignore)(event)
+
+    def _ignore(self, event: Event) -> None:
+        pass
+
+    def _on_launch(self, event: Event) -> None:
+        bar = self._progress.add_task("", total=None, step=event["step"], count="starting")
+        self._starting.setdefault(event["step"], []).append(bar)
+
+    def _on_start(self, event: Event) -> None:
+        starting = self._starting.get(event["step"])
+        if starting:
+            self._bars[event["pid"]] = starting.pop(0)
+            self._progress.update(self._bars[event["pid"]], count="")
+
+    def _on_progress(self, event: Event) -> None:
+        if event["pid"] in self._bars:
+            self._progress.update(
+                self._bars[event["pid"]],
+                completed=event["done"],
+                total=event["total"],
+                count=f"{event['done']}/{event['total']} {event['unit']}",
+            )
+
+    def _on_end(self, event: Event) -> None:
+        if event["pid"] in self._bars:
+            self._progress.remove_task(self._bars.pop(event["pid"]))
+
+    _on_error = _on_end
+
+    def _on_say(self, event: Event) -> None:
+        self._line(event["step"], event["message"])
+
+    def _on_exit(self, event: Event) -> None:
+        for bar in self._starting.pop(event["step"], []) if event["code"] else []:
+            self._progress.remove_task(bar)
+        if not event["code"]:
+            self._line(event["step"], f"done in {event['time'] - self.steps.processes[event['number']]:.1f} s")
+
+    def _line(self, step: str, message: str) -> None:
+        self._console.print(f"{step:<11} {message}", markup=False, highlight=False, soft_wrap=True)

@@ -1,0 +1,145 @@
+"""What is checked about a configuration before anything is compiled, submitted or run.
+
+`for_this_machine` completes a configuration for a local run (store, registry, absolute paths); `check_model` and
+`check_here` refuse, in one line and within milliseconds, what would otherwise fail minutes later in a step.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from frostline.config import RunConfig
+from frostline.errors import ConfigError, FrostlineError
+
+PLACEHOLDER = "DIR"  # the source in configs/folder.yaml, which only its user knows
+_REMOTE_OR_BUILT_IN = re.compile(r"digits|tfds://[A-Za-z0-9_]\S*|gs://[^/\s]+\S*")
+_NAMED_WEIGHTS = ("imagenet", "random")
+
+
+def for_this_machine(config: RunConfig, root: Path) -> RunConfig:
+    """Complete a configuration for a run here.
+
+    Store and registry become `root`/store and `root`/registry unless the configuration sets them, and every local
+    path becomes absolute, relative to the current directory. A source that is still the placeholder stays as it is.
+    """
+    places = {
+        name: _absolute(getattr(config, name) if name in config.model_fields_set else str(root / name))
+        for name in ("store", "registry")
+    }
+    source = config.source if _known_source(config.source) else _absolute(config.source)
+    weights = _absolute(config.weights) if _is_weights_file(config.weights) else config.weights
+    return config.model_copy(update={**places, "source": source, "weights": weights})
+
+
+def check_model(config: RunConfig) -> None:
+    """Check what needs nothing but the configuration: the source's form, the backbone and its image size.
+
+    Raises:
+        ConfigError: the source is still a placeholder or an unknown address, the backbone is unknown, or the image
+            is smaller than it accepts.
+    """
+    from frostline import backbones
+
+    _check_source_form(config.source)
+    if len(config.data.classes) == 1:
+        raise ConfigError("data.classes", list(config.data.classes), "at least two classes are needed")
+    minimum = backbones.minimum_image_size(config.backbone)
+    if config.image_size < minimum:
+        raise ConfigError("image_size", config.image_size, f"{config.backbone} needs at least {minimum} pixels")
+    if config.weights == "imagenet" and config.backbone == backbones.SMALL:
+        raise ConfigError("weights", "imagenet", f"{config.backbone} has none; use random, registry:MODEL or a file")
+
+
+def check_here(config: RunConfig) -> None:
+    """Check what a local run touches: the source's folders, the weights, and that store and registry can be written.
+
+    Raises:
+        ConfigError: names the field, what was received and what would be right.
+    """
+    check_model(config)
+    if not _known_source(config.source):
+        _check_folders(Path(config.source), config.data.classes)
+    _check_weights(config)
+    _check_writable(config)
+
+
+def _known_source(source: str) -> bool:
+    return source == PLACEHOLDER or bool(_REMOTE_OR_BUILT_IN.fullmatch(source))
+
+
+def _check_source_form(source: str) -> None:
+    if source == PLACEHOLDER:
+        raise ConfigError("source", source, "name a directory of class folders: --set source=path/to/photos")
+    if "://" in source and not _known_source(source):
+        raise ConfigError("source", source, "expected digits, tfds://NAME, gs://BUCKET/PREFIX or a local directory")
+
+
+def _check_folders(source: Path, classes: tuple[str, ...]) -> None:
+    if not source.exists():
+        raise ConfigError("source", str(source), "there is no such directory")
+    if not source.is_dir():
+        raise ConfigError("source", str(source), "expected a directory of class folders, not a file")
+    try:
+        filled = sorted(folder.name for folder in _folders(source) if _has_image(folder))
+    except OSError as error:
+        raise ConfigError("source", str(source), f"{error.filename} cannot be read: {error.strerror}") from None
+    missing = [label for label in classes if label not in filled]
+    if missing and filled:
+        raise ConfigError("data.classes", missing[0], f"no class folder with images; there are {_listed(filled)}")
+    if len(filled) < 2:
+        found = f"found only {filled[0]!r}" if filled else "found none"
+        raise ConfigError("source", str(source), f"at least two class folders with images are needed; {found}")
+
+
+def _folders(folder: Path) -> Iterator[Path]:
+    """Visible folders in it; links to folders are not followed, as ingest follows none."""
+    return (
+        path for path in folder.iterdir() if path.is_dir() and not path.name.startswith(".") and not path.is_symlink()
+    )
+
+
+def _has_image(folder: Path) -> bool:
+    from frostline.sources import EXTENSIONS
+
+    images = (path for path in folder.iterdir() if path.suffix.lower() in EXTENSIONS and not path.name.startswith("."))
+    return any(path.is_file() for path in images) or any(map(_has_image, _folders(folder)))
+
+
+def _listed(names: list[str]) -> str:
+    shown = ", ".join(names[:10])
+    return shown if len(names) <= 10 else f"{shown} and {len(names) - 10} more"
+
+
+def _is_weights_file(weights: str) -> bool:
+    return weights not in _NAMED_WEIGHTS and not weights.startswith(("registry:", "gs://"))
+
+
+def _check_weights(config: RunConfig) -> None:
+    if config.weights.startswith("registry:"):
+        from frostline import registry
+
+        try:
+            registry.resolve(config.registry, config.weights)
+        except FrostlineError as error:
+            raise ConfigError("weights", config.weights, str(error)) from None
+    elif _is_weights_file(config.weights) and not Path(config.weights).is_file():
+        raise ConfigError(
+            "weights", config.weights, "there is no such file; expected imagenet, random, registry:MODEL or a file"
+        )
+
+
+def _check_writable(config: RunConfig) -> None:
+    from frostline import storage
+
+    for field in ("store", "registry"):
+        uri = getattr(config, field)
+        try:
+            storage.check_writable(uri)
+        except FrostlineError as error:
+            raise ConfigError(field, uri, str(error)) from None
+
+
+def _absolute(path: str) -> str:
+    return path if "://" in path else str(Path(path).expanduser().absolute())

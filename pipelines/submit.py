@@ -1,0 +1,251 @@
+"""Start or schedule the pipeline on a Kubeflow cluster, through `kfp.Client`.
+
+The pipeline is uploaded once; each different YAML becomes a version named by its digest, so the same YAML never
+makes a second one. The configuration travels as the run's arguments.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import posixpath
+import re
+import tempfile
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from frostline import digests
+from frostline.config import RunConfig
+from frostline.errors import ConfigError, FrostlineError
+from frostline.events import say
+from pipelines.cron import six_fields
+
+PIPELINE = "frostline-finetune"
+SERVICE_ACCOUNT = "frostline"
+POLL_SECONDS = 5.0
+_PATIENCE = 12  # failed polls in a row before a run is given up: a minute of a restarting gateway
+_ENDED = ("SUCCEEDED", "FAILED", "SKIPPED", "CANCELED")
+_CONNECT_SECONDS = 10.0
+_CONFLICT = 409
+_PAGE = 100
+
+
+def submit(config: RunConfig, *, host: str, experiment: str = "frostline", wait: bool = False) -> str:
+    """Upload the pipeline where it is not there yet, and start a run.
+
+    Args:
+        config: the run's arguments.
+        host: address of Kubeflow Pipelines, `http://` or `https://`.
+        experiment: name of the experiment, made when it does not exist.
+        wait: follow the run to its end.
+
+    Returns:
+        One line: the run's address, and how it ended if it was followed.
+
+    Raises:
+        ConfigError: an address that the cluster cannot see, or a malformed host.
+        FrostlineError: the host does not answer or refuses, or the followed run did not succeed.
+    """
+    _check_visible(config)
+    with _connected(host) as client:
+        pipeline_id, version_id = _version(client)
+        run = client.run_pipeline(
+            client.create_experiment(experiment).experiment_id,
+            f"{config.model_name} {time.strftime('%Y-%m-%d %H:%M:%S', time.gmtime())}",
+            params=config.arguments(),
+            pipeline_id=pipeline_id,
+            version_id=version_id,
+            service_account=SERVICE_ACCOUNT,
+        )
+        url = f"{host.rstrip('/')}/#/runs/details/{run.run_id}"
+        if not wait:
+            return f"started {url}"
+        say(f"started {url}")
+        ended = _follow(client, run.run_id)
+    if ended.state != "SUCCEEDED":
+        reason = f": {ended.error.message}" if ended.error and ended.error.message else ""
+        raise FrostlineError(f"the run ended as {ended.state}, see {url}{reason}")
+    return f"succeeded {url}"
+
+
+def schedule(config: RunConfig, *, cron: str, host: str, experiment: str = "frostline", name: str) -> str:
+    """Create the recurring run `name`, or replace it: the new one is made first, older ones of that name go after.
+
+    Runs do not overlap, and missed ones are not made up for.
+
+    Args:
+        config: the arguments of every run.
+        cron: minutes, hours, day of month, month, day of week; or six fields with seconds in front (see
+            `pipelines.cron`). In the cluster's time zone for schedules: UTC, unless it was installed otherwise.
+        host: address of Kubeflow Pipelines, `http://` or `https://`.
+        experiment: name of the experiment, made when it does not exist.
+        name: name of the recurring run.
+
+    Returns:
+        One line: what was made, and how many older ones were replaced.
+
+    Raises:
+        ConfigError: a malformed cron expression or host, or an address that the cluster cannot see.
+        FrostlineError: the host does not answer or refuses.
+    """
+    expression = six_fields(cron)
+    _check_visible(config)
+    with _connected(host) as client:
+        pipeline_id, version_id = _version(client)
+        made = client.create_recurring_run(
+            client.create_experiment(experiment).experiment_id,
+            name,
+            cron_expression=expression,
+            max_concurrency=1,
+            no_catchup=True,
+            params=config.arguments(),
+            pipeline_id=pipeline_id,
+            version_id=version_id,
+            service_account=SERVICE_ACCOUNT,
+        )
+        older = [run.recurring_run_id for run in _recurring_runs(client) if run.display_name == name]
+        older.remove(made.recurring_run_id)
+        for recurring_run_id in older:
+            client.delete_recurring_run(recurring_run_id)
+    replaced = f", in place of {len(older)} older" if older else ""
+    url = f"{host.rstrip('/')}/#/recurringrun/details/{made.recurring_run_id}"
+    return f"scheduled {name} at {expression!r}{replaced}: {url}"
+
+
+def _check_visible(config: RunConfig) -> None:
+    """Refuse addresses on the machine that submits: a pod sees the mounted volume, buckets and the network."""
+    from pipelines.finetune import VOLUME_PATH
+
+    built_in = {"source": ("digits",), "weights": ("imagenet", "random")}
+    for field in ("source", "weights", "store", "registry"):
+        value = getattr(config, field)
+        on_volume = posixpath.normpath(value).startswith(f"{VOLUME_PATH}/")
+        remote = value.startswith(("gs://", "tfds://", "registry:"))
+        if not (remote or on_volume or value in built_in.get(field, ())):
+            raise ConfigError(field, value, f"the cluster cannot see it; use gs:// or a path below {VOLUME_PATH}")
+
+
+@contextlib.contextmanager
+def _connected(host: str) -> Iterator[Any]:
+    """A client whose side effects stay inside (links printed, warnings), and whose errors are one line.
+
+    The client's constructor asks a silent host five times, with a traceback each: it is asked once before that.
+    """
+    if not re.fullmatch(r"https?://[^\s/]+\S*", host):
+        raise ConfigError("host", host, "expected http://HOST or https://HOST")
+    import kfp
+    import kfp_server_api
+    import urllib3
+
+    settings = kfp_server_api.Configuration(host=host.rstrip("/"))
+    settings.retries = 0
+    try:
+        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+            warnings.simplefilter("ignore")
+            with kfp_server_api.ApiClient(settings) as probe:
+                _ask_health(kfp_server_api.HealthzServiceApi(probe))
+            yield kfp.Client(host=host)
+    except kfp_server_api.ApiException as error:
+        raise FrostlineError(f"{host}: refused: {_reason(error)}") from error
+    except urllib3.exceptions.HTTPError as error:
+        reason = str(getattr(error, "reason", error)).rsplit(": ", 1)[-1]
+        raise FrostlineError(f"{host}: no Kubeflow Pipelines answers there: {reason}") from error
+
+
+def _ask_health(service: Any) -> None:
+    import kfp_server_api
+
+    try:
+        service.healthz_service_get_healthz(_request_timeout=_CONNECT_SECONDS)
+    except kfp_server_api.ApiException as error:
+        if error.status not in (401, 403):  # the client has credentials that this question lacks
+            raise
+
+
+def _reason(error: Any) -> str:
+    """The server's own words, or the HTTP status."""
+    try:
+        body = json.loads(error.body)
+        return str(body.get("message") or body["error"])
+    except (TypeError, ValueError, KeyError, AttributeError):
+        return f"HTTP {error.status} {error.reason or ''}".strip()
+
+
+def _version(client: Any) -> tuple[str, str]:
+    """Identifiers of the pipeline and of the version that holds today's YAML, both made when missing."""
+    import kfp_server_api
+
+    from pipelines.compile import compile_pipeline
+
+    namespace = client.get_user_namespace() or None
+    pipeline = _find_or_make(
+        lambda: client.list_pipelines(filter=_named(PIPELINE), namespace=namespace).pipelines,
+        lambda: client.pipelines.pipeline_service_create_pipeline(
+            kfp_server_api.V2beta1Pipeline(name=PIPELINE, display_name=PIPELINE, namespace=namespace)
+        ),
+    )
+    with tempfile.TemporaryDirectory() as directory:
+        file = compile_pipeline(Path(directory) / "pipeline.yaml")
+        name = f"{PIPELINE}-{digests.of_file(file)[:16]}"
+        version = _find_or_make(
+            lambda: client.list_pipeline_versions(pipeline.pipeline_id, filter=_named(name)).pipeline_versions,
+            lambda: client.upload_pipeline_version(str(file), name, pipeline_id=pipeline.pipeline_id),
+        )
+    return pipeline.pipeline_id, version.pipeline_version_id
+
+
+def _find_or_make(find: Callable[[], list[Any] | None], make: Callable[[], Any]) -> Any:
+    import kfp_server_api
+
+    found = find()
+    if not found:
+        try:
+            return make()
+        except kfp_server_api.ApiException as error:
+            found = find() if error.status == _CONFLICT else None  # another submit came between
+            if not found:
+                raise
+    return found[0]
+
+
+def _named(name: str) -> str:
+    return json.dumps({"predicates": [{"operation": "EQUALS", "key": "display_name", "stringValue": name}]})
+
+
+def _recurring_runs(client: Any) -> Iterator[Any]:
+    """All of them, in every experiment: the schedule may have moved from one to another."""
+    token = ""
+    while True:
+        page = client.list_recurring_runs(page_token=token, page_size=_PAGE)
+        yield from page.recurring_runs or []
+        token = page.next_page_token or ""
+        if not token:
+            return
+
+
+def _follow(client: Any, run_id: str) -> Any:
+    """Wait for a run's end; kfp.Client's own wait never returns when a run is cancelled."""
+    import kfp_server_api
+    import urllib3
+
+    state, failures = "", 0
+    while True:
+        try:
+            run = client.get_run(run_id)
+            failures = 0
+        except (kfp_server_api.ApiException, urllib3.exceptions.HTTPError) as error:
+            failures += 1
+            permanent = isinstance(error, kfp_server_api.ApiException) and 400 <= error.status < 500
+            if permanent or failures >= _PATIENCE:
+                raise
+        else:
+            if run.state and run.state != state:
+                state = run.state
+                say(f"run {run_id}: {state}")
+            if state in _ENDED:
+                return run
+        time.sleep(POLL_SECONDS)

@@ -1,0 +1,83 @@
+"""Policies resolved against real graphs: what is frozen, why, and what is refused."""
+
+import pytest
+from frostline import backbones
+from frostline.config import FreezeConfig
+from frostline.errors import PolicyError
+from frostline.freeze.graph import Layer, LayerGraph, from_model
+from frostline.freeze.plan import make_plan
+from frostline.freeze.policy import resolve
+
+
+@pytest.fixture(scope="module")
+def inception():
+    return from_model(backbones.build("InceptionV3", 75))
+
+
+def plan_of(graph, **policy):
+    return make_plan(graph, FreezeConfig(**policy), backbone="InceptionV3", image_size=75)
+
+
+def test_head_only_freezes_every_layer_of_the_backbone(inception):
+    totals = plan_of(inception, head_only=True)["totals"]
+    assert totals["frozen_layers"] == totals["weighted_layers"] == 188
+    assert totals["frozen_parameters"] == totals["parameters"] == 21_802_784
+    assert totals["trainable_parameters"] == 0
+
+
+def test_through_freezes_the_block_and_everything_before_it(inception):
+    plan = plan_of(inception, through="mixed2", batch_norm="follow")
+    frozen = {layer["name"] for layer in plan["layers"] if layer["frozen"]}
+    names = [layer["name"] for layer in plan["layers"]]
+    assert frozen == set(names[: names.index("mixed2") + 1])
+    assert plan["boundary"] == {"layer": "mixed2", "block": "mixed2", "parameters_below": 993_056}
+
+
+def test_batch_norm_stays_frozen_above_the_boundary_unless_it_follows(inception):
+    frozen = plan_of(inception, through="mixed7")
+    following = plan_of(inception, through="mixed7", batch_norm="follow")
+
+    def moving_norms(plan):
+        return [x for x in plan["layers"] if x["class"] == "BatchNormalization" and not x["frozen"]]
+
+    assert not moving_norms(frozen)
+    assert len(moving_norms(following)) == 24
+    assert {x["rule"] for x in frozen["layers"] if x["frozen"]} == {"through: mixed7", "batch_norm: freeze"}
+
+
+def test_none_freezes_nothing_and_has_no_boundary(inception):
+    plan = plan_of(inception, none=True, batch_norm="follow")
+    assert plan["totals"]["frozen_parameters"] == 0
+    assert plan["boundary"] is None
+
+
+def test_a_plan_is_a_pure_function_of_graph_and_policy(inception):
+    assert plan_of(inception, through="mixed5") == plan_of(inception, through="mixed5")
+
+
+def test_blocks_of_a_plan_add_up_to_its_totals(inception):
+    plan = plan_of(inception, through="mixed4")
+    for key in ("layers", "parameters", "frozen_parameters", "trainable_parameters"):
+        assert sum(block[key] for block in plan["blocks"]) == plan["totals"][key]
+
+
+def test_frozen_share_grows_with_through(inception):
+    shares = [
+        plan_of(inception, through=block.name, batch_norm="follow")["totals"]["frozen_parameters"]
+        for block in inception.blocks()
+    ]
+    assert shares == sorted(set(shares))
+
+
+def test_an_unknown_block_is_refused_with_the_nearest_names(inception):
+    with pytest.raises(PolicyError, match=r"received 'mixd7'.*did you mean mixed7") as caught:
+        resolve(inception, FreezeConfig(through="mixd7"))
+    assert caught.value.exit_code == 2
+    assert "\n" not in str(caught.value)
+
+
+def test_a_block_without_weights_is_refused():
+    layers = [Layer("in", "InputLayer", (), 0), Layer("a", "ReLU", (0,), 0), Layer("b", "Dense", (0,), 9)]
+    graph = LayerGraph((*layers, Layer("sum", "Add", (1, 2), 0), Layer("out", "Dense", (3,), 9)))
+    with pytest.raises(PolicyError, match="holds no layer with weights"):
+        resolve(graph, FreezeConfig(through="stem"))

@@ -1,0 +1,100 @@
+"""What the demo tells of a run, from the run's files alone."""
+
+from pathlib import Path
+
+import pytest
+
+from frostline import registry
+from frostline.artifacts import write_json
+from frostline.errors import DataError
+from pipelines import demo
+
+INTERVAL = {"value": 0.94, "low": 0.9, "high": 0.97, "method": "wilson"}
+
+
+@pytest.fixture
+def run(tmp_path):
+    """A finished run's directory and summary, with one version in its registry."""
+    directory, root = tmp_path / "runs" / "digits-1", str(tmp_path / "registry")
+    artifacts = directory / "artifacts" / "frostline-finetune-1"
+    totals = {"frozen_parameters": 896, "parameters": 93920, "frozen_layers": 2, "weighted_layers": 6}
+    write_json(
+        artifacts / demo._EVIDENCE["freeze_plan"], "freeze_plan", {"totals": totals, "boundary": {"layer": "p1"}}
+    )
+    write_json(
+        artifacts / demo._EVIDENCE["freeze_certificate"],
+        "freeze_certificate",
+        {"verified": True, "frozen_tensors": 5, "moved": []},
+    )
+    write_json(
+        artifacts / demo._EVIDENCE["evaluation"],
+        "evaluation",
+        {"accuracy": INTERVAL, "examples": 180, "champion": None},
+    )
+    write_json(artifacts / demo._EVIDENCE["decision"], "decision", {"verdict": "promote", "reason": "good enough"})
+    write_json(directory / "arguments.json", "arguments", {"arguments": {"registry": root, "model_name": "digits"}})
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "saved_model.pb").write_text("model")
+    version = registry.publish(root, "digits", tmp_path / "model", identity="a" * 64, metadata={})
+    registry.promote(root, version, expected=None, reason="good enough")
+    return {
+        "directory": str(directory),
+        "outcome": "pushed: digits version 1 is the champion",
+        "seconds": 20.0,
+        "steps": {"train": 9.12},
+        "pages": {"report.html": "/runs/report.html"},
+    }
+
+
+def rewrite(run, kind, payload):
+    (path,) = Path(run["directory"]).glob(f"artifacts/*/{demo._EVIDENCE[kind]}")
+    write_json(path, kind, payload)
+
+
+def test_the_story_of_a_first_run(run, capsys):
+    story = demo.story(run)
+
+    assert story["frozen"] == "896 of the backbone's 93,920 parameters, in 2 of 6 layers, up to p1"
+    assert story["proven"] == "5 frozen tensors are bit-identical before and after training"
+    assert story["accuracy"] == "0.940 (interval 0.900 to 0.970) on 180 test images"
+    assert story["champion"] == "there was none"
+    assert story["verdict"] == "promote: good enough"
+    assert story["registry"].endswith("registry: 1 version of digits; version 1 serves")
+    assert story["report"] == "/runs/report.html"
+    assert story["seconds"] == "20.0 (train 9.1)"
+
+    demo.show("digits-finetune", story)
+    assert capsys.readouterr().out.splitlines()[1] == "digits-finetune"
+
+
+def test_the_story_of_a_second_run_compares(run):
+    difference = {"value": -0.01, "low": -0.03, "high": 0.02, "method": "newcombe"}
+    champion = {"version": 1, "comparable": True, "reason": "", "accuracy": INTERVAL, "difference": difference}
+    rewrite(run, "evaluation", {"accuracy": INTERVAL, "examples": 180, "champion": champion})
+    assert demo.story(run)["champion"] == (
+        "version 1: accuracy 0.940; new minus old -0.010 (interval -0.030 to +0.020)"
+    )
+
+    rewrite(
+        run,
+        "evaluation",
+        {
+            "accuracy": INTERVAL,
+            "examples": 180,
+            "champion": {"version": 1, "comparable": False, "reason": "other labels"},
+        },
+    )
+    assert demo.story(run)["champion"] == "version 1, not comparable: other labels"
+
+
+def test_a_broken_proof_is_not_told_as_one(run):
+    rewrite(run, "freeze_certificate", {"verified": False, "frozen_tensors": 5, "moved": ["block1/kernel"]})
+    assert demo.story(run)["proven"] == "NOT proven: 1 frozen tensors moved"
+
+
+def test_a_missing_file_is_named(run):
+    (path,) = Path(run["directory"]).glob(f"artifacts/*/{demo._EVIDENCE['decision']}")
+    path.unlink()
+
+    with pytest.raises(DataError, match=r"decision\.json"):
+        demo.story(run)

@@ -1,0 +1,253 @@
+"""The local runner on small compiled pipelines: real processes, real failures."""
+
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from kfp import compiler, dsl
+from rich.console import Console
+
+from frostline.artifacts import read_json
+from frostline.errors import FrostlineError, StorageError
+from pipelines import local
+from pipelines.follow import Steps
+
+
+def component(function):
+    return dsl.component(function, base_image="frostline:test", install_kfp_package=False)
+
+
+@component
+def cut() -> list[str]:
+    return ["a", "b"]
+
+
+@component
+def work(shard: str, behaviour: str, shared: str, made: dsl.Output[dsl.Artifact]):
+    import os
+    import time
+    from pathlib import Path
+
+    from frostline import events
+    from frostline.errors import DataError
+
+    @events.step("work")
+    def run():
+        (Path(shared) / f"{shard}.attempt-{os.getpid()}").touch()
+        events.say(f"shard {shard}")
+        if behaviour == "refuse":
+            raise DataError(f"{shard}: nothing in here is an image")
+        if behaviour == "die":
+            print("about to be killed")
+            os.kill(os.getpid(), 9)
+        for _ in events.progress(range(3), total=3, unit="images"):
+            time.sleep(600 if behaviour == "sleep" else 0.01)
+        Path(made.path).write_text(shard)
+
+    run()
+
+
+@component
+def gather(made: dsl.Input[list[dsl.Artifact]], outcome: str) -> str:
+    from pathlib import Path
+
+    return outcome + " " + "".join(sorted(Path(item.path).read_text() for item in made))
+
+
+@dsl.pipeline(name="small")
+def small(behaviour: str, shared: str, outcome: str) -> str:
+    shards = cut()
+    with dsl.ParallelFor(shards.output) as shard:
+        worked = work(shard=shard, behaviour=behaviour, shared=shared)
+        worked.set_retry(3, "30s", 2.0, "3600s")
+    return gather(made=dsl.Collected(worked.outputs["made"]), outcome=outcome).output
+
+
+@pytest.fixture(scope="session")
+def small_yaml(tmp_path_factory):
+    path = tmp_path_factory.mktemp("compiled") / "pipeline.yaml"
+    compiler.Compiler().compile(small, str(path))
+    return path
+
+
+@pytest.fixture
+def run_dir(tmp_path, small_yaml):
+    path = tmp_path / "python3 runs" / "one"  # a blank and the word python3: both break kfp.local's own commands
+    path.mkdir(parents=True)
+    (path / "pipeline.yaml").write_bytes(small_yaml.read_bytes())
+    return path
+
+
+def arguments(tmp_path, behaviour="work", outcome="pushed"):
+    return {"behaviour": behaviour, "shared": str(tmp_path), "outcome": outcome}
+
+
+def plain():
+    return Console(file=io.StringIO(), force_terminal=False)
+
+
+def processes_of(run_dir):
+    listing = subprocess.run(["ps", "-ewwo", "pid,args"], capture_output=True, text=True, check=True).stdout
+    return [line for line in listing.splitlines() if str(run_dir) in line and " ps " not in line]
+
+
+def wait_for(condition, seconds=30):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.05)
+
+
+def test_a_run_gives_its_output_its_times_and_plain_lines(run_dir, tmp_path):
+    console, steps = plain(), Steps()
+
+    assert local.run_yaml(run_dir, arguments(tmp_path), console, steps) == "pushed ab"
+
+    assert set(steps.seconds()) == {"cut", "work", "gather"}
+    assert all(seconds > 0.03 for seconds in steps.seconds().values())  # starting Python alone takes longer
+    lines = console.file.getvalue().splitlines()
+    assert "work        shard a" in lines
+    assert sum(line.startswith("work        done in ") for line in lines) == 2
+    assert "[work] shard b" in (run_dir / "run.log").read_text()
+    assert not (run_dir / "tmp").exists()
+
+
+def test_a_refusing_step_is_told_in_its_own_words_and_not_tried_again(run_dir, tmp_path):
+    started = time.monotonic()
+    with pytest.raises(FrostlineError) as caught:
+        local.run_yaml(run_dir, arguments(tmp_path, "refuse"), plain())
+
+    assert "step work failed: " in str(caught.value)
+    assert "nothing in here is an image" in str(caught.value)
+    assert str(run_dir / "run.log") in str(caught.value)
+    assert caught.value.exit_code == 1
+    assert time.monotonic() - started < 25  # the YAML asks for a second attempt after 30 s
+    assert len(list(tmp_path.glob("a.attempt-*"))) <= 1
+    assert not processes_of(run_dir)
+
+
+def test_a_killed_step_is_told_as_such_with_its_last_lines(run_dir, tmp_path):
+    with pytest.raises(FrostlineError, match="step work died without an error of its own, killed by SIGKILL") as caught:
+        local.run_yaml(run_dir, arguments(tmp_path, "die"), plain())
+
+    assert "about to be killed" in str(caught.value)
+
+
+def test_a_runner_that_cannot_start_is_told_with_the_logs_last_line(run_dir, tmp_path):
+    (run_dir / "pipeline.yaml").write_text("components: {}\n")
+
+    with pytest.raises(FrostlineError, match="the runner ended before any step failed, exit code 1") as caught:
+        local.run_yaml(run_dir, arguments(tmp_path), plain())
+
+    assert "\n" not in str(caught.value)
+    assert str(run_dir / "run.log") in str(caught.value)
+
+
+PARENT = """
+import json, sys
+from pathlib import Path
+from rich.console import Console
+from pipelines import local
+local.run_yaml(Path(sys.argv[1]), json.loads(sys.argv[2]), Console(stderr=True))
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_whatever_ends_the_parent_ends_every_process_of_the_run(run_dir, tmp_path, number):
+    parent = subprocess.Popen(
+        [sys.executable, "-c", PARENT, str(run_dir), json.dumps(arguments(tmp_path, "sleep"))],
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        wait_for(lambda: len(list(tmp_path.glob("?.attempt-*"))) == 2)
+        assert processes_of(run_dir)
+        parent.send_signal(number)
+        parent.wait(20)
+    finally:
+        parent.kill()
+        parent.wait()
+
+    wait_for(lambda: not processes_of(run_dir), 10)
+    steps = [int(path.name.rpartition("-")[2]) for path in tmp_path.glob("?.attempt-*")]
+    wait_for(lambda: not any(_lives(pid) for pid in steps), 10)
+
+
+def _lives(pid):
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    status = Path(f"/proc/{pid}/stat")  # a zombie waits for an init that may never come in a container
+    return not status.exists() or status.read_text().rpartition(")")[2].split()[0] != "Z"
+
+
+class Configuration:
+    """What `local.run` needs of a RunConfig, for a pipeline that is not Frostline's."""
+
+    model_name = "small"
+
+    def __init__(self, values):
+        self.arguments = lambda: values
+
+
+@pytest.fixture
+def compiles_to_small(monkeypatch, small_yaml):
+    from pipelines import compile as compiling
+
+    def compile_pipeline(output, config=None):
+        output.write_bytes(small_yaml.read_bytes())
+        return output
+
+    monkeypatch.setattr(compiling, "compile_pipeline", compile_pipeline)
+
+
+def test_a_run_directory_tells_the_whole_story(tmp_path, compiles_to_small):
+    summary = local.run(Configuration(arguments(tmp_path, outcome="held: too weak")), tmp_path / "runs", plain())
+
+    run_dir = Path(summary["directory"])
+    assert run_dir.parent == tmp_path / "runs"
+    assert read_json(run_dir / "summary.json", "run") == {"schema": "frostline/run/v1", **summary}
+    assert (summary["status"], summary["outcome"]) == ("succeeded", "held: too weak ab")
+    assert summary["seconds"] >= max(summary["steps"].values())
+    made = {path.name for path in run_dir.iterdir()}
+    assert made >= {"pipeline.yaml", "arguments.json", "events.jsonl", "run.log", "artifacts", "outcome.json"}
+
+
+def test_an_outcome_that_neither_pushed_nor_held_is_a_failure(tmp_path, compiles_to_small):
+    with pytest.raises(FrostlineError, match="without having pushed or held: its outcome is 'done ab'"):
+        local.run(Configuration(arguments(tmp_path, outcome="done")), tmp_path / "runs", plain())
+
+    (summary,) = (tmp_path / "runs").glob("*/summary.json")
+    assert read_json(summary, "run")["status"] == "failed"
+
+
+def test_runs_of_the_same_second_get_their_own_directories(tmp_path):
+    made = [local.new_run_directory(tmp_path, "digits") for _ in range(3)]
+
+    assert len({path.name for path in made}) == 3
+    assert all(path.name.startswith("digits-20") for path in made)
+
+
+def test_a_root_that_is_a_file_is_refused_in_one_line(tmp_path):
+    (tmp_path / "root").write_text("")
+
+    with pytest.raises(StorageError, match="root"):
+        local.new_run_directory(tmp_path / "root", "digits")
+
+
+def test_pages_are_put_beside_the_summary(tmp_path):
+    for page in ("plan/page", "evaluate/evaluation/report.html", "evaluate/page", "gate/decision/decision.md"):
+        path = tmp_path / "artifacts" / "frostline-finetune-1" / page
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(page)
+
+    pages = local._collect_pages(tmp_path)
+
+    assert set(pages) == {"plan.html", "report.html", "decision.md"}
+    assert (tmp_path / "report.html").read_text() == "evaluate/evaluation/report.html"

@@ -1,0 +1,172 @@
+"""What is refused before anything runs, and how a configuration is completed for this machine."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from frostline.config import RunConfig, parse
+from frostline.errors import ConfigError
+from pipelines import preflight
+
+SMALL = {"backbone": "SmallConvNet", "weights": "random", "image_size": 32}
+
+
+@pytest.fixture
+def photos(tmp_path):
+    for label in ("cat", "dog"):
+        (tmp_path / "photos" / label).mkdir(parents=True)
+        (tmp_path / "photos" / label / "1.jpg").write_bytes(b"x")
+    return tmp_path / "photos"
+
+
+def config(tmp_path, **values):
+    return preflight.for_this_machine(parse(RunConfig, {**SMALL, **values}), tmp_path / "runs")
+
+
+def refusal(tmp_path, **values):
+    with pytest.raises(ConfigError) as caught:
+        preflight.check_here(config(tmp_path, **values))
+    assert caught.value.exit_code == 2
+    assert "\n" not in str(caught.value)
+    return caught.value.field, str(caught.value)
+
+
+def test_good_configurations_pass_and_leave_nothing_behind(tmp_path, photos):
+    preflight.check_here(config(tmp_path, source=str(photos)))
+    preflight.check_here(config(tmp_path, source="digits"))
+    preflight.check_here(config(tmp_path, source="tfds://tf_flowers"))
+    preflight.check_here(config(tmp_path, source="gs://bucket/photos"))
+
+    assert not [path for path in (tmp_path / "runs").rglob("*") if path.is_file()]
+
+
+def test_store_and_registry_stand_below_the_root_unless_configured(tmp_path):
+    here = config(tmp_path)
+    assert here.store == str(tmp_path / "runs" / "store")
+    assert here.registry == str(tmp_path / "runs" / "registry")
+
+    set_in_file = config(tmp_path, store="gs://bucket/store", registry=str(tmp_path / "models"))
+    assert (set_in_file.store, set_in_file.registry) == ("gs://bucket/store", str(tmp_path / "models"))
+
+
+def test_local_paths_become_absolute_and_names_stay(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+    here = preflight.for_this_machine(
+        parse(RunConfig, {"source": "photos", "weights": "w/mine.weights.h5", "store": "s"}), Path("runs")
+    )
+    assert here.source == str(tmp_path / "photos")
+    assert here.weights == str(tmp_path / "w" / "mine.weights.h5")
+    assert here.store == str(tmp_path / "s")
+    assert here.registry == str(tmp_path / "runs" / "registry")
+    for source in ("digits", "tfds://tf_flowers", "gs://bucket/photos"):
+        assert preflight.for_this_machine(parse(RunConfig, {"source": source}), Path("runs")).source == source
+    for weights in ("imagenet", "random", "registry:digits@champion", "gs://bucket/w.weights.h5"):
+        assert preflight.for_this_machine(parse(RunConfig, {"weights": weights}), Path("runs")).weights == weights
+
+
+def test_the_placeholder_is_refused_with_the_option_to_give(tmp_path):
+    field, message = refusal(tmp_path, source="DIR")
+    assert field == "source"
+    assert "--set source=" in message
+
+
+def test_a_missing_source_is_refused(tmp_path):
+    assert refusal(tmp_path, source=str(tmp_path / "nowhere")) == (
+        "source",
+        f"source: received '{tmp_path / 'nowhere'}'; there is no such directory",
+    )
+
+
+def test_a_file_as_source_is_refused(tmp_path):
+    (tmp_path / "photos.zip").write_bytes(b"")
+    assert "not a file" in refusal(tmp_path, source=str(tmp_path / "photos.zip"))[1]
+
+
+def test_an_unknown_kind_of_address_is_refused(tmp_path):
+    for source in ("s3://bucket/photos", "tfds://", "gs://"):
+        assert "expected digits, tfds://NAME" in refusal(tmp_path, source=source)[1]
+
+
+def test_an_empty_source_and_empty_class_folders_are_refused(tmp_path):
+    (tmp_path / "empty").mkdir()
+    assert "found none" in refusal(tmp_path, source=str(tmp_path / "empty"))[1]
+
+    for label in ("cat", "dog"):
+        (tmp_path / "hollow" / label).mkdir(parents=True)
+    assert "found none" in refusal(tmp_path, source=str(tmp_path / "hollow"))[1]
+
+
+def test_a_single_class_is_refused(tmp_path, photos):
+    (photos / "dog" / "1.jpg").unlink()
+    (photos / "dog" / ".2.jpg").write_bytes(b"")  # neither a hidden file nor a text makes a class
+    (photos / "dog" / "notes.txt").write_bytes(b"")
+
+    field, message = refusal(tmp_path, source=str(photos))
+    assert field == "source"
+    assert "at least two class folders with images are needed; found only 'cat'" in message
+    assert refusal(tmp_path, source="digits", data={"classes": ["1"]})[0] == "data.classes"
+
+
+def test_images_may_lie_deeper_below_their_class(tmp_path, photos):
+    (photos / "wolf" / "winter").mkdir(parents=True)
+    (photos / "wolf" / "winter" / "1.PNG").write_bytes(b"x")
+
+    preflight.check_here(config(tmp_path, source=str(photos), data={"classes": ["dog", "wolf"]}))
+
+
+def test_a_class_without_a_folder_is_named(tmp_path, photos):
+    field, message = refusal(tmp_path, source=str(photos), data={"classes": ["cat", "wolf"]})
+    assert field == "data.classes"
+    assert "'wolf'" in message
+    assert "cat, dog" in message
+
+
+def test_an_unknown_backbone_is_answered_with_near_names(tmp_path):
+    field, message = refusal(tmp_path, backbone="InceptionV4", image_size=299)
+    assert field == "backbone"
+    assert "InceptionV3" in message
+
+
+def test_an_image_below_the_backbones_minimum_is_refused(tmp_path):
+    field, message = refusal(tmp_path, backbone="InceptionV3", image_size=64)
+    assert field == "image_size"
+    assert "received 64; InceptionV3 needs at least 75 pixels" in message
+
+
+def test_imagenet_weights_for_the_small_backbone_are_refused(tmp_path):
+    assert refusal(tmp_path, weights="imagenet")[0] == "weights"
+
+
+def test_missing_weights_are_refused(tmp_path):
+    field, message = refusal(tmp_path, weights=str(tmp_path / "mine.weights.h5"))
+    assert field == "weights"
+    assert "there is no such file" in message
+
+
+def test_weights_that_the_registry_does_not_hold_are_refused(tmp_path):
+    field, message = refusal(tmp_path, weights="registry:digits-base@champion")
+    assert field == "weights"
+    assert "registry:digits-base@champion" in message
+
+
+@pytest.mark.parametrize("field", ["store", "registry"])
+def test_a_place_that_cannot_be_written_is_refused(tmp_path, field):
+    (tmp_path / "taken").write_text("")  # a file where a directory has to be: refused for root as well
+
+    assert refusal(tmp_path, **{field: str(tmp_path / "taken" / "below")})[0] == field
+
+
+def test_preflight_imports_neither_tensorflow_nor_kfp(tmp_path, photos):
+    code = f"""
+import sys
+from pathlib import Path
+from frostline.config import RunConfig, parse
+from pipelines import preflight
+values = {{"source": {str(photos)!r}, "backbone": "SmallConvNet", "weights": "random", "image_size": 32}}
+preflight.check_here(preflight.for_this_machine(parse(RunConfig, values), Path({str(tmp_path / "runs")!r})))
+sys.exit(sorted({{"tensorflow", "keras", "kfp"}} & set(sys.modules)) and 1 or 0)
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
