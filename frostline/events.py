@@ -24,7 +24,7 @@ T = TypeVar("T")
 
 EVENTS_FILE = "FROSTLINE_EVENTS"
 _INTERVAL = 0.2  # seconds between two progress events: smooth to the eye, cheap to write
-_FULL_OR_FORBIDDEN = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
+_FULL_OR_FORBIDDEN = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
 _current_step = "frostline"
 
 

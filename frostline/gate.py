@@ -205,13 +205,18 @@ def _champion(evaluation: Evidence, config: GateConfig) -> Json:
     if "champion" not in document:
         raise _UnusableError("evaluation.json: champion: is missing; expected a comparison, or null for no champion")
     if document["champion"] is None:
-        return _result("pass", "no champion yet", limit=-config.margin)
+        return _result("pass", "no champion yet")
     fit = _Comparable.model_validate(document["champion"])
     if not fit.comparable:
         return _result("fail", f"cannot be compared with the champion: {fit.reason or 'no reason given'}")
     if _Subject.model_validate(document["champion"]).model_digest == measured.model_digest:
         return _result("pass", "it is the same model as the champion", value=0.0, limit=-config.margin)
     champion = _Champion.model_validate(document["champion"])
+    if champion.examples != measured.examples:
+        raise _UnusableError(
+            f"evaluation.json: champion.examples: received {champion.examples}; expected {measured.examples}, "
+            "the examples that the model was measured on"
+        )
     difference, worst = champion.difference, -config.margin
     outcome: Outcome = "fail" if difference.high < worst else "pass" if difference.low >= worst else "inconclusive"
     told = {
@@ -248,7 +253,7 @@ def _check(name: str, look: Callable[[], Json]) -> Json:
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         where = ".".join(str(part) for part in first["loc"]) or error.title.strip("_").lower()
-        received = "" if isinstance(first["input"], dict) else f": received {str(first['input'])[:60]}"
+        received = "" if isinstance(first["input"], dict) else f": received {repr(first['input'])[:60]}"
         told = first["msg"].removeprefix("Value error, ")
         result = _result("fail", f"the evidence cannot be used: {where}{received}; {told}")
     except _UnusableError as error:
@@ -266,8 +271,8 @@ def _read(path: Path, kind: str) -> Evidence:
 
 
 def _one_line(text: str) -> str:
-    """At most 500 characters without line breaks or what UTF-8 cannot hold (a file can spell half a surrogate pair)."""
-    return " ".join(text.split())[:500].encode(errors="backslashreplace").decode()
+    """At most 500 characters that can be printed: no line breaks, terminal controls or halves of surrogate pairs."""
+    return " ".join("".join(letter if letter.isprintable() else " " for letter in text).split())[:500]
 
 
 def markdown(decision: Json) -> str:

@@ -18,7 +18,7 @@ from frostline.events import say, step
 def run(dataset_dir: str, example_dirs: Sequence[str], image_size: int, store: str, info_dir: str, page: str) -> None:
     """Gather the shards and write labels.txt, info.json, report.json and the report page.
 
-    Beside the records go features.json and dataset_info.json, so that TFDS reads the store's directory.
+    Beside the records go features.json, dataset_info.json and the class names, so that TFDS reads the store's directory.
 
     Raises:
         DataError: a shard is missing, or the dataset cannot be trained on; the report is written first.
@@ -126,5 +126,5 @@ def _describe(target: str, source: Json, image_size: int, shards: Sequence[Json]
             for name in shard["files"]:
                 (Path(directory) / name).touch()
         records.describe(Path(directory), source["name"], source["labels"], image_size, splits)
-        for name in ("features.json", "dataset_info.json"):
-            storage.write_bytes(storage.join(target, name), (Path(directory) / name).read_bytes())
+        for path in sorted(Path(directory).glob("*.json")) + sorted(Path(directory).glob("*.labels.txt")):
+            storage.write_bytes(storage.join(target, path.name), path.read_bytes())

@@ -67,10 +67,12 @@ def _parse(spec: Json, platform: Json) -> tuple[Json, Json]:
 
 
 def _into(message: Any, value: Any, where: str) -> Json:
+    """`value` as the message spells it, keys sorted: a protobuf map's order changes from process to process."""
     from google.protobuf import json_format
 
     try:
-        return dict(json_format.MessageToDict(json_format.ParseDict(value, message)))
+        parsed = json_format.MessageToDict(json_format.ParseDict(value, message))
+        return dict(json.loads(json.dumps(parsed, sort_keys=True)))
     except json_format.ParseError as error:
         reason = " ".join(str(error).split()).split(" Available Fields")[0]
         raise ConfigError(where, reason, f"expected the fields of {message.DESCRIPTOR.name}") from None
@@ -138,6 +140,11 @@ def _source(where: str, kind: str, source: Json, component: Json, bodies: Json, 
 def _inputs(where: str, task: Json, body: Json) -> None:
     """Every input that the component needs is given, and none that it does not know."""
     loop = task.get("parameterIterator") or task.get("artifactIterator") or {}
+    if loop:
+        kind = "parameters" if "parameterIterator" in task else "artifacts"
+        defined = body.get("inputDefinitions", {}).get(kind, {})
+        _known(_required(loop, "itemInput", where), defined, f"{where}.itemInput", "an input of the loop body")
+        _items(where, _required(loop, "items", where), task.get("inputs", {}).get(kind, {}))
     for kind in ("parameters", "artifacts"):
         given = task.get("inputs", {}).get(kind, {})
         defined = body.get("inputDefinitions", {}).get(kind, {})
@@ -151,11 +158,6 @@ def _inputs(where: str, task: Json, body: Json) -> None:
     parameters = task.get("inputs", {}).get("parameters", {})
     for name in _CONDITION.findall(task.get("triggerPolicy", {}).get("condition", "")):
         _known(name, parameters, f"{where}.triggerPolicy", "an input of the task")
-    if loop:
-        kind = "parameters" if "parameterIterator" in task else "artifacts"
-        defined = body.get("inputDefinitions", {}).get(kind, {})
-        _known(_required(loop, "itemInput", where), defined, f"{where}.itemInput", "an input of the loop body")
-        _items(where, _required(loop, "items", where), task.get("inputs", {}).get(kind, {}))
 
 
 def _items(where: str, items: Json, given: Json) -> None:

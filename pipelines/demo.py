@@ -80,6 +80,8 @@ def _frozen(plan: Json) -> str:
 def _proven(certificate: Json) -> str:
     if not certificate["verified"]:
         return f"NOT proven: {len(certificate['moved'])} frozen tensors moved"
+    if not certificate["frozen_tensors"]:
+        return "nothing: no tensor was frozen"
     return f"{certificate['frozen_tensors']} frozen tensors are bit-identical before and after training"
 
 

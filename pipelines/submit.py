@@ -13,6 +13,7 @@ import posixpath
 import re
 import tempfile
 import time
+import types
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -131,39 +132,47 @@ def _check_visible(config: RunConfig) -> None:
 
 @contextlib.contextmanager
 def _connected(host: str) -> Iterator[Any]:
-    """A client whose side effects stay inside (links printed, warnings), and whose errors are one line.
-
-    The client's constructor asks a silent host five times, with a traceback each: it is asked once before that.
-    """
+    """A client that prints no links and no warnings, and whose errors are one line."""
     if not re.fullmatch(r"https?://[^\s/]+\S*", host):
         raise ConfigError("host", host, "expected http://HOST or https://HOST")
-    import kfp
     import kfp_server_api
     import urllib3
 
-    settings = kfp_server_api.Configuration(host=host.rstrip("/"))
-    settings.retries = 0
     try:
         with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
             warnings.simplefilter("ignore")
-            with kfp_server_api.ApiClient(settings) as probe:
-                _ask_health(kfp_server_api.HealthzServiceApi(probe))
-            yield kfp.Client(host=host)
+            _check_answers(host)
+            yield _client(host)
     except kfp_server_api.ApiException as error:
         raise FrostlineError(f"{host}: refused: {_reason(error)}") from error
-    except urllib3.exceptions.HTTPError as error:
+    except (urllib3.exceptions.HTTPError, kfp_server_api.OpenApiException) as error:
         reason = str(getattr(error, "reason", error)).rsplit(": ", 1)[-1]
         raise FrostlineError(f"{host}: no Kubeflow Pipelines answers there: {reason}") from error
 
 
-def _ask_health(service: Any) -> None:
+def _check_answers(host: str) -> None:
+    """Ask once whether anybody is there: kfp.Client tries again and again, with a warning each time."""
     import kfp_server_api
 
-    try:
-        service.healthz_service_get_healthz(_request_timeout=_CONNECT_SECONDS)
-    except kfp_server_api.ApiException as error:
-        if error.status not in (401, 403):  # the client has credentials that this question lacks
-            raise
+    settings = kfp_server_api.Configuration(host=host.rstrip("/"))
+    settings.retries = 0
+    with kfp_server_api.ApiClient(settings) as api, contextlib.suppress(kfp_server_api.ApiException):
+        kfp_server_api.HealthzServiceApi(api).healthz_service_get_healthz(_request_timeout=_CONNECT_SECONDS)
+
+
+def _client(host: str) -> Any:
+    """A kfp.Client; its own question about the server's health logs five tracebacks in 25 s before it gives up."""
+    import kfp
+
+    class Client(kfp.Client):  # type: ignore[misc]
+        def get_kfp_healthz(self, sleep_duration: int = 0) -> Any:
+            answer = self._healthz_api.healthz_service_get_healthz(_preload_content=False)
+            try:
+                return types.SimpleNamespace(multi_user=json.loads(answer.data).get("multi_user", False))
+            except (ValueError, AttributeError):
+                raise FrostlineError(f"{host}: a web server answers there, not Kubeflow Pipelines") from None
+
+    return Client(host=host)
 
 
 def _reason(error: Any) -> str:

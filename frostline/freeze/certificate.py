@@ -64,9 +64,9 @@ def certify(plan: Json, before: Digests, after: Digests, *, source_digest: str) 
         The certificate, without the digests of the exported files.
     """
     frozen_layers = {layer["name"] for layer in plan["layers"] if layer["frozen"]}
-    frozen = [name for name in before if name.rsplit("/", 1)[0] in frozen_layers]
-    trainable = [name for name in before if name not in set(frozen)]
-    moved = [name for name in frozen if set(before[name]) != set(after.get(name, ()))]
+    frozen = {name for name in before if name.rsplit("/", 1)[0] in frozen_layers}
+    trainable = [name for name in before if name not in frozen]
+    moved = [name for name in before if name in frozen and set(before[name]) != set(after.get(name, ()))]
     return {
         "verified": not moved and before.keys() == after.keys(),
         "frozen_tensors": len(frozen),
@@ -77,7 +77,8 @@ def certify(plan: Json, before: Digests, after: Digests, *, source_digest: str) 
         "plan_digest": digests.of_json(plan),
         "source_digest": source_digest,
         "tensors": {
-            name: {"frozen": name in set(frozen), "before": before[name][0], "after": after[name][0]} for name in before
+            name: {"frozen": name in frozen, "before": copies[0], "after": after.get(name, [None])[0]}
+            for name, copies in before.items()
         },
     }
 
@@ -85,7 +86,7 @@ def certify(plan: Json, before: Digests, after: Digests, *, source_digest: str) 
 def require_still(certificate: Json) -> None:
     """Raise FreezeViolation, naming the layers, if a frozen weight moved."""
     if not certificate["verified"]:
-        layers = sorted({name.rsplit("/", 1)[0] for name in certificate["moved"]})
+        layers = sorted({name.rsplit("/", 1)[0] for name in certificate["moved"]}) or ["weights that vanished"]
         raise FreezeViolation(f"frozen weights moved during training, in {', '.join(layers)}; no model is emitted")
 
 

@@ -89,6 +89,8 @@ def test_the_image_runs_as_a_numeric_user_that_is_not_root(final):
     user, group = last.split(":")
     assert int(user) > 0
     assert int(group) > 0
+    accounts = " ".join(arguments(final, "RUN"))
+    assert f"useradd --uid {user} --gid {group}" in accounts  # TensorFlow Datasets needs a name for a file's owner
 
 
 def test_the_final_stage_takes_the_environment_and_no_loose_source(final):

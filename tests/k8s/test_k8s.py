@@ -132,7 +132,10 @@ def test_store_and_registry_are_on_the_volume_by_default(pipeline):
 
 
 def test_the_service_account_has_its_token_and_its_role(manifests):
+    from pipelines.submit import SERVICE_ACCOUNT
+
     account, binding = only(manifests, "ServiceAccount"), only(manifests, "RoleBinding")
+    assert account["metadata"]["name"] == SERVICE_ACCOUNT
     (subject,) = binding["subjects"]
     assert account["automountServiceAccountToken"] is True  # KFP's launcher calls the API server from the step's pod
     assert subject == {

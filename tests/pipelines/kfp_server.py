@@ -88,7 +88,9 @@ class KfpServer:
                 return {}
         raise Refused(404, f"no such call: {method} {'/'.join(path)}")
 
-    def _add(self, things: list[dict[str, Any]], key: str, thing: dict[str, Any], unique: bool = False) -> dict[str, Any]:
+    def _add(
+        self, things: list[dict[str, Any]], key: str, thing: dict[str, Any], unique: bool = False
+    ) -> dict[str, Any]:
         if unique and any(other["display_name"] == thing["display_name"] for other in things):
             raise Refused(409, f"{thing['display_name']} already exists")
         self._count += 1
@@ -130,8 +132,9 @@ class _Handler(BaseHTTPRequestHandler):
         query = dict(urllib.parse.parse_qsl(url.query))
         path = url.path.removeprefix(PREFIX).split("/")
         try:
-            status, answer = 200, self.owner.answer(
-                self.command, path, query, body, self.headers.get("Content-Type", "")
+            status, answer = (
+                200,
+                self.owner.answer(self.command, path, query, body, self.headers.get("Content-Type", "")),
             )
         except Refused as error:
             status, answer = error.status, {"error": str(error), "message": str(error), "code": 1}

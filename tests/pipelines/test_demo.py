@@ -92,6 +92,11 @@ def test_a_broken_proof_is_not_told_as_one(run):
     assert demo.story(run)["proven"] == "NOT proven: 1 frozen tensors moved"
 
 
+def test_where_nothing_was_frozen_nothing_is_claimed(run):
+    rewrite(run, "freeze_certificate", {"verified": True, "frozen_tensors": 0, "moved": []})
+    assert demo.story(run)["proven"] == "nothing: no tensor was frozen"
+
+
 def test_a_missing_file_is_named(run):
     (path,) = Path(run["directory"]).glob(f"artifacts/*/{demo._EVIDENCE['decision']}")
     path.unlink()

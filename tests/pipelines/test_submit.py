@@ -52,8 +52,9 @@ def test_a_changed_yaml_becomes_a_second_version_of_the_same_pipeline(server, mo
     remote.submit(CONFIG, host=server.host)
     assert len(server.pipelines) == 1
     assert len({version["display_name"] for version in server.versions}) == 2
-    assert server.runs[1]["pipeline_version_reference"]["pipeline_version_id"] == (
-        server.versions[1]["pipeline_version_id"]
+    assert (
+        server.runs[1]["pipeline_version_reference"]["pipeline_version_id"]
+        == (server.versions[1]["pipeline_version_id"])
     )
 
 
@@ -157,7 +158,7 @@ def test_a_malformed_cron_expression_is_refused_before_anything_is_sent(server):
 
 @pytest.mark.parametrize("host", ["", "localhost:8080", "ftp://x", "http://"])
 def test_a_host_that_is_no_http_address_is_refused(host):
-    with pytest.raises(ConfigError, match="^host: received"):
+    with pytest.raises(ConfigError, match=r"^host: received"):
         remote.submit(CONFIG, host=host)
 
 
@@ -173,7 +174,7 @@ def test_a_host_that_does_not_answer_is_one_line(capsys):
     assert told.out == told.err == ""
 
 
-@pytest.mark.parametrize("status", [200, 404, 500])
+@pytest.mark.parametrize("status", [200, 401, 404, 500])
 def test_a_web_server_that_is_not_kubeflow_is_one_line(status):
     class Page(BaseHTTPRequestHandler):
         def do_GET(self):

@@ -1,0 +1,115 @@
+"""Evaluation of the export on original bytes, alone and beside a champion."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pictures
+import pyarrow.parquet as pq
+import pytest
+from frostline import artifacts, registry
+from frostline.errors import DataError, RegistryError
+
+from stages import Bench
+
+
+@pytest.fixture(scope="module")
+def bench(tmp_path_factory):
+    root = tmp_path_factory.mktemp("evaluate")
+    bench = Bench(root)
+    source = pictures.make(root / "photos", 40)
+    (source / "jade" / "broken.jpg").write_bytes(b"no photo")
+    bench.data(source, test_fraction=0.4)
+    bench.plan({"none": True, "batch_norm": "follow"})
+    bench.train(epochs=4)
+    return bench
+
+
+def evaluation(bench):
+    return artifacts.read_json(Path(bench.path("evaluation")) / "evaluation.json", "evaluation")
+
+
+def test_predictions_cover_the_readable_test_images_and_agree_with_the_metrics(bench):
+    returned = bench.evaluate()
+    found = evaluation(bench)
+    rows = [r for r in artifacts.read_jsonl(Path(bench.path("dataset")) / "manifest.jsonl") if r["split"] == "test"]
+    readable = {row["id"]: row["label"] for row in rows if row["id"] != "jade/broken.jpg"}
+    table = pq.read_table(Path(bench.path("evaluation")) / "predictions.parquet").to_pydict()
+    assert dict(zip(table["id"], table["label"], strict=True)) == readable
+    probabilities = np.array(table["probabilities"])
+    np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-5)
+    assert table["predicted"] == probabilities.argmax(axis=1).tolist()
+    right = np.mean(np.array(table["predicted"]) == np.array(table["label"]))
+    assert found["accuracy"]["value"] == returned["accuracy"] == pytest.approx(right)
+    assert found["accuracy"]["low"] <= right <= found["accuracy"]["high"]
+    assert sum(map(sum, found["confusion"])) == found["examples"] == len(readable)
+    assert right > 0.6  # three plain colours are learned: a model fed the wrong bytes or labels is not
+    assert found["champion"] is None
+    page = (Path(bench.path("evaluation")) / "report.html").read_text()
+    assert "There is none yet" in page
+    assert "cobalt" in page
+
+
+def publish(bench, name, labels=None):
+    """The bench's own model as a version and champion; `labels` renames its classes."""
+    directory = bench.root / f"version-{name}"
+    shutil.copytree(Path(bench.path("model")) / "serving", directory)
+    described = json.loads((Path(bench.path("model")) / "model.json").read_text())
+    (directory / "model.json").write_text(json.dumps({**described, "labels": labels or described["labels"]}))
+    version = registry.publish(bench.registry, name, directory, identity=name, metadata={})
+    return version, registry.promote(bench.registry, version, expected=None, reason="test")
+
+
+def test_a_champion_is_predicted_on_the_same_images_and_compared(bench):
+    version, alias = publish(bench, "same")
+    bench.evaluate("same")
+    champion = evaluation(bench)["champion"]
+    assert champion["comparable"]
+    assert (champion["version"], champion["generation"]) == (version.number, alias.generation)
+    assert champion["only_challenger_right"] == champion["only_champion_right"] == 0
+    assert champion["both_right"] + champion["both_wrong"] == evaluation(bench)["examples"]
+    assert champion["difference"]["value"] == 0
+
+
+def test_a_champion_with_its_labels_in_another_order_is_compared_by_label(bench):
+    publish(bench, "reordered", labels=["jade", "amber", "cobalt"])
+    bench.evaluate("reordered")
+    found = evaluation(bench)
+    predicted = pq.read_table(Path(bench.path("evaluation")) / "predictions.parquet").to_pydict()
+    # the champion's index 0 means jade (2), 1 amber (0), 2 cobalt (1)
+    theirs = np.array([2, 0, 1])[np.array(predicted["predicted"])]
+    assert found["champion"]["both_right"] + found["champion"]["only_champion_right"] == int(
+        np.sum(theirs == np.array(predicted["label"]))
+    )
+
+
+def test_a_champion_with_other_labels_is_not_comparable_and_says_why(bench):
+    publish(bench, "others", labels=["amber", "cobalt", "olive"])
+    bench.evaluate("others")
+    champion = evaluation(bench)["champion"]
+    assert not champion["comparable"]
+    assert "olive" in champion["reason"]
+
+
+def test_a_damaged_champion_is_an_error_not_a_comparison(bench):
+    version, _ = publish(bench, "damaged")
+    variables = next(Path(version.uri).rglob("variables.data*"))
+    data = bytearray(variables.read_bytes())
+    data[10] ^= 1
+    variables.unlink()
+    variables.write_bytes(bytes(data))
+    with pytest.raises(RegistryError, match="its manifest says"):
+        bench.evaluate("damaged")
+
+
+def test_without_a_test_image_there_is_no_evaluation(bench, tmp_path):
+    other = Bench(tmp_path)
+    shutil.copytree(bench.path("dataset"), other.path("dataset"))
+    shutil.copytree(bench.path("info"), other.path("info"))
+    shutil.copytree(bench.path("model"), other.path("model"))
+    manifest = Path(other.path("dataset")) / "manifest.jsonl"
+    rows = [row for row in artifacts.read_jsonl(manifest) if row["split"] != "test"]
+    artifacts.write_jsonl(manifest, rows)
+    with pytest.raises(DataError, match="the test split has no readable image"):
+        other.evaluate()

@@ -1,0 +1,252 @@
+"""The manifest: true to the bytes, the same for the same content, and refused where nothing can be learned from it."""
+
+import io
+import json
+import shutil
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image as Pillow
+
+from frostline import artifacts, digests, ingest, splits, storage
+from frostline.errors import ConfigError, DataError, FrostlineError
+
+HALF = {"validation_fraction": 0.2, "test_fraction": 0.3}
+
+
+def photo(number):
+    buffer = io.BytesIO()
+    Pillow.fromarray(np.random.default_rng(number).integers(0, 256, (4, 4, 3), np.uint8)).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def put(root, **images):
+    """`put(root, cats=range(3))` writes cats/0.png to cats/2.png; equal numbers are equal images."""
+    for label, numbers in images.items():
+        (root / label).mkdir(parents=True, exist_ok=True)
+        for number in numbers:
+            (root / label / f"{number}.png").write_bytes(photo(number))
+    return root
+
+
+@pytest.fixture
+def photos(tmp_path):
+    return put(tmp_path / "photos", cats=range(30), dogs=range(100, 130), owls=range(200, 230))
+
+
+@pytest.fixture
+def ingested(tmp_path):
+    """Runs the stage and returns shard names, rows and source.json."""
+    runs = iter(range(1000))
+
+    def run(source, data=HALF, shards=2, store=None):
+        directory = tmp_path / f"dataset-{next(runs)}"
+        names = ingest.run(str(source), dict(data), shards, str(store or tmp_path / "store"), str(directory))
+        rows = list(artifacts.read_jsonl(directory / "manifest.jsonl"))
+        return names, rows, artifacts.read_json(directory / "source.json", "source")
+
+    return run
+
+
+def test_every_row_finds_its_original_bytes(photos, ingested):
+    names, rows, source = ingested(photos, shards=3)
+    assert names == ["00000-of-00003", "00001-of-00003", "00002-of-00003"]
+    assert len(rows) == 90
+    assert {row["id"] for row in rows} == {path.relative_to(photos).as_posix() for path in photos.rglob("*.png")}
+    for row in rows:
+        assert list(row) == ["id", "uri", "offset", "size", "sha256", "label", "split"]
+        data = storage.read_bytes(row["uri"], offset=row["offset"], length=row["size"])
+        assert data == (photos / row["id"]).read_bytes()
+        assert row["sha256"] == digests.of_bytes(data)
+        assert source["labels"][row["label"]] == row["id"].split("/")[0]
+        assert row["split"] == splits.split_of(row["sha256"], **HALF)
+    assert (source["name"], source["source"], source["shards"]) == ("photos", str(photos), 3)
+
+
+def test_source_json_counts_and_digests_the_manifest(photos, ingested, tmp_path):
+    _, rows, source = ingested(photos)
+    found = Counter((row["split"], source["labels"][row["label"]]) for row in rows)
+    assert {(split, label): n for split, of in source["counts"].items() for label, n in of.items()} == dict(found)
+    assert source["manifest_digest"] == digests.of_file(tmp_path / "dataset-0" / "manifest.jsonl")
+
+
+def test_digits_lie_in_one_blob_named_by_its_digest(ingested, tmp_path):
+    _, rows, source = ingested("digits")
+    (blob,) = storage.list_files(str(tmp_path / "store"))
+    content = storage.read_bytes(blob.uri)
+    assert blob.uri == f"{tmp_path}/store/sources/{digests.of_bytes(content)}.bin"
+    assert len(rows) == 1797
+    assert source["labels"] == list("0123456789")
+    for row in rows[::100]:
+        data = storage.read_bytes(row["uri"], offset=row["offset"], length=row["size"])
+        assert digests.of_bytes(data) == row["sha256"]
+        with Pillow.open(io.BytesIO(data)) as picture:
+            assert picture.size == (8, 8)
+    again = ingested("digits", {**HALF, "classes": ["3", "7"]})[1]
+    assert storage.list_files(str(tmp_path / "store")) == [blob]  # written once, whichever classes are used
+    assert {row["uri"] for row in again} == {blob.uri}
+
+
+def test_the_manifest_is_a_function_of_the_content(photos, ingested, tmp_path):
+    first = ingested(photos)
+    files = {path.relative_to(photos): path.read_bytes() for path in photos.rglob("*.png")}
+    shutil.rmtree(photos)
+    for path, data in sorted(files.items(), reverse=True):  # the same files, made in another order
+        (photos / path).parent.mkdir(parents=True, exist_ok=True)
+        (photos / path).write_bytes(data)
+    assert ingested(photos) == first
+    keys = [(row["split"], row["sha256"], row["id"]) for row in first[1]]
+    assert keys == sorted(keys)
+
+
+def test_an_image_keeps_its_split_as_the_dataset_grows_and_is_renamed(photos, ingested):
+    before = {row["sha256"]: row["split"] for row in ingested(photos)[1]}
+    put(photos, cats=range(1000, 1040), dogs=range(2000, 2001))
+    (photos / "cats").rename(photos / "felines")
+    after = {row["sha256"]: row["split"] for row in ingested(photos)[1]}
+    assert after.keys() > before.keys()
+    assert all(after[sha256] == split for sha256, split in before.items())
+
+
+def test_copies_are_kept_and_share_a_split(photos, ingested):
+    put(photos, dogs=range(10))  # ten cats among the dogs
+    shutil.copytree(photos / "owls", photos / "owls" / "copies")
+    _, rows, _ = ingested(photos)
+    assert len(rows) == 90 + 10 + 30
+    of_content = {}
+    for row in rows:
+        of_content.setdefault(row["sha256"], []).append(row)
+    assert Counter(len(copies) for copies in of_content.values()) == {1: 50, 2: 40}
+    assert all(len({row["split"] for row in copies}) == 1 for copies in of_content.values())
+    assert sum(len({row["label"] for row in copies}) == 2 for copies in of_content.values()) == 10
+
+
+def test_classes_are_kept_in_the_given_order(photos, ingested):
+    _, rows, source = ingested(photos, {**HALF, "classes": ["owls", "cats"]})
+    assert source["labels"] == ["owls", "cats"]
+    assert {(row["label"], row["id"].split("/")[0]) for row in rows} == {(0, "owls"), (1, "cats")}
+
+
+def test_few_examples_a_class_are_the_first_by_digest_of_train_alone(photos, ingested):
+    everything = ingested(photos)[1]
+    few = ingested(photos, {**HALF, "train_examples_per_class": 4.0})[1]  # KFP hands integers over as floats
+    for label in range(3):
+        train = [row for row in everything if row["split"] == "train" and row["label"] == label]
+        expected = sorted(train, key=lambda row: row["sha256"])[:4]
+        assert [row for row in few if row["split"] == "train" and row["label"] == label] == expected
+    assert [row for row in few if row["split"] != "train"] == [row for row in everything if row["split"] != "train"]
+
+
+def test_a_bucket_serves_as_source_and_store(gcs, ingested):
+    for number in range(60):
+        storage.write_bytes(f"{gcs}/photos/{'ab'[number % 2]}/{number}.png", photo(number))
+    _, rows, _ = ingested(f"{gcs}/photos")
+    assert len(rows) == 60
+    assert all(digests.of_bytes(storage.read_bytes(row["uri"])) == row["sha256"] for row in rows)
+    _, rows, _ = ingested("digits", store=f"{gcs}/store")
+    row = rows[500]
+    assert digests.of_bytes(storage.read_bytes(row["uri"], offset=row["offset"], length=row["size"])) == row["sha256"]
+
+
+@pytest.mark.parametrize(
+    ("data", "shards", "told"),
+    [
+        (
+            {"classes": ["cat", "dogs"]},
+            2,
+            r"data\.classes: received 'cat'; did you mean cats\? the source's labels are",
+        ),
+        ({"classes": ["bats?!", "dogs"]}, 2, r"the source's labels are cats, dogs, owls"),
+        ({"classes": ["cats", "dogs", "cats"]}, 2, r"data\.classes: received .* expected each label once"),
+        ({}, 91, r"shards: received 91; expected 1 to 90, the number of images used"),
+        ({}, 0, r"shards: received 0"),
+        ({"clases": []}, 2, r"data\.clases: received \[\]; unknown key"),
+        ({"test_fraction": "much"}, 2, r"data\.test_fraction: received 'much'"),
+    ],
+)
+def test_wrong_configuration(photos, ingested, tmp_path, data, shards, told):
+    with pytest.raises(ConfigError, match=told):
+        ingested(photos, {**HALF, **data}, shards)
+    assert not list(tmp_path.glob("dataset-*/*"))  # nothing that a later step would take for whole
+
+
+def _one_class(root):
+    put(root, cats=range(30))
+
+
+def _no_image_in_a_class(root):
+    put(root, cats=range(30), dogs=())
+    (root / "dogs" / "readme.txt").write_text("none yet")
+
+
+def _too_few_to_test(root):
+    put(root, cats=range(30), dogs=[100])
+
+
+def _too_few_to_validate(root):
+    put(root, cats=range(4), dogs=range(100, 104))
+
+
+@pytest.mark.parametrize(
+    ("make", "data", "told"),
+    [
+        (lambda root: None, HALF, "which is no directory"),
+        (Path.mkdir, HALF, "has no class folder"),
+        (_one_class, HALF, "only one class, 'cats'"),
+        (_no_image_in_a_class, HALF, "class 'dogs': has no image; add images, remove it, or leave it out"),
+        (_too_few_to_test, HALF, r"class 'dogs': no image of it falls into the (train|test) split; (raise|lower) data"),
+        (
+            _too_few_to_validate,
+            {"validation_fraction": 0.001, "test_fraction": 0.5},
+            r"no image falls into the validation split; raise data\.validation_fraction",
+        ),
+    ],
+)
+def test_data_that_cannot_be_used(ingested, tmp_path, make, data, told):
+    make(tmp_path / "photos")
+    with pytest.raises(DataError, match=told) as caught:
+        ingested(tmp_path / "photos", data)
+    assert "\n" not in str(caught.value)
+    assert not list(tmp_path.glob("dataset-*/*"))
+
+
+def test_no_validation_split_where_none_is_asked_for(photos, ingested):
+    _, rows, source = ingested(photos, {"validation_fraction": 0.0, "test_fraction": 0.3})
+    assert "validation" not in {row["split"] for row in rows}
+    assert sum(source["counts"]["validation"].values()) == 0
+
+
+def test_classes_without_an_image_do_not_matter_when_not_chosen(photos, ingested):
+    (photos / "empty").mkdir()
+    assert ingested(photos, {**HALF, "classes": ["cats", "dogs"]})[2]["labels"] == ["cats", "dogs"]
+
+
+def test_a_store_that_cannot_be_written_fails_in_one_line(ingested, tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(FrostlineError, match="file") as caught:
+        ingested("digits", store=tmp_path / "file" / "store")
+    assert "\n" not in str(caught.value)
+
+
+def test_left_out_files_are_told(photos, ingested, capfd):
+    (photos / "cats" / "notes.txt").write_text("x")
+    ingested(photos)
+    told = capfd.readouterr().err
+    assert "3 classes; images:" in told
+    assert "files left out: 1 not .jpg .jpeg" in told
+
+
+def test_ingest_and_gate_do_not_import_tensorflow(photos, tmp_path):
+    code = f"""
+import sys
+from frostline import compare, gate, ingest, metrics
+ingest.run({str(photos)!r}, {json.dumps(HALF)}, 2, {str(tmp_path / "s")!r}, {str(tmp_path / "d1")!r})
+ingest.run("digits", {json.dumps(HALF)}, 2, {str(tmp_path / "s")!r}, {str(tmp_path / "d2")!r})
+heavy = {{"tensorflow", "keras", "tensorflow_datasets", "kfp"}} & set(sys.modules)
+sys.exit(f"imported {{heavy}}" if heavy else 0)
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=120)

@@ -1,0 +1,160 @@
+"""Training as a whole: what is emitted, what is proven, what is refused, on photos that the tests make."""
+
+import json
+from pathlib import Path
+
+import keras
+import numpy as np
+import pictures
+import pytest
+import tensorflow as tf
+from frostline import artifacts, backbones, digests, loop, weights
+from frostline.errors import ConfigError, FreezeViolation, FrostlineError, WeightsError
+
+from stages import Bench
+
+
+@pytest.fixture(scope="module")
+def bench(tmp_path_factory):
+    """Data prepared once: 30 photos of each of three colours."""
+    root = tmp_path_factory.mktemp("train")
+    bench = Bench(root)
+    bench.data(pictures.make(root / "photos", 30))
+    bench.plan({"through": "block1"})
+    bench.train()
+    return bench
+
+
+@pytest.fixture
+def model_dir(bench):
+    return Path(bench.path("model"))
+
+
+def documents(directory):
+    certificate = artifacts.read_json(directory / "freeze_certificate.json", "freeze_certificate")
+    return certificate, artifacts.read_json(directory / "model.json", "model")
+
+
+def weights_by_layer(model):
+    return {layer.name: [weight.numpy() for weight in layer.weights] for layer in model.layers if layer.weights}
+
+
+def test_frozen_layers_are_bit_identical_to_the_source_and_the_others_moved(bench, model_dir):
+    source = artifacts.read_json(Path(bench.path("weights")) / "source.json", "weights")
+    before = weights_by_layer(weights.load(source, "SmallConvNet", 32))
+    after = weights_by_layer(keras.models.load_model(model_dir / "model.keras"))
+    for name in ("block1_conv", "block1_bn", "block2_bn", "block3_bn"):
+        for old, new in zip(before[name], after[name], strict=True):
+            assert old.tobytes() == new.tobytes()
+    for name in ("block2_conv", "block3_conv"):
+        assert not np.array_equal(before[name][0], after[name][0])
+
+
+def test_the_certificate_is_bound_to_plan_source_and_exported_files(bench, model_dir):
+    certificate, model = documents(model_dir)
+    assert certificate["verified"]
+    assert (certificate["frozen_tensors"], certificate["moved"], certificate["unmoved_trainable"]) == (13, [], [])
+    plan = json.loads((model_dir / "freeze_plan.json").read_text())
+    assert certificate["plan_digest"] == digests.of_json(plan)
+    source = artifacts.read_json(Path(bench.path("weights")) / "source.json", "weights")
+    assert certificate["source_digest"] == source["digest"]
+    assert certificate["model_digest"] == model["model_digest"]
+    found = {
+        str(path.relative_to(model_dir)): digests.of_file(path)
+        for path in [model_dir / "model.keras", *(model_dir / "serving").rglob("*")]
+        if path.is_file()
+    }
+    assert certificate["files"] == found
+
+
+def test_a_training_that_ignores_the_plan_emits_no_model(bench, monkeypatch):
+    monkeypatch.setattr(loop, "apply_plan", lambda model, plan: None)
+    bench.plan({"none": True})  # freezes every BatchNorm
+    try:
+        with pytest.raises(FreezeViolation, match="block1_bn, block2_bn, block3_bn; no model is emitted"):
+            bench.train(model="violated")
+    finally:
+        bench.plan({"through": "block1"})
+    assert not (Path(bench.path("violated")) / "model.json").exists()
+    assert not (Path(bench.path("violated")) / "model.keras").exists()
+
+
+def test_training_again_gives_the_same_model_and_another_seed_another(bench, model_dir):
+    bench.train(model="again")
+    bench.train(model="other", seed=1)
+    first, again, other = (documents(Path(bench.path(name)))[1]["model_digest"] for name in ("model", "again", "other"))
+    assert first == again
+    assert first != other
+
+
+def test_the_history_has_a_row_an_epoch(model_dir):
+    rows = list(artifacts.read_jsonl(model_dir / "training.jsonl"))
+    assert [row["epoch"] for row in rows] == [1, 2]
+    assert all(0 <= row["validation_accuracy"] <= 1 and row["loss"] > 0 for row in rows)
+
+
+def test_the_export_predicts_from_bytes_what_the_trained_model_predicts(bench, model_dir):
+    model = keras.models.load_model(model_dir / "model.keras")
+    paths = sorted(Path(bench.path("photos")).rglob("*.jpg"))[::9]
+    data = [path.read_bytes() for path in paths]
+    pixels = np.stack([keras.utils.img_to_array(_decoded(item)) for item in data])
+    expected = model.predict(backbones.normalise(pixels, "SmallConvNet"), verbose=0)
+    served = tf.saved_model.load(str(model_dir / "serving")).signatures["serving_default"](
+        image_bytes=tf.constant(data)
+    )
+    np.testing.assert_allclose(served["probabilities"].numpy(), expected, atol=1e-6)
+    labels = ["amber", "cobalt", "jade"]
+    assert [label.decode() for label in served["label"].numpy()] == [labels[i] for i in expected.argmax(axis=1)]
+
+
+def _decoded(data):
+    from frostline import images
+
+    return images.from_bytes(tf.constant(data), 32).numpy()
+
+
+def test_the_export_stores_each_weight_once(model_dir):
+    stored = (model_dir / "serving" / "variables" / "variables.data-00000-of-00001").stat().st_size
+    model = keras.models.load_model(model_dir / "model.keras")
+    needed = sum(weight.numpy().nbytes for weight in model.weights)
+    assert needed <= stored <= 1.02 * needed
+
+
+def test_hidden_layers_and_dropout_are_built_as_configured(bench):
+    bench.train(epochs=1, head={"hidden": [7.0, 5.0], "dropout": 0.25}, model="hidden")
+    model = keras.models.load_model(Path(bench.path("hidden")) / "model.keras")
+    assert [model.get_layer(name).units for name in ("head_hidden1", "head_hidden2", "head_logits")] == [7, 5, 3]
+    assert model.get_layer("head_dropout").rate == 0.25
+
+
+def test_head_only_trains_the_head_and_nothing_else(bench, tmp_path):
+    bench.plan({"head_only": True})
+    try:
+        bench.train(epochs=1, model="head-only")
+    finally:
+        bench.plan({"through": "block1"})
+    certificate, model = documents(Path(bench.path("head-only")))
+    assert certificate["trainable_tensors"] == 0
+    assert model["frozen_parameters"] == 93_920
+    assert model["parameters"] == 93_920 + 128 * 3 + 3
+
+
+def test_weights_that_changed_in_the_store_are_refused(bench):
+    source_file = Path(bench.path("weights")) / "source.json"
+    source = json.loads(source_file.read_text())
+    source_file.write_text(json.dumps({**source, "digest": "0" * 64}))
+    try:
+        with pytest.raises(WeightsError, match="the plan was made for 0000"):
+            bench.train(model="tampered")
+    finally:
+        source_file.write_text(json.dumps(source))
+
+
+def test_an_unknown_key_of_the_head_is_refused_by_the_step_too(bench):
+    with pytest.raises(ConfigError, match=r"head\.units: received 3; unknown key"):
+        bench.train(head={"units": 3}, model="unknown")
+
+
+def test_a_loss_that_is_not_finite_stops_the_run_in_one_line(bench):
+    with pytest.raises(FrostlineError, match="the loss is nan; try a lower learning_rate"):
+        bench.train(epochs=3, learning_rate=1e30, model="diverged")

@@ -1,0 +1,30 @@
+"""Train on N logical CPUs and write the weights: `python replicas.py N BENCH_DIR OUT.npz`. One process a strategy."""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+count, root, out = int(sys.argv[1]), Path(sys.argv[2]), sys.argv[3]
+cpu = tf.config.list_physical_devices("CPU")[0]
+tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * count)
+
+import keras  # noqa: E402
+from frostline import artifacts  # noqa: E402
+
+from stages import Bench  # noqa: E402
+
+bench = Bench(root)
+bench.train(epochs=3, batch_size=16, model=f"model-{count}")
+model = root / f"model-{count}"
+trained = keras.models.load_model(model / "model.keras")
+certificate = artifacts.read_json(model / "freeze_certificate.json", "freeze_certificate")
+rows = list(artifacts.read_jsonl(model / "training.jsonl"))
+np.savez(
+    out,
+    *[weight.numpy() for weight in trained.weights],
+    replicas=certificate["replicas"],
+    verified=certificate["verified"],
+    loss=[row["loss"] for row in rows],
+)

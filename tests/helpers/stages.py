@@ -1,0 +1,63 @@
+"""Helpers of the stage tests: run one stage after the other in a directory, as the pipeline does."""
+
+from pathlib import Path
+
+SHARDS = 2
+
+
+class Bench:
+    """The artifacts of a run below one directory, made stage by stage."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.store = str(root / "store")
+        self.registry = str(root / "registry")
+
+    def path(self, name: str) -> str:
+        return str(self.root / name)
+
+    def ingest(self, source, **data):
+        from frostline import ingest
+
+        return ingest.run(str(source), data, SHARDS, self.store, self.path("dataset"))
+
+    def preprocess(self, shards, size=32):
+        from frostline import preprocess
+
+        for shard in shards:
+            preprocess.run(self.path("dataset"), shard, size, self.store, self.path(f"examples-{shard}"))
+        return [self.path(f"examples-{shard}") for shard in shards]
+
+    def validate(self, examples, size=32):
+        from frostline import validate
+
+        validate.run(
+            self.path("dataset"), examples, size, self.store, self.path("info"), self.path("validation.html")
+        )
+
+    def data(self, source, **section):
+        self.validate(self.preprocess(self.ingest(source, **section)))
+
+    def plan(self, freeze, backbone="SmallConvNet", weights="random", size=32, seed=0):
+        from frostline import plan
+
+        plan.run(
+            backbone, weights, size, seed, freeze, self.store, self.registry,
+            self.path("plan"), self.path("weights"), self.path("plan.html"),
+        )  # fmt: skip
+
+    def train(self, epochs=2, batch_size=16, learning_rate=0.003, seed=0, head=None, model="model"):
+        from frostline import train
+
+        train.run(
+            self.path("info"), self.path("plan"), self.path("weights"), head or {},
+            epochs, batch_size, learning_rate, seed, self.path(model),
+        )  # fmt: skip
+
+    def evaluate(self, name="toy"):
+        from frostline import evaluate
+
+        return evaluate.run(
+            self.path("dataset"), self.path("info"), self.path("model"), name, {}, self.registry,
+            self.path("evaluation"), self.path("evaluation.html"),
+        )  # fmt: skip

@@ -1,0 +1,99 @@
+"""The YAML file: the same bytes for the same input, checked, whole or not at all."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from frostline.config import DataConfig, FreezeConfig, HeadConfig, RunConfig
+from frostline.errors import ConfigError, StorageError
+from pipelines import compile as compiling
+from pipelines.compile import compile_pipeline, compiled, is_current
+
+REPOSITORY = Path(__file__).parents[2]
+COMMITTED = REPOSITORY / "pipelines" / "compiled" / "finetune.yaml"
+
+
+def defaults(text):
+    spec = next(iter(yaml.safe_load_all(text)))
+    return {name: entry["defaultValue"] for name, entry in spec["root"]["inputDefinitions"]["parameters"].items()}
+
+
+def test_the_committed_file_is_what_the_graph_compiles_to():
+    assert is_current(COMMITTED), "write it with `make compile`"
+
+
+@pytest.mark.parametrize("seed", ["1", "2"])
+def test_the_bytes_depend_on_neither_process_nor_hash_seed_nor_working_directory(seed, tmp_path):
+    output = tmp_path / "out.yaml"
+    program = "import sys, pathlib, pipelines.compile as c; c.compile_pipeline(pathlib.Path(sys.argv[1]))"
+    subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", program, output],
+        check=True,
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONHASHSEED": seed, "PYTHONPATH": str(REPOSITORY)},
+    )
+    assert output.read_text() == compiled()
+
+
+def test_a_configuration_becomes_the_defaults_and_changes_nothing_else(tmp_path):
+    config = RunConfig(
+        model_name="digits",
+        epochs=3,
+        data=DataConfig(classes=("5", "6"), train_examples_per_class=20),
+        freeze=FreezeConfig(through="block1"),
+        head=HeadConfig(hidden=(64,)),
+    )
+    text = compile_pipeline(tmp_path / "digits.yaml", config).read_text()
+    assert defaults(text) == config.arguments()
+    assert defaults(compiled()) == RunConfig().arguments()  # an earlier configuration leaves no trace
+    ours, plain = (list(yaml.safe_load_all(each)) for each in (text, compiled()))
+    for documents in (ours, plain):
+        del documents[0]["root"]["inputDefinitions"]
+    assert ours == plain
+
+
+def test_a_hostile_value_stays_a_value(tmp_path):
+    source = "photos\nroot: {}\n---\n# {{$.inputs.parameters['image']}} 'quoted' \"twice\""
+    text = compile_pipeline(tmp_path / "hostile.yaml", RunConfig(source=source)).read_text()
+    assert defaults(text)["source"] == source
+
+
+def test_is_current_notices_a_change_and_a_missing_file(tmp_path):
+    copy = tmp_path / "copy.yaml"
+    assert not is_current(copy)
+    compile_pipeline(copy)
+    assert is_current(copy)
+    copy.write_text(copy.read_text() + "\n")
+    assert not is_current(copy)
+    compile_pipeline(copy, RunConfig(epochs=3))
+    assert not is_current(copy)
+    assert is_current(copy, RunConfig(epochs=3))
+
+
+def test_a_pipeline_with_a_finding_gets_no_file(tmp_path, monkeypatch):
+    monkeypatch.setattr(compiling, "lint", lambda text: ["root.gate: If on a named output"])
+    output = tmp_path / "out.yaml"
+    with pytest.raises(ConfigError, match=r"finetune.py: received 'root.gate: If on a named output'") as caught:
+        compile_pipeline(output)
+    assert caught.value.exit_code == 2
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_place_that_cannot_be_written_is_one_line(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(StorageError, match="cannot be written"):
+        compile_pipeline(tmp_path / "file" / "out.yaml")
+
+
+def test_compiling_imports_no_tensorflow():
+    program = "import sys, pipelines.compile as c; c.compiled(); sys.exit('tensorflow' in sys.modules)"
+    subprocess.run([sys.executable, "-W", "ignore", "-c", program], check=True, cwd=REPOSITORY)
+
+
+def test_the_lint_alone_imports_no_kfp():
+    program = "import sys, pipelines.lint; sys.exit('kfp' in sys.modules)"
+    subprocess.run([sys.executable, "-c", program], check=True, cwd=REPOSITORY)
