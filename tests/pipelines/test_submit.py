@@ -162,7 +162,7 @@ def test_a_host_that_is_no_http_address_is_refused(host):
         remote.submit(CONFIG, host=host)
 
 
-def test_a_host_that_does_not_answer_is_one_line(capsys):
+def test_a_host_that_does_not_answer_is_one_line(capsys, caplog):
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))  # bound, not listening: connections are refused
         host = f"http://127.0.0.1:{taken.getsockname()[1]}"
@@ -172,6 +172,7 @@ def test_a_host_that_does_not_answer_is_one_line(capsys):
     assert caught.value.exit_code == 1
     told = capsys.readouterr()
     assert told.out == told.err == ""
+    assert caplog.records == []  # no warning for each of many attempts
 
 
 @pytest.mark.parametrize("status", [200, 401, 404, 500])

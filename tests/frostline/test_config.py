@@ -1,0 +1,121 @@
+"""The configuration: what is accepted, and one line for everything that is not."""
+
+import json
+
+import pytest
+from frostline.config import DataConfig, FreezeConfig, GateConfig, HeadConfig, RunConfig, load, parse
+from frostline.errors import ConfigError
+
+
+@pytest.fixture
+def write(tmp_path):
+    def write(text):
+        path = tmp_path / "run.yaml"
+        path.write_text(text)
+        return path
+
+    return write
+
+
+BAD = [
+    ({"epoch": 3}, "epoch: received 3; unknown key; known keys are model_name"),
+    ({"gate": {"floor": 0.9}}, "gate.floor: received 0.9; unknown key; known keys are min_accuracy"),
+    ({"epochs": "3"}, "epochs: received '3'; input should be a valid integer"),
+    ({"epochs": 2.5}, "epochs: received 2.5; input should be a valid integer"),
+    ({"epochs": True}, "epochs: received True; input should be a valid integer"),
+    ({"epochs": 0}, "epochs: received 0; input should be greater than or equal to 1"),
+    ({"learning_rate": -1.0}, "learning_rate: received -1.0; input should be greater than 0"),
+    ({"image_size": 5000}, "image_size: received 5000; input should be less than or equal to 2048"),
+    ({"model_name": "My Model"}, "model_name: received 'My Model'; string should match"),
+    ({"source": ""}, "source: received ''; string should have at least 1 character"),
+    ({"freeze": {"match": "mixed"}}, "freeze: received {'match': 'mixed'}; 'match' is not supported by this version"),
+    ({"freeze": {"phases": []}}, "'phases' is not supported by this version"),
+    ({"freeze": {"none": True, "through": "mixed7"}}, "choose exactly one policy"),
+    ({"freeze": {"batch_norm": "freeze"}}, "choose exactly one policy"),
+    ({"freeze": {"none": True, "batch_norm": "thaw"}}, "freeze.batch_norm: received 'thaw'; input should be 'freeze'"),
+    ({"data": {"test_fraction": 0.0}}, "data.test_fraction: received 0.0; input should be greater than 0"),
+    ({"data": {"validation_fraction": 0.5, "test_fraction": 0.5}}, "must be below 1"),
+    ({"data": {"classes": ["a", 1]}}, "data.classes.1: received 1; input should be a valid string"),
+    ({"head": {"hidden": [0]}}, "every layer needs at least 1 unit"),
+    ({"head": {"dropout": 1.0}}, "head.dropout: received 1.0; input should be less than 1"),
+    ({"gate": {"confidence": 0.5}}, "gate.confidence: received 0.5; input should be greater than 0.5"),
+    ({"gate": None}, "gate: received None"),
+]
+
+
+@pytest.mark.parametrize(("value", "message"), BAD)
+def test_bad_input_is_one_line_that_names_the_field_and_what_was_received(value, message):
+    with pytest.raises(ConfigError) as caught:
+        parse(RunConfig, value)
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert caught.value.exit_code == 2
+
+
+def test_the_bare_words_are_policies():
+    for word in ("head_only", "none"):
+        assert parse(FreezeConfig, word).section() == {word: True, "batch_norm": "freeze"}
+
+
+def test_arguments_survive_what_kfp_does_to_numbers():
+    config = RunConfig(
+        data=DataConfig(train_examples_per_class=20),
+        head=HeadConfig(hidden=(64, 32)),
+        freeze=FreezeConfig(through="mixed7"),
+        gate=GateConfig(min_accuracy=1.0),
+    )
+    as_floats = json.loads(json.dumps(config.arguments()), parse_int=float)
+    assert parse(RunConfig, as_floats) == config
+
+
+def test_arguments_hold_no_null():
+    assert "null" not in json.dumps(RunConfig().arguments())
+
+
+def test_every_field_is_described():
+    for model in (RunConfig, DataConfig, FreezeConfig, HeadConfig, GateConfig):
+        assert all(field.description for field in model.model_fields.values())
+
+
+def test_overrides_replace_values_at_any_depth(write):
+    path = write("epochs: 3\nfreeze: head_only\ngate: {margin: 0.1}\n")
+    config = load(path, ["epochs=5", "gate.min_accuracy=0.9", "source=/data/a=b", "freeze={through: mixed2}"])
+    assert (config.epochs, config.gate.margin, config.gate.min_accuracy) == (5, 0.1, 0.9)
+    assert config.source == "/data/a=b"
+    assert config.freeze.through == "mixed2"
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("epochs", "--set: received 'epochs'; expected section.key=value"),
+        ("=3", "expected section.key=value"),
+        ("epochs.x=3", "epochs is not a section here"),
+        ("epochs=[", "the value is not valid YAML"),
+        ("nope.x=1", "nope: received {'x': 1}; unknown key"),
+    ],
+)
+def test_bad_overrides_are_told(write, override, message):
+    with pytest.raises(ConfigError) as caught:
+        load(write("epochs: 3\n"), [override])
+    assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [("a: [", "expected valid YAML"), ("- 1\n", "expected a mapping"), ("", "expected a mapping")],
+)
+def test_a_file_that_is_no_mapping_is_told(write, text, message):
+    with pytest.raises(ConfigError, match=message) as caught:
+        load(write(text))
+    assert "\n" not in str(caught.value)
+
+
+def test_a_missing_file_is_told(tmp_path):
+    with pytest.raises(ConfigError, match=r"none\.yaml: .*a readable YAML file is needed"):
+        load(tmp_path / "none.yaml")
+
+
+def test_a_configuration_cannot_be_changed():
+    with pytest.raises(ValueError, match="frozen"):
+        RunConfig().epochs = 3

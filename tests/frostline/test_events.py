@@ -1,0 +1,100 @@
+"""What a step tells: its start, progress, end or error, as lines in a file."""
+
+import errno
+import json
+
+import pytest
+from frostline import events
+from frostline.errors import ConfigError, DataError, StorageError
+
+
+@pytest.fixture
+def told(tmp_path, monkeypatch):
+    path = tmp_path / "events.jsonl"
+    monkeypatch.setenv(events.EVENTS_FILE, str(path))
+    return lambda: [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def test_a_step_tells_its_start_its_lines_and_its_end(told):
+    @events.step("work")
+    def work():
+        events.say("half way")
+        return 7
+
+    assert work() == 7
+    assert [(event["step"], event["kind"]) for event in told()] == [("work", "start"), ("work", "say"), ("work", "end")]
+    assert told()[-1]["seconds"] >= 0
+
+
+def test_an_error_is_told_in_one_line_with_its_exit_code_and_raised(told):
+    @events.step("work")
+    def work():
+        raise ConfigError("epochs", "x\ny", "expected an integer")
+
+    with pytest.raises(ConfigError):
+        work()
+    last = told()[-1]
+    assert (last["kind"], last["exit_code"]) == ("error", 2)
+    assert "\n" not in last["message"]
+
+
+@pytest.mark.parametrize(
+    "raised",
+    [
+        OSError(errno.ENOSPC, "No space left on device", "/data/x"),
+        OSError("Unable to synchronously write: errno = 28, error message = 'No space left on device'"),
+        RuntimeError("/data/x; No space left on device"),
+    ],
+)
+def test_a_full_disk_is_a_storage_error_whichever_library_met_it(told, raised):
+    @events.step("work")
+    def work():
+        raise raised
+
+    with pytest.raises(StorageError, match=r"[Nn]o space left on device"):
+        work()
+    assert told()[-1]["message"].lower().count("no space left") >= 1
+
+
+def test_other_errors_keep_their_type(told):
+    @events.step("work")
+    def work():
+        raise KeyError("missing")
+
+    with pytest.raises(KeyError):
+        work()
+    assert told()[-1]["message"] == "KeyError: 'missing'"
+    assert told()[-1]["exit_code"] == 1
+
+
+def test_progress_yields_everything_and_ends_with_the_total(told):
+    assert list(events.progress(range(1000), total=1000, unit="images")) == list(range(1000))
+    progress = [event for event in told() if event["kind"] == "progress"]
+    assert progress[-1]["done"] == progress[-1]["total"] == 1000
+    assert len(progress) < 20  # told by the clock, not by the item
+
+
+def test_nothing_is_written_where_nobody_listens(monkeypatch, capsys):
+    monkeypatch.delenv(events.EVENTS_FILE, raising=False)
+
+    @events.step("work")
+    def work():
+        events.say("hello")
+
+    work()
+    assert capsys.readouterr().err == "hello\n"
+
+
+def test_a_step_inside_a_step_gives_the_name_back(told):
+    @events.step("inner")
+    def inner():
+        raise DataError("no")
+
+    @events.step("outer")
+    def outer():
+        with pytest.raises(DataError):
+            inner()
+        events.say("after")
+
+    outer()
+    assert [event["step"] for event in told() if event["kind"] == "say"] == ["outer"]
