@@ -2,6 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+PIP := $(BIN)/pip --quiet --disable-pip-version-check install
 STAMP := $(VENV)/.ready
 # Bytecode is kept, wherever the caller's environment says not to: TensorFlow imports three times slower without it.
 export PYTHONDONTWRITEBYTECODE :=
@@ -18,8 +19,12 @@ setup: $(STAMP) ## make .venv with every dependency, pinned by hash
 $(STAMP): requirements-dev.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; (3, 11) <= v <= (3, 13) or sys.exit("make: %s is Python %d.%d; 3.11 to 3.13 is needed (make PYTHON=python3.11 ...)" % (sys.executable, *v))'
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
-	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --no-index --editable .
+	@# Two dependencies are published as source only. The lock's own setuptools builds them: an isolated build would
+	@# fetch another one without checking a hash.
+	sed -n '/^setuptools==/,/[^\\]$$/p' $< > $(VENV)/build.txt
+	$(PIP) --require-hashes --no-deps -r $(VENV)/build.txt
+	$(PIP) --require-hashes --no-build-isolation --use-pep517 -r $<
+	$(PIP) --no-deps --no-build-isolation --no-index --editable .
 	@touch $@
 
 demo: setup ## run the main job, offline, on an embedded data set

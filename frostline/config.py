@@ -40,7 +40,7 @@ class DataConfig(Section):
     train_examples_per_class: Integer = Field(
         0, ge=0, description="images a class in the training split, the first by content hash; 0: all"
     )
-    validation_fraction: Fraction = Field(0.1, description="share of all images used to watch training")
+    validation_fraction: Fraction = Field(0.1, ge=0.0, description="share of all images used to watch training")
     test_fraction: Fraction = Field(0.2, gt=0.0, description="share of all images used by evaluation only")
 
     @model_validator(mode="before")

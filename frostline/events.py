@@ -97,7 +97,7 @@ def _as_storage_error(error: Exception) -> StorageError | None:
         return None
     text = _one_line(error)
     if isinstance(error, OSError) and error.errno in _FULL_OR_FORBIDDEN:
-        return StorageError(f"{error.filename or 'output'}: cannot be written: {error.strerror}")
+        return StorageError(f"{error.filename or 'a file of this step'}: {error.strerror}")
     if "No space left on device" in text or "errno = 28" in text:
         return StorageError(f"no space left on device: {text[:200]}")
     return None

@@ -51,7 +51,8 @@ def run(source: str, data: dict[str, Any], shards: int, store: str, dataset_dir:
     opened = open_source(source)
     labels = _choose(opened.labels, config.classes)
     read = _pack(opened, store) if opened.packed else _digest_files(opened, labels)
-    rows = _select(read, labels, config)
+    rows, conflicts = _agreeing(read)
+    rows = _select(rows, labels, config)
     if not 1 <= shards <= len(rows):
         raise ConfigError("shards", shards, f"expected 1 to {len(rows)}, the number of images used")
     counts = _count(rows, labels, config)
@@ -64,9 +65,12 @@ def run(source: str, data: dict[str, Any], shards: int, store: str, dataset_dir:
         "shards": shards,
         "counts": counts,
         "manifest_digest": digests.of_file(manifest),
+        "conflicts": conflicts,
     }
     artifacts.write_json(manifest.with_name("source.json"), "source", document)
     _tell(source, opened, labels, counts)
+    if conflicts:
+        say(f"{len(conflicts)} files are left out: the same image under two labels, {conflicts[0]} first")
     return [f"{number:05d}-of-{shards:05d}" for number in range(shards)]
 
 
@@ -130,6 +134,15 @@ def _row(image: Image, uri: str, offset: int, data: bytes) -> Json:
         "sha256": digests.of_bytes(data),
         "label": image.label,
     }
+
+
+def _agreeing(read: Sequence[Json]) -> tuple[list[Json], list[str]]:
+    """The rows without images that appear under two labels, of which none can be trusted; and the ids of those."""
+    labels_of: dict[str, set[str]] = {}
+    for row in read:
+        labels_of.setdefault(row["sha256"], set()).add(row["label"])
+    agreeing = [row for row in read if len(labels_of[row["sha256"]]) == 1]
+    return agreeing, sorted(row["id"] for row in read if len(labels_of[row["sha256"]]) > 1)
 
 
 def _require_images(labels: Sequence[str], images: Iterable[Image]) -> None:

@@ -159,7 +159,9 @@ class Trainer:
 
 
 def describe(row: Json, epochs: int) -> None:
-    """Say one history row in a line."""
+    """Say one history row in a line: the first, the last, and some ten between."""
+    if row["epoch"] not in (1, epochs) and row["epoch"] % max(1, epochs // 10):
+        return
     validation = f", validation accuracy {row['validation_accuracy']:.3f}" if "validation_accuracy" in row else ""
     say(f"epoch {row['epoch']}/{epochs}: loss {row['loss']:.4f}, accuracy {row['accuracy']:.3f}{validation}")
 

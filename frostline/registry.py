@@ -1,7 +1,7 @@
 """The model registry: immutable versions, and one alias that says which of them serves.
 
     <root>/<model>/claims/<N>.json          who took the number, by exclusive create
-    <root>/<model>/versions/<N>/            a TF Serving model directory; a version once manifest.json, the last file, is there
+    <root>/<model>/versions/<N>/            a TF Serving model directory; a version once manifest.json is there
     <root>/<model>/aliases/champion.json    the version that serves; changes by compare-and-swap only
     <root>/<model>/promotions/<id>.json     what the alias ever said, one object each
 

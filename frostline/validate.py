@@ -18,7 +18,7 @@ from frostline.events import say, step
 def run(dataset_dir: str, example_dirs: Sequence[str], image_size: int, store: str, info_dir: str, page: str) -> None:
     """Gather the shards and write labels.txt, info.json, report.json and the report page.
 
-    Beside the records go features.json, dataset_info.json and the class names, so that TFDS reads the store's directory.
+    Beside the records go features.json, dataset_info.json and the class names, so that TFDS reads the directory.
 
     Raises:
         DataError: a shard is missing, or the dataset cannot be trained on; the report is written first.
@@ -32,6 +32,12 @@ def run(dataset_dir: str, example_dirs: Sequence[str], image_size: int, store: s
     manifest = artifacts.read_jsonl(Path(dataset_dir) / "manifest.jsonl")
     target = storage.join(store, "records", records.address(manifest, source, image_size))
     findings = check(index, quarantine, source["labels"])
+    if source["conflicts"]:
+        findings["warnings"].append(
+            f"{len(source['conflicts'])} files were left out: the same image under two labels: "
+            + ", ".join(source["conflicts"][:3])
+            + ("" if len(source["conflicts"]) <= 3 else ", ...")
+        )
     findings["problems"] += _missing_shards(shards, source["shards"], target)
     findings["valid"] = not findings["problems"]
     artifacts.write_json(Path(info_dir) / "report.json", "validation", findings)

@@ -198,7 +198,9 @@ def _raise_for_failure(run_dir: Path, code: int | None, steps: Steps) -> None:
         failure = steps.failures[0]
         told = [error for error in steps.errors if error["step"] == failure["step"]]
         if told:
-            raise FrostlineError(f"step {failure['step']} failed: {told[0]['message']} {log}")
+            error = FrostlineError(f"step {failure['step']} failed: {told[0]['message']} {log}")
+            error.exit_code = told[0]["exit_code"]  # 2 where the step found the configuration wrong
+            raise error
         raise FrostlineError(
             f"step {failure['step']} died without an error of its own, {_how(failure['code'])};"
             f" its last lines: {failure['last']!r} {log}"

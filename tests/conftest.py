@@ -3,8 +3,9 @@
 import os
 from pathlib import Path
 
-import pictures
 import pytest
+
+import pictures
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # subprocesses import TensorFlow three times slower with it

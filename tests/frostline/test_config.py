@@ -3,6 +3,7 @@
 import json
 
 import pytest
+
 from frostline.config import DataConfig, FreezeConfig, GateConfig, HeadConfig, RunConfig, load, parse
 from frostline.errors import ConfigError
 

@@ -5,12 +5,13 @@ import shutil
 from pathlib import Path
 
 import numpy as np
-import pictures
 import pyarrow.parquet as pq
 import pytest
+
 from frostline import artifacts, registry
 from frostline.errors import DataError, RegistryError
 
+import pictures
 from stages import Bench
 
 

@@ -4,6 +4,7 @@ import errno
 import json
 
 import pytest
+
 from frostline import events
 from frostline.errors import ConfigError, DataError, StorageError
 

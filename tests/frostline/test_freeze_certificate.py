@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+
 from frostline import backbones
 from frostline.config import FreezeConfig
 from frostline.errors import FreezeViolation

@@ -2,6 +2,7 @@
 
 import keras
 import pytest
+
 from frostline import backbones
 from frostline.freeze.graph import Layer, LayerGraph, from_model
 

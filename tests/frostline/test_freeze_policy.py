@@ -1,6 +1,7 @@
 """Policies resolved against real graphs: what is frozen, why, and what is refused."""
 
 import pytest
+
 from frostline import backbones
 from frostline.config import FreezeConfig
 from frostline.errors import PolicyError

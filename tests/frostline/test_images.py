@@ -5,8 +5,9 @@ import io
 import numpy as np
 import pytest
 import tensorflow as tf
-from frostline import images
 from PIL import Image
+
+from frostline import images
 
 
 def encoded(array, kind, **options):

@@ -113,16 +113,14 @@ def test_an_image_keeps_its_split_as_the_dataset_grows_and_is_renamed(photos, in
 
 
 def test_copies_are_kept_and_share_a_split(photos, ingested):
-    put(photos, dogs=range(10))  # ten cats among the dogs
     shutil.copytree(photos / "owls", photos / "owls" / "copies")
     _, rows, _ = ingested(photos)
-    assert len(rows) == 90 + 10 + 30
+    assert len(rows) == 90 + 30
     of_content = {}
     for row in rows:
         of_content.setdefault(row["sha256"], []).append(row)
-    assert Counter(len(copies) for copies in of_content.values()) == {1: 50, 2: 40}
+    assert Counter(len(copies) for copies in of_content.values()) == {1: 60, 2: 30}
     assert all(len({row["split"] for row in copies}) == 1 for copies in of_content.values())
-    assert sum(len({row["label"] for row in copies}) == 2 for copies in of_content.values()) == 10
 
 
 def test_classes_are_kept_in_the_given_order(photos, ingested):
@@ -250,3 +248,12 @@ heavy = {{"tensorflow", "keras", "tensorflow_datasets", "kfp"}} & set(sys.module
 sys.exit(f"imported {{heavy}}" if heavy else 0)
 """
     subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
+
+
+def test_the_same_image_under_two_labels_is_left_out_counted_and_named(photos, ingested, capsys):
+    put(photos, dogs=[3], owls=[3, 4])  # photo 3 is a cat, a dog and an owl; photo 4 a cat and an owl
+    _, rows, source = ingested(photos)
+    assert source["conflicts"] == ["cats/3.png", "cats/4.png", "dogs/3.png", "owls/3.png", "owls/4.png"]
+    assert not {row["id"] for row in rows} & set(source["conflicts"])
+    assert len(rows) == 88
+    assert "5 files are left out: the same image under two labels, cats/3.png first" in capsys.readouterr().err

@@ -2,9 +2,10 @@
 
 import numpy as np
 import pytest
-from frostline import input_pipeline, records
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+from frostline import input_pipeline, records
 
 SIZE = 4
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tensorflow as tf
+
 from frostline import artifacts, images, preprocess, validate
 from frostline.errors import ConfigError, DataError, StorageError
 
@@ -63,7 +64,7 @@ def test_a_class_with_no_readable_image_fails_in_one_line_and_leaves_no_info(ben
     source = photos(per_class=24)
     for path in (source / "jade").iterdir():
         path.write_bytes(b"no photo " + path.name.encode())
-    with pytest.raises(DataError, match="^class 'jade': none of its images can be read$"):
+    with pytest.raises(DataError, match=r"^class 'jade': none of its images can be read$"):
         bench.data(source)
     assert not (Path(bench.path("info")) / "info.json").exists()
     assert artifacts.read_json(Path(bench.path("info")) / "report.json", "validation")["valid"] is False
@@ -104,9 +105,9 @@ def test_an_image_that_changed_after_ingest_fails_the_shard(bench, photos):
     shards = bench.ingest(source)
     victim = source / "amber" / "000.jpg"
     victim.write_bytes(victim.read_bytes()[::-1])
-    with pytest.raises(DataError, match="amber/000.jpg: changed since it was ingested"):
+    with pytest.raises(DataError, match=r"amber/000\.jpg: changed since it was ingested"):
         bench.preprocess(shards)
-    assert not list(Path(bench.store).rglob("shard-*.json")) or len(list(Path(bench.store).rglob("shard-*"))) == 1
+    assert len(list(Path(bench.store).rglob("shard-*.json"))) < len(shards)  # the failed shard is not taken for whole
 
 
 def test_a_missing_shard_or_file_is_refused(bench, photos):

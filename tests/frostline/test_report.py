@@ -3,6 +3,7 @@
 import re
 
 import pytest
+
 from frostline import report
 from frostline.config import FreezeConfig
 from frostline.freeze.graph import Layer, LayerGraph

@@ -5,9 +5,9 @@ import sys
 from pathlib import Path
 
 import numpy as np
-import pictures
 import pytest
 
+import pictures
 from stages import Bench
 
 HELPERS = Path(__file__).parents[1] / "helpers"

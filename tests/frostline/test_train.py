@@ -5,12 +5,13 @@ from pathlib import Path
 
 import keras
 import numpy as np
-import pictures
 import pytest
 import tensorflow as tf
+
 from frostline import artifacts, backbones, digests, loop, weights
 from frostline.errors import ConfigError, FreezeViolation, FrostlineError, WeightsError
 
+import pictures
 from stages import Bench
 
 

@@ -11,6 +11,7 @@ cpu = tf.config.list_physical_devices("CPU")[0]
 tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * count)
 
 import keras  # noqa: E402
+
 from frostline import artifacts  # noqa: E402
 
 from stages import Bench  # noqa: E402

@@ -31,9 +31,7 @@ class Bench:
     def validate(self, examples, size=32):
         from frostline import validate
 
-        validate.run(
-            self.path("dataset"), examples, size, self.store, self.path("info"), self.path("validation.html")
-        )
+        validate.run(self.path("dataset"), examples, size, self.store, self.path("info"), self.path("validation.html"))
 
     def data(self, source, **section):
         self.validate(self.preprocess(self.ingest(source, **section)))

@@ -6,12 +6,13 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import kfp
 import pytest
-from kfp_server import KfpServer
 
 from frostline.config import FreezeConfig, RunConfig
 from frostline.errors import ConfigError, FrostlineError
 from pipelines import submit as remote
 from pipelines.compile import compiled
+
+from kfp_server import KfpServer
 
 CONFIG = RunConfig(model_name="digits", epochs=3, freeze=FreezeConfig(through="block1"))
 
