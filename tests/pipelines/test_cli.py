@@ -4,8 +4,6 @@ import json
 import re
 import subprocess
 import sys
-import time
-from pathlib import Path
 
 import pytest
 
@@ -54,13 +52,8 @@ def imported(*arguments):
     return set(ended.stderr.splitlines())
 
 
-def test_help_imports_nothing_heavy_and_answers_at_once():
-    modules = imported("--help")  # also writes the bytecode that the timed call reads
-    assert not {"tensorflow", "keras", "kfp", "pydantic", "yaml", "numpy"} & modules
-
-    started = time.monotonic()
-    subprocess.run([Path(sys.executable).parent / "frostline", "--help"], check=True, capture_output=True)
-    assert time.monotonic() - started < 3  # 0.2 s on an idle machine; tests share theirs
+def test_help_imports_nothing_heavy():
+    assert not {"tensorflow", "keras", "kfp", "pydantic", "yaml", "numpy"} & imported("--help")
 
 
 def test_compile_imports_no_tensorflow(tmp_path):

@@ -1,0 +1,220 @@
+"""The main job as a person runs it: `frostline run` on the compiled YAML, every step real, both branches, real faults.
+
+Runs share one root and build on each other, as they do for a person: the tests of this file keep their order.
+"""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from frostline import registry
+from frostline.artifacts import read_json, read_jsonl
+
+import pictures
+
+CONFIGS = Path("pipelines/configs").absolute()
+FROSTLINE = Path(sys.executable).parent / "frostline"
+PHOTOS = """
+model_name: colours
+source: DIR
+backbone: SmallConvNet
+weights: random
+image_size: 32
+epochs: 3
+learning_rate: 0.003
+freeze: {none: true, batch_norm: follow}
+data: {test_fraction: 0.4}
+gate: {min_accuracy: 0.5}
+"""
+
+
+class Run:
+    """One `frostline run`, ended: exit code, what it printed, and its files."""
+
+    def __init__(self, root, config, *overrides, prefix=()):
+        options = [part for override in overrides for part in ("--set", override)]
+        command = [*prefix, str(FROSTLINE), "run", str(config), "--root", str(root), *options]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+        self.code, self.out, self.err = done.returncode, done.stdout, done.stderr
+        found = sorted(root.glob("*/arguments.json"), key=lambda path: path.stat().st_mtime_ns)
+        self.directory = found[-1].parent if found else None
+
+    def error(self):
+        """The one error line; there is no other, and no traceback."""
+        lines = [line for line in self.err.splitlines() if line.startswith("frostline: error: ")]
+        assert len(lines) == 1, self.err
+        assert "Traceback" not in self.err
+        return lines[0].removeprefix("frostline: error: ")
+
+    def artifact(self, pattern):
+        (path,) = self.directory.glob(f"artifacts/*/{pattern}")
+        return path
+
+    def summary(self):
+        return read_json(self.directory / "summary.json", "run")
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    return tmp_path_factory.mktemp("end to end")  # a path with spaces, as people have
+
+
+@pytest.fixture(scope="module")
+def photos(root):
+    """Three classes, one file among them that is no image."""
+    source = pictures.make(root / "photos", 40)
+    (source / "jade" / "broken.jpg").write_bytes(b"no photo")
+    config = root / "photos.yaml"
+    config.write_text(PHOTOS)
+    return source, config
+
+
+@pytest.fixture(scope="module")
+def base(root):
+    return Run(root, CONFIGS / "digits-base.yaml", "epochs=4")
+
+
+def test_the_first_model_is_pushed_by_the_promote_branch(root, base):
+    assert base.code == 0, base.err
+    assert base.out.startswith("pushed: digits-base version 1 is the champion")
+    version = registry.resolve(str(root / "registry"), "registry:digits-base@champion")
+    assert {"saved_model.pb", "model.keras", "freeze_certificate.json", "evaluation.json", "decision.md"} <= set(
+        version.manifest["files"]
+    )
+    steps = base.summary()["steps"]
+    assert set(steps) == {"plan", "ingest", "preprocess", "validate", "train", "evaluate", "gate", "push"}
+    assert all(seconds > 0 for seconds in steps.values())
+    assert all(Path(page).is_file() for page in base.summary()["pages"].values())
+    committed = Path("pipelines/compiled/finetune.yaml").read_bytes()
+    assert (base.directory / "pipeline.yaml").read_bytes() == committed  # the laptop ran the cluster's file
+
+
+def test_the_second_starts_from_its_weights_and_is_held_by_the_other_branch(root, base):
+    run = Run(root, CONFIGS / "digits-finetune.yaml", "epochs=3", "gate.min_accuracy=1.0")
+    assert run.code == 0, run.err
+    assert run.out.startswith("held: ")
+    assert "hold" in run.summary()["steps"]
+    assert "push" not in run.summary()["steps"]
+    assert registry.champion(str(root / "registry"), "digits") is None
+    assert read_json(run.artifact("hold/held/held.json"), "held")["verdict"] == "hold"
+    source = read_json(run.artifact("plan/backbone_weights/source.json"), "weights")
+    assert source["resolved"] == "digits-base/1"
+    champion = registry.resolve(str(root / "registry"), "registry:digits-base/1")
+    trained = read_json(base.artifact("train/model/freeze_certificate.json"), "freeze_certificate")["tensors"]
+    certificate = read_json(run.artifact("train/model/freeze_certificate.json"), "freeze_certificate")
+    assert certificate["verified"]
+    assert certificate["frozen_tensors"] > 0
+    for name, tensor in certificate["tensors"].items():  # it started with the very bits that the first run ended with
+        assert tensor["before"] == trained[name]["after"]
+    assert champion.number == 1
+
+
+def test_photos_with_an_unreadable_file_are_learned_and_the_file_is_named(root, photos):
+    source, config = photos
+    run = Run(root, config, f"source={source}")
+    assert run.code == 0, run.err
+    assert run.out.startswith("pushed: colours version 1")
+    assert "1 unreadable images are set aside, jade/broken.jpg first" in run.err
+    (quarantined,) = read_jsonl(run.artifact("validate/info/quarantine.jsonl"))
+    assert quarantined["id"] == "jade/broken.jpg"
+    assert "jade/broken.jpg" in run.artifact("validate/page").read_text()
+
+
+def test_a_repeated_run_finds_the_champion_reuses_the_records_and_makes_no_second_version(root, photos):
+    source, config = photos
+    run = Run(root, config, f"source={source}")
+    assert run.code == 0, run.err
+    assert "pushed: colours version 1 already serves this model" in run.out
+    assert run.err.count("found finished in the store") == 2
+    champion = read_json(run.artifact("evaluate/evaluation/evaluation.json"), "evaluation")["champion"]
+    assert champion["version"] == 1
+    assert champion["comparable"]
+    assert [version.number for version in registry.versions(str(root / "registry"), "colours")] == [1]
+
+
+def test_a_class_without_a_readable_image_fails_the_run_and_nothing_is_pushed(root, photos, tmp_path):
+    source, config = photos
+    broken = tmp_path / "broken"
+    shutil.copytree(source, broken)
+    for path in (broken / "amber").iterdir():
+        path.write_bytes(b"no photo either " + path.name.encode())
+    run = Run(root, config, f"source={broken}", "model_name=broken")
+    assert run.code == 1
+    assert run.error().startswith("step validate failed: class 'amber': none of its images can be read")
+    assert run.summary()["status"] == "failed"
+    assert not list(run.directory.glob("artifacts/*/validate/info/info.json"))
+    assert not registry.versions(str(root / "registry"), "broken")
+
+
+def test_a_policy_that_fits_no_block_fails_in_the_first_step_as_wrong_configuration(root):
+    run = Run(root, CONFIGS / "digits-base.yaml", "freeze={through: blok1}", "model_name=typo")
+    assert run.code == 2
+    assert "freeze.through: received 'blok1', which is no block of this backbone; did you mean block1" in run.error()
+    assert "train" not in run.summary()["steps"]
+
+
+def test_weights_that_do_not_fit_fail_in_the_first_step(root, tmp_path):
+    (tmp_path / "other.weights.h5").write_bytes(b"no weights at all")
+    run = Run(root, CONFIGS / "digits-base.yaml", f"weights={tmp_path / 'other.weights.h5'}", "model_name=misfit")
+    assert run.code == 1
+    assert "step plan failed: weights: " in run.error()
+    assert "does not fit small_conv_net" in run.error()
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["source=/no/such/place"], "source: received '/no/such/place'; there is no such directory"),
+        (["epoch=3"], "epoch: received 3; unknown key"),
+        (["epochs=three"], "epochs: received 'three'; input should be a valid integer"),
+        (["image_size=64", "backbone=InceptionV3"], "image_size: received 64; InceptionV3 needs at least 75 pixels"),
+        (["weights=none.weights.h5"], "there is no such file"),
+        (["registry=/proc/registry"], "registry: received '/proc/registry'"),
+        (["freeze={match: conv}"], "'match' is not supported by this version"),
+    ],
+)
+def test_a_wrong_configuration_is_refused_before_anything_runs(tmp_path, overrides, message):
+    run = Run(tmp_path / "runs", CONFIGS / "digits-base.yaml", *overrides)
+    assert run.code == 2
+    assert message in run.error()
+    assert not (tmp_path / "runs").exists() or not list((tmp_path / "runs").glob("*/pipeline.yaml"))
+
+
+def mounts():
+    """A command that runs another with a file system of its own at $1, or None where the system forbids it."""
+    user = [] if os.geteuid() == 0 else ["--map-root-user"]
+    command = ["unshare", *user, "--mount", "sh", "-c"]
+    works = subprocess.run([*command, "mount -t tmpfs tmpfs /mnt"], capture_output=True, check=False).returncode == 0
+    return command if works else None
+
+
+@pytest.mark.parametrize("kilobytes", [150, 700])
+def test_a_full_store_fails_the_run_in_one_line_and_nothing_half_written_passes_for_whole(tmp_path, kilobytes):
+    """150 kB take no digits at all; 700 kB take digits and weights, but not the records.
+
+    Where mounting is forbidden, a limit on the size of files stands in for the small disk.
+    """
+    store = tmp_path / "store"
+    store.mkdir()
+    namespace, listing = mounts(), tmp_path / "listing"
+    if namespace:
+        script = (
+            'mount -t tmpfs -o "size=$1k" tmpfs "$2"; listing=$3; store=$2; shift 3; "$@"; code=$?; '
+            'cd "$store"; find . -type f > "$listing"; exit $code'
+        )
+        prefix, reason = [*namespace, script, "sh", str(kilobytes), str(store), str(listing)], "No space left on device"
+    else:
+        prefix, reason = ["prlimit", f"--fsize={kilobytes * 400}"], "File too large"
+    run = Run(tmp_path / "runs", CONFIGS / "digits-base.yaml", f"store={store}", prefix=prefix)
+    assert run.code == 1
+    assert reason in run.error()
+    names = listing.read_text().split() if namespace else [str(path) for path in store.rglob("*")]
+    assert not [name for name in names if "partial" in name or "tmp" in name.split("/")[-1]]
+    finished = [name for name in names if Path(name).name.startswith("shard-")]
+    assert len(finished) < 2
+    assert json.loads((run.directory / "summary.json").read_text())["status"] == "failed"
