@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -142,4 +143,4 @@ def _check_writable(config: RunConfig) -> None:
 
 
 def _absolute(path: str) -> str:
-    return path if "://" in path else str(Path(path).expanduser().absolute())
+    return path if "://" in path else os.path.abspath(Path(path).expanduser())  # noqa: PTH100  (takes `..` out)
