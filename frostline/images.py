@@ -12,7 +12,7 @@ import tensorflow as tf
 
 
 def decode(data: Any) -> Any:
-    """Decode one JPEG, PNG, GIF (its first frame) or BMP image.
+    """Decode one JPEG, PNG, GIF (its first frame), BMP or WebP image.
 
     Args:
         data: scalar string tensor, the encoded bytes.

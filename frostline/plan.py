@@ -45,6 +45,8 @@ def run(
         f"{backbone}: {totals['frozen_parameters']:,} of {totals['parameters']:,} parameters frozen "
         f"({totals['frozen_layers']} of {totals['weighted_layers']} layers with weights); weights: {source['resolved']}"
     )
+    if weights_reference == "random" and totals["frozen_parameters"]:
+        say("the frozen layers keep random weights: nothing below the boundary has learned anything")
 
 
 def require_size(backbone: str, image_size: int) -> None:

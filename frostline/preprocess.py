@@ -5,6 +5,7 @@ The shard's state file is written last: a retried or repeated run that finds it 
 
 from __future__ import annotations
 
+import re
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -93,4 +94,6 @@ def _public(row: Json) -> Json:
 
 
 def _reason(error: tf.errors.InvalidArgumentError) -> str:
-    return " ".join(str(error.message).split()).split("[Op:")[0].removeprefix("{{function_node").strip()[:200]
+    """TensorFlow's message without the names of its operations."""
+    text = re.sub(r"\{\{.*?\}\}|\[Op:.*", "", " ".join(str(error.message).split()))
+    return text.strip()[:200]

@@ -26,7 +26,7 @@ def test_lossless_formats_decode_to_the_same_pixels(pixels, kind):
     np.testing.assert_array_equal(images.decode(tf.constant(encoded(pixels, kind))).numpy(), pixels)
 
 
-@pytest.mark.parametrize("kind", ["JPEG", "GIF"])
+@pytest.mark.parametrize("kind", ["JPEG", "GIF", "WEBP"])
 def test_lossy_formats_decode_to_similar_pixels_of_the_same_shape(kind):
     flat = np.full((20, 30, 3), 120, np.uint8)
     decoded = images.decode(tf.constant(encoded(flat, kind))).numpy()

@@ -1,0 +1,51 @@
+"""The plan stage: files for later steps, a page for people, and refusals before anything is spent."""
+
+from pathlib import Path
+
+import pytest
+
+from frostline import artifacts, storage
+from frostline.errors import ConfigError, PolicyError
+
+from stages import Bench
+
+
+@pytest.fixture
+def bench(tmp_path):
+    return Bench(tmp_path)
+
+
+def test_the_plan_and_the_weights_are_written_and_belong_together(bench):
+    bench.plan({"through": "block2"})
+    plan = artifacts.read_json(Path(bench.path("plan")) / "freeze_plan.json", "freeze_plan")
+    source = artifacts.read_json(Path(bench.path("weights")) / "source.json", "weights")
+    assert (plan["backbone"], plan["image_size"]) == ("SmallConvNet", 32)
+    assert plan["policy"] == {"through": "block2", "batch_norm": "freeze"}
+    assert plan["boundary"]["layer"] == "block2_pool"
+    assert storage.stat(source["uri"]) is not None
+    assert source["digest"] in source["uri"]
+    assert "block2_pool" in Path(bench.path("plan.html")).read_text()
+
+
+def test_frozen_random_weights_are_pointed_out(bench, capsys):
+    bench.plan({"head_only": True})
+    assert "the frozen layers keep random weights" in capsys.readouterr().err
+    bench.plan({"none": True, "batch_norm": "follow"})
+    assert "random weights:" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({"freeze": {"through": "block9"}}, PolicyError, "freeze.through: received 'block9'"),
+        ({"freeze": {"match": "conv"}}, ConfigError, "'match' is not supported by this version"),
+        ({"freeze": {"none": True}, "size": 8}, ConfigError, "image_size: received 8; SmallConvNet needs at least 16"),
+        ({"freeze": {"none": True}, "backbone": "Inception"}, ConfigError, "backbone: received 'Inception'"),
+    ],
+)
+def test_what_cannot_be_planned_is_refused_and_nothing_is_written(bench, options, error, message):
+    with pytest.raises(error) as caught:
+        bench.plan(**options)
+    assert message in str(caught.value)
+    assert caught.value.exit_code == 2
+    assert not list(bench.root.iterdir())
