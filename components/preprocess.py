@@ -11,7 +11,7 @@ def preprocess(
     store: str,
     examples: dsl.Output[dsl.Artifact],
 ):
-    """Decode, orient and resize one shard's images and write them as TFRecords into the store.
+    """Decode and resize one shard's images and write them as TFRecords into the store.
 
     Args:
         dataset: the manifest.

@@ -62,6 +62,13 @@ def minimum_image_size(name: str) -> int:
     return _SMALL_MINIMUM if name == SMALL else _FAMILIES[_MODULE_OF[name]][0]
 
 
+def require_size(name: str, image_size: int) -> None:
+    """Raise ConfigError if the backbone is unknown or cannot take images of this height and width, in pixels."""
+    minimum = minimum_image_size(name)
+    if image_size < minimum:
+        raise ConfigError("image_size", image_size, f"{name} needs at least {minimum} pixels")
+
+
 def build(name: str, image_size: int, *, weights: str | None = None) -> keras.Model:
     """The backbone without its classification top.
 

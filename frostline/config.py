@@ -6,6 +6,7 @@ is compiled or run, and once more inside the step that uses them.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
@@ -21,6 +22,11 @@ def _integral(value: Any) -> Any:
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
+def _number(value: Any) -> Any:
+    """YAML 1.1 reads 1e-3, without a point, as text."""
+    return float(value) if isinstance(value, str) and re.fullmatch(r"\d+(\.\d*)?[eE][+-]?\d+", value) else value
+
+
 Integer = Annotated[int, BeforeValidator(_integral)]
 Fraction = Annotated[float, Field(ge=0.0, lt=1.0)]
 SUPPORTED_POLICIES = ("head_only", "none", "through")
@@ -30,7 +36,7 @@ _LATER_POLICIES = ("first_layers", "blocks", "match", "fraction", "phases", "lay
 class Section(BaseModel):
     """Base of every configuration section: immutable, strict about types and unknown keys."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
 
 class DataConfig(Section):
@@ -138,7 +144,7 @@ class RunConfig(Section):
     image_size: Integer = Field(299, ge=16, le=2048, description="height and width of the model's input, in pixels")
     epochs: Integer = Field(10, ge=1, description="passes over the training split")
     batch_size: Integer = Field(32, ge=1, description="images a step, over all replicas")
-    learning_rate: float = Field(0.001, gt=0.0, description="Adam's step size")
+    learning_rate: Annotated[float, BeforeValidator(_number)] = Field(0.001, gt=0.0, description="Adam's step size")
     seed: Integer = Field(0, ge=0, le=2**31 - 1, description="seed of weights, shuffling and dropout")
     shards: Integer = Field(2, ge=1, le=1000, description="parallel preprocessing pods, one TFRecord shard each")
     store: str = Field("/frostline/store", min_length=1, description="root of the heavy bytes: a directory or gs://")

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from frostline import artifacts, compare, metrics, registry, report, storage
+from frostline import artifacts, compare, metrics, records, registry, report
 from frostline.artifacts import Json
 from frostline.config import GateConfig, parse
 from frostline.errors import DataError
@@ -87,9 +87,7 @@ def predict(serving: Path, rows: Sequence[Json], unit: str) -> NDArray[np.float3
     serve = loaded.signatures["serving_default"]
     results = []
     for start in progress(range(0, len(rows), _BATCH), total=-(-len(rows) // _BATCH), unit=f"batches of {unit}"):
-        data = [
-            storage.read_bytes(r["uri"], offset=r["offset"], length=r["size"]) for r in rows[start : start + _BATCH]
-        ]
+        data = [records.original(row) for row in rows[start : start + _BATCH]]
         results.append(serve(image_bytes=tf.constant(data))["probabilities"].numpy())
     return np.concatenate(results)
 
@@ -128,11 +126,19 @@ def _against_champion(
             "model_digest": described["model_digest"],
         }
         if set(described["labels"]) != set(labels):
-            return {**seen, "comparable": False, "reason": f"it knows {described['labels']}, this model {labels}"}
+            return {**seen, "comparable": False, "reason": _differ(described["labels"], labels)}
         theirs = predict(champion, rows, "images (champion)").argmax(axis=1)
     order = np.array([labels.index(label) for label in described["labels"]])
     truth = np.array([row["label"] for row in rows], np.int64)
     return {**seen, "comparable": True, "reason": "", **compare.compare(truth, predicted, order[theirs], confidence)}
+
+
+def _differ(theirs: list[str], ours: list[str]) -> str:
+    gone, added = sorted(set(theirs) - set(ours)), sorted(set(ours) - set(theirs))
+    return (
+        f"its labels are others (only it has {gone or 'none'}, only this model {added or 'none'}); "
+        "push under another model_name, or give both the same labels with data.classes"
+    )
 
 
 def _write_predictions(

@@ -13,7 +13,6 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
-from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
 from frostline.errors import FrostlineError, StorageError
@@ -25,6 +24,7 @@ T = TypeVar("T")
 EVENTS_FILE = "FROSTLINE_EVENTS"
 _INTERVAL = 0.2  # seconds between two progress events: smooth to the eye, cheap to write
 _FULL_OR_FORBIDDEN = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
+_LONGEST = 2000  # characters of an error's message: TensorFlow's can fill pages
 _current_step = "frostline"
 
 
@@ -34,8 +34,11 @@ def emit(kind: str, **fields: Any) -> None:
     if not path:
         return
     line = json.dumps({"time": time.time(), "pid": os.getpid(), "step": _current_step, "kind": kind, **fields})
-    with Path(path).open("a") as file:  # one short write in append mode: lines of parallel steps do not mix
-        file.write(line + "\n")
+    descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+    try:
+        os.write(descriptor, f"{line}\n".encode())  # one write in append mode: lines of parallel steps do not mix
+    finally:
+        os.close(descriptor)
 
 
 def say(message: str) -> None:
@@ -104,5 +107,5 @@ def _as_storage_error(error: Exception) -> StorageError | None:
 
 
 def _one_line(error: Exception) -> str:
-    text = " ".join(str(error).split())
+    text = " ".join(str(error).split())[:_LONGEST]
     return text if isinstance(error, FrostlineError) else f"{type(error).__name__}: {text}"

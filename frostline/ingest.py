@@ -51,7 +51,7 @@ def run(source: str, data: dict[str, Any], shards: int, store: str, dataset_dir:
     opened = open_source(source)
     labels = _choose(opened.labels, config.classes)
     read = _pack(opened, store) if opened.packed else _digest_files(opened, labels)
-    rows, conflicts = _agreeing(read)
+    rows, conflicts = _agreeing([row for row in read if row["label"] in labels])
     rows = _select(rows, labels, config)
     if not 1 <= shards <= len(rows):
         raise ConfigError("shards", shards, f"expected 1 to {len(rows)}, the number of images used")

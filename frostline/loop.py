@@ -14,7 +14,7 @@ import tensorflow as tf
 
 from frostline import backbones, head, input_pipeline
 from frostline.artifacts import Json
-from frostline.errors import ConfigError, FrostlineError
+from frostline.errors import ConfigError, DataError, FrostlineError
 from frostline.events import progress, say
 from frostline.strategy import split
 
@@ -44,7 +44,8 @@ def apply_plan(model: keras.Model, plan: Json) -> None:
     Passing `training=False` to a backbone inside a functional model is not enough: Keras 3 up to 3.15 ignores it.
     """
     for layer in plan["layers"]:
-        model.get_layer(layer["name"]).trainable = not layer["frozen"]
+        if layer["parameters"]:  # what owns no weights may be a plain operation, which has no such attribute
+            model.get_layer(layer["name"]).trainable = not layer["frozen"]
 
 
 class Trainer:
@@ -58,13 +59,13 @@ class Trainer:
         Must be called in the strategy's scope, after `apply_plan`.
         """
         boundary = plan["boundary"]
-        cut = model.get_layer(boundary["layer"]).output if boundary else None
-        logits = model.get_layer(head.LOGITS).output
+        outputs = {operation.name: operation.output for operation in model.operations}
+        cut = outputs[boundary["layer"]] if boundary else None
         self._backbone = plan["backbone"]
         self._settings = settings
         self._strategy = strategy
         self._prefix = None if cut is None else keras.Model(model.input, cut)
-        self._suffix = keras.Model(model.input if cut is None else cut, logits)
+        self._suffix = keras.Model(model.input if cut is None else cut, outputs[head.LOGITS])
         self._trainable = model.trainable_variables
         self._optimizer = keras.optimizers.Adam(settings.learning_rate)
         self._optimizer.build(self._trainable)
@@ -79,6 +80,7 @@ class Trainer:
 
         Raises:
             ConfigError: the training split is too small for the number of replicas.
+            DataError: the records do not hold the examples that the data set says.
             FrostlineError: the loss is not finite.
         """
         settings, examples = self._settings, data.splits["train"]
@@ -106,12 +108,14 @@ class Trainer:
             batch_size=self._settings.batch_size,
             shuffle_seed=self._settings.seed * 1_000_003 + epoch,
         )
-        loss, right = tf.constant(0.0), tf.constant(0, tf.int64)
+        loss, right, seen = tf.constant(0.0), tf.constant(0, tf.int64), 0
         for images, labels in batches:
             next(done, None)
             size = tf.cast(tf.shape(labels)[0], tf.float32)
             batch_loss, batch_right = self._step(split(self._strategy, (images, labels)), size)
-            loss, right = loss + batch_loss, right + batch_right
+            loss, right, seen = loss + batch_loss, right + batch_right, seen + int(labels.shape[0])
+        if seen != examples:
+            raise DataError(f"train: read {seen} examples from {data.directory}; the data set has {examples}")
         return {"loss": float(loss) / examples, "accuracy": int(right) / examples}
 
     def validate(self, data: Data) -> Json:

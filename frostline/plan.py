@@ -7,7 +7,6 @@ from typing import Any
 
 from frostline import artifacts, backbones, report, weights
 from frostline.config import FreezeConfig, parse
-from frostline.errors import ConfigError
 from frostline.events import say, step
 from frostline.freeze.graph import from_model
 from frostline.freeze.plan import make_plan
@@ -33,7 +32,7 @@ def run(
         WeightsError, RegistryError: the weights cannot be had.
     """
     policy = parse(FreezeConfig, freeze, field="freeze")
-    require_size(backbone, image_size)
+    backbones.require_size(backbone, image_size)
     model, source = weights.resolve(weights_reference, backbone, image_size, seed, registry)
     plan = make_plan(from_model(model), policy, backbone=backbone, image_size=image_size)
     source["uri"] = weights.save(model, store, source["digest"])
@@ -45,12 +44,7 @@ def run(
         f"{backbone}: {totals['frozen_parameters']:,} of {totals['parameters']:,} parameters frozen "
         f"({totals['frozen_layers']} of {totals['weighted_layers']} layers with weights); weights: {source['resolved']}"
     )
-    if weights_reference == "random" and totals["frozen_parameters"]:
+    if weights_reference == "random" and plan["boundary"]:
         say("the frozen layers keep random weights: nothing below the boundary has learned anything")
-
-
-def require_size(backbone: str, image_size: int) -> None:
-    """Raise ConfigError if the backbone cannot take images of this size."""
-    minimum = backbones.minimum_image_size(backbone)
-    if image_size < minimum:
-        raise ConfigError("image_size", image_size, f"{backbone} needs at least {minimum} pixels")
+    elif weights_reference == "random" and totals["frozen_parameters"]:
+        say("batch_norm: freeze holds untrained BatchNorm layers still; from random weights choose batch_norm: follow")

@@ -14,8 +14,9 @@ import tensorflow as tf
 
 from frostline import artifacts, digests, images, records, storage
 from frostline.artifacts import Json
-from frostline.errors import DataError
+from frostline.errors import DataError, NotFound
 from frostline.events import progress, say, step
+from frostline.splits import SPLITS
 
 
 @step("preprocess")
@@ -40,6 +41,7 @@ def run(dataset_dir: str, shard: str, image_size: int, store: str, examples_dir:
             state = _write(rows, source["name"], shard, image_size, Path(directory))
             for name in state["files"]:
                 storage.upload_file(Path(directory) / name, storage.join(target, name))
+        state = {"schema": artifacts.schema("shard_state"), **state}
         storage.write_bytes(state_uri, digests.canonical_json(state))
     else:
         say(f"shard {shard}: found finished in the store")
@@ -54,9 +56,12 @@ def run(dataset_dir: str, shard: str, image_size: int, store: str, examples_dir:
 
 def _finished(state_uri: str, target: str) -> Json | None:
     """The shard's state if an earlier run finished it and its files still have the sizes that it wrote."""
-    if storage.stat(state_uri) is None:
+    try:
+        state = artifacts.parse_json(storage.read_bytes(state_uri), state_uri)
+    except (NotFound, DataError):
         return None
-    state = artifacts.parse_json(storage.read_bytes(state_uri), state_uri)
+    if state.get("schema") != artifacts.schema("shard_state"):
+        return None
     found = {name: storage.stat(storage.join(target, name)) for name in state["files"]}
     whole = all(stat is not None and stat.size == state["files"][name]["bytes"] for name, stat in found.items())
     return state if whole else None
@@ -64,11 +69,11 @@ def _finished(state_uri: str, target: str) -> Json | None:
 
 def _write(rows: Sequence[Json], dataset: str, shard: str, image_size: int, directory: Path) -> Json:
     index, quarantine = [], []
-    counts = dict.fromkeys(records.SPLITS, 0)
+    counts = dict.fromkeys(SPLITS, 0)
     with records.writers(directory, dataset, shard) as writer:
         for row in progress(rows, total=len(rows), unit="images"):
             try:
-                image = images.from_bytes(tf.constant(_original(row)), image_size)
+                image = images.from_bytes(tf.constant(records.original(row)), image_size)
             except tf.errors.InvalidArgumentError as error:
                 quarantine.append({**_public(row), "reason": _reason(error)})
                 continue
@@ -80,13 +85,6 @@ def _write(rows: Sequence[Json], dataset: str, shard: str, image_size: int, dire
         path = directory / records.file_name(dataset, split, shard)
         files[path.name] = {"split": split, "examples": examples, "bytes": path.stat().st_size}
     return {"index": index, "quarantine": quarantine, "files": files}
-
-
-def _original(row: Json) -> bytes:
-    data = storage.read_bytes(row["uri"], offset=row["offset"], length=row["size"])
-    if digests.of_bytes(data) != row["sha256"]:
-        raise DataError(f"{row['id']}: changed since it was ingested; run the pipeline again")
-    return data
 
 
 def _public(row: Json) -> Json:

@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from frostline import digests
+from frostline import digests, storage
 from frostline.artifacts import Json
-from frostline.errors import ConfigError
+from frostline.errors import ConfigError, DataError
+from frostline.splits import SPLITS
 
-SPLITS = ("train", "validation", "test")
 FORMAT_VERSION = 1  # part of every address: raise it when the bytes of a record change
 
 
@@ -55,6 +55,18 @@ def parse_shard(shard: str) -> tuple[int, int]:
     if not (separator and number.isdigit() and count.isdigit() and int(number) < int(count)):
         raise ConfigError("shard", shard, "expected SSSSS-of-NNNNN")
     return int(number), int(count)
+
+
+def original(row: Json) -> bytes:
+    """The original bytes of a manifest's row.
+
+    Raises:
+        DataError: they are no longer those that were ingested.
+    """
+    data = storage.read_bytes(row["uri"], offset=row["offset"], length=row["size"])
+    if digests.of_bytes(data) != row["sha256"]:
+        raise DataError(f"{row['id']}: changed since it was ingested; run the pipeline again")
+    return data
 
 
 def serialize(image: Any, label: int, identifier: str) -> bytes:
@@ -96,8 +108,8 @@ def writers(directory: Path, dataset: str, shard: str) -> Iterator[dict[str, tf.
 
 
 def files(directory: Path, split: str) -> list[str]:
-    """Paths of a split's shards, in order."""
-    return sorted(str(path) for path in directory.glob(f"*-{split}.tfrecord-*"))
+    """Paths of a split's shards, in order; what a killed writer left under a hidden name is none."""
+    return sorted(str(path) for path in directory.glob(f"[!.]*-{split}.tfrecord-*"))
 
 
 def describe(directory: Path, dataset: str, labels: list[str], image_size: int, shards: Iterable[Any]) -> None:

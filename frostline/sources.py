@@ -147,7 +147,9 @@ def _local_paths(source: str, root: Path, left_out: Counter[str]) -> tuple[list[
             labels.update(folders)
         for name in names:
             path = here / name
-            if path.is_symlink() and not path.resolve().is_relative_to(inside):
+            if not name.isprintable():
+                left_out["names that are not text"] += 1
+            elif path.is_symlink() and not path.resolve().is_relative_to(inside):
                 left_out["links that leave the source"] += 1
             elif path.is_file():
                 paths.append(path.relative_to(root).as_posix())

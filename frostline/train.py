@@ -112,4 +112,8 @@ def _emit(model: keras.Model, proof: Json, plan: Json, info: Json, head_config: 
         "frozen_parameters": plan["totals"]["frozen_parameters"],
     }
     artifacts.write_json(out / "model.json", "model", description)
-    say(f"{proof['frozen_tensors']} frozen tensors are bit-identical after training, on {proof['replicas']} replica(s)")
+    if proof["frozen_tensors"]:
+        say(f"{proof['frozen_tensors']} frozen tensors are bit-identical after training, on every replica")
+    if proof["unmoved_trainable"]:
+        unmoved = proof["unmoved_trainable"]
+        say(f"{len(unmoved)} trainable tensors never moved, {unmoved[0]} first")

@@ -12,6 +12,7 @@ from frostline import artifacts, digests, records, report, storage
 from frostline.artifacts import Json
 from frostline.errors import DataError
 from frostline.events import say, step
+from frostline.splits import SPLITS
 
 
 @step("validate")
@@ -76,11 +77,11 @@ def check(index: Sequence[Json], quarantine: Sequence[Json], labels: Sequence[st
         {counts: {split: {label: n}}, quarantined, duplicates, problems, warnings}.
     """
     counted = Counter((row["split"], row["label"]) for row in index)
-    counts = {split: {label: counted[split, number] for number, label in enumerate(labels)} for split in records.SPLITS}
+    counts = {split: {label: counted[split, number] for number, label in enumerate(labels)} for split in SPLITS}
     problems = [
         f"class {label!r}: none of its images can be read"
         for number, label in enumerate(labels)
-        if not any(counted[split, number] for split in records.SPLITS)
+        if not any(counted[split, number] for split in SPLITS)
     ]
     if not problems:
         problems = [
@@ -89,13 +90,7 @@ def check(index: Sequence[Json], quarantine: Sequence[Json], labels: Sequence[st
             for label, number in counts[split].items()
             if not number
         ]
-    labels_of: dict[str, set[int]] = {}
-    for row in index:
-        labels_of.setdefault(row["sha256"], set()).add(row["label"])
-    twofold = sum(len(found) > 1 for found in labels_of.values())
-    if twofold:
-        problems.append(f"{twofold} images appear under two labels; an image can have one only")
-    duplicates = len(index) - len(labels_of)
+    duplicates = len(index) - len({row["sha256"] for row in index})
     warnings = []
     if quarantine:
         warnings.append(f"{len(quarantine)} unreadable images are set aside, {quarantine[0]['id']} first")
@@ -123,7 +118,7 @@ def _missing_shards(shards: Sequence[Json], expected: int, target: str) -> list[
 
 
 def _describe(target: str, source: Json, image_size: int, shards: Sequence[Json]) -> None:
-    splits: dict[str, list[Any]] = {split: [] for split in records.SPLITS}
+    splits: dict[str, list[Any]] = {split: [] for split in SPLITS}
     for shard in shards:
         for entry in shard["files"].values():
             splits[entry["split"]].append(entry)

@@ -119,13 +119,13 @@ def compile_(
 ) -> None:
     """Compile the pipeline to YAML, byte-identical for the same input."""
     from frostline.config import load
-    from pipelines.compile import compile_pipeline, compiled
+    from pipelines.compile import compile_pipeline, is_current
 
     values = load(config) if config else None
     if check is None:
         typer.echo(f"wrote {compile_pipeline(output, values)}")
         return
-    if not check.is_file() or check.read_bytes() != compiled(values).encode():
+    if not is_current(check, values):
         state = "differs from what the pipeline compiles to" if check.is_file() else "is missing"
         raise FrostlineError(f"{check}: {state}; write it with `frostline compile --output {check}`")
     typer.echo(f"{check} is up to date")

@@ -29,11 +29,12 @@ from pipelines.follow import Follower, Steps
 
 _POLL_SECONDS = 0.2
 _GRACE_SECONDS = 3.0  # between asking a run's processes to end and ending them; about what a pod is given
-# What a person looks at, out of artifacts/: name beside summary.json, and the first of these that exists.
+# What a person looks at: its name beside summary.json, and where below artifacts/ it comes from.
 _PAGES = {
-    "plan.html": ("plan/freeze_plan/plan.html", "plan/page"),
-    "report.html": ("evaluate/evaluation/report.html", "evaluate/page"),
-    "decision.md": ("gate/decision/decision.md", "gate/page"),
+    "plan.html": "plan/page",
+    "data.html": "validate/page",
+    "report.html": "evaluate/page",
+    "decision.md": "gate/page",
 }
 
 
@@ -221,10 +222,8 @@ def _how(code: int) -> str:
 
 def _collect_pages(run_dir: Path) -> dict[str, str]:
     pages: dict[str, str] = {}
-    for name, candidates in _PAGES.items():
-        found = (path for candidate in candidates for path in sorted(run_dir.glob(f"artifacts/*/{candidate}")))
-        source = next((path for path in found if path.is_file()), None)
-        if source:
+    for name, page in _PAGES.items():
+        for source in run_dir.glob(f"artifacts/*/{page}"):
             shutil.copyfile(source, run_dir / name)
             pages[name] = str(run_dir / name)
     return pages

@@ -15,7 +15,7 @@ from frostline.config import RunConfig
 from frostline.errors import ConfigError, FrostlineError
 
 PLACEHOLDER = "DIR"  # the source in configs/folder.yaml, which only its user knows
-_REMOTE_OR_BUILT_IN = re.compile(r"digits|tfds://[A-Za-z0-9_]\S*|gs://[^/\s]+\S*")
+_REMOTE_OR_BUILT_IN = re.compile(r"digits|tfds://[A-Za-z0-9_]\S*|gs://[^/\s]+(/.*)?")
 _NAMED_WEIGHTS = ("imagenet", "random")
 
 
@@ -46,9 +46,7 @@ def check_model(config: RunConfig) -> None:
     _check_source_form(config.source)
     if len(config.data.classes) == 1:
         raise ConfigError("data.classes", list(config.data.classes), "at least two classes are needed")
-    minimum = backbones.minimum_image_size(config.backbone)
-    if config.image_size < minimum:
-        raise ConfigError("image_size", config.image_size, f"{config.backbone} needs at least {minimum} pixels")
+    backbones.require_size(config.backbone, config.image_size)
     if config.weights == "imagenet" and config.backbone == backbones.SMALL:
         raise ConfigError("weights", "imagenet", f"{config.backbone} has none; use random, registry:MODEL or a file")
 

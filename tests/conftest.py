@@ -10,6 +10,7 @@ import pictures
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # subprocesses import TensorFlow three times slower with it
 os.environ.pop("FROSTLINE_EVENTS", None)
+os.environ["no_proxy"] = os.environ["NO_PROXY"] = "127.0.0.1,localhost"  # the tests' own servers, and nothing else
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ started from, and the files that were exported.
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,7 @@ from frostline.errors import FreezeViolation
 if TYPE_CHECKING:
     import keras
 
+_COUNTER = re.compile(r"_\d+$")
 Digests = dict[str, list[str]]  # tensor name -> its digest on each replica
 
 
@@ -29,8 +31,8 @@ def tensor_digest(value: Any) -> str:
 
 
 def weight_names(layer: keras.layers.Layer) -> list[str]:
-    """Stable names of a layer's weights: `layer/index:variable`."""
-    return [f"{layer.name}/{index}:{weight.name}" for index, weight in enumerate(layer.weights)]
+    """Stable names of a layer's weights: `layer/index:variable`, without the number that Keras counts up."""
+    return [f"{layer.name}/{index}:{_COUNTER.sub('', weight.name)}" for index, weight in enumerate(layer.weights)]
 
 
 def weights_digest(layers: list[keras.layers.Layer]) -> str:
@@ -63,12 +65,13 @@ def certify(plan: Json, before: Digests, after: Digests, *, source_digest: str) 
     Returns:
         The certificate, without the digests of the exported files.
     """
-    frozen_layers = {layer["name"] for layer in plan["layers"] if layer["frozen"]}
+    frozen_layers = {layer["name"] for layer in plan["layers"] if layer["frozen"] and layer["parameters"]}
     frozen = {name for name in before if name.rsplit("/", 1)[0] in frozen_layers}
     trainable = [name for name in before if name not in frozen]
     moved = [name for name in before if name in frozen and set(before[name]) != set(after.get(name, ()))]
+    covered = {name.rsplit("/", 1)[0] for name in frozen}
     return {
-        "verified": not moved and before.keys() == after.keys(),
+        "verified": not moved and before.keys() == after.keys() and covered == frozen_layers,
         "frozen_tensors": len(frozen),
         "trainable_tensors": len(trainable),
         "replicas": max((len(copies) for copies in after.values()), default=1),
@@ -86,8 +89,9 @@ def certify(plan: Json, before: Digests, after: Digests, *, source_digest: str) 
 def require_still(certificate: Json) -> None:
     """Raise FreezeViolation, naming the layers, if a frozen weight moved."""
     if not certificate["verified"]:
-        layers = sorted({name.rsplit("/", 1)[0] for name in certificate["moved"]}) or ["weights that vanished"]
-        raise FreezeViolation(f"frozen weights moved during training, in {', '.join(layers)}; no model is emitted")
+        layers = sorted({name.rsplit("/", 1)[0] for name in certificate["moved"]})
+        moved = f"frozen weights moved during training, in {', '.join(layers)}"
+        raise FreezeViolation(f"{moved if layers else 'the plan names weights that are not there'}; no model is emitted")
 
 
 def file_digests(directory: Path) -> dict[str, str]:

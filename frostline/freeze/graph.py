@@ -6,6 +6,7 @@ consecutive merges that are cut points.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -98,9 +99,14 @@ class LayerGraph:
 
 
 def from_model(model: keras.Model) -> LayerGraph:
-    """Read the graph of a functional Keras model; `model.layers` is already in topological order."""
-    position = {id(layer): index for index, layer in enumerate(model.layers)}
-    parents: list[set[int]] = [set() for _ in model.layers]
+    """Read the graph of a functional Keras model.
+
+    Its operations are its layers and, where an architecture adds or scales tensors without a layer (ConvNeXt,
+    MobileNetV3), plain Keras operations; `model.operations` has both in topological order.
+    """
+    operations = model.operations
+    position = {id(operation): index for index, operation in enumerate(operations)}
+    parents: list[set[int]] = [set() for _ in operations]
     for nodes in model._nodes_by_depth.values():
         for node in nodes:
             for tensor in node.input_tensors:
@@ -108,11 +114,11 @@ def from_model(model: keras.Model) -> LayerGraph:
     return LayerGraph(
         tuple(
             Layer(
-                layer.name,
-                type(layer).__name__,
+                operation.name,
+                type(operation).__name__,
                 tuple(sorted(parents[index])),
-                sum(int(weight.shape.num_elements() or 0) for weight in (w.value for w in layer.weights)),
+                sum(math.prod(weight.shape) for weight in getattr(operation, "weights", ())),
             )
-            for index, layer in enumerate(model.layers)
+            for index, operation in enumerate(operations)
         )
     )

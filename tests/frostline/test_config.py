@@ -26,6 +26,8 @@ BAD = [
     ({"epochs": True}, "epochs: received True; input should be a valid integer"),
     ({"epochs": 0}, "epochs: received 0; input should be greater than or equal to 1"),
     ({"learning_rate": -1.0}, "learning_rate: received -1.0; input should be greater than 0"),
+    ({"learning_rate": float("inf")}, "learning_rate: received inf; input should be a finite number"),
+    ({"learning_rate": "fast"}, "learning_rate: received 'fast'; input should be a valid number"),
     ({"image_size": 5000}, "image_size: received 5000; input should be less than or equal to 2048"),
     ({"model_name": "My Model"}, "model_name: received 'My Model'; string should match"),
     ({"source": ""}, "source: received ''; string should have at least 1 character"),
@@ -120,3 +122,8 @@ def test_a_missing_file_is_told(tmp_path):
 def test_a_configuration_cannot_be_changed():
     with pytest.raises(ValueError, match="frozen"):
         RunConfig().epochs = 3
+
+
+@pytest.mark.parametrize(("text", "value"), [("1e-3", 0.001), ("2.5e-4", 0.00025), ("0.01", 0.01), ("1", 1.0)])
+def test_a_learning_rate_may_be_written_with_an_exponent(write, text, value):
+    assert load(write(f"learning_rate: {text}\n")).learning_rate == value

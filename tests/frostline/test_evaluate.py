@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from frostline import artifacts, registry
+from frostline import artifacts, registry, storage
 from frostline.errors import DataError, RegistryError
 
 import pictures
@@ -114,3 +114,34 @@ def test_without_a_test_image_there_is_no_evaluation(bench, tmp_path):
     artifacts.write_jsonl(manifest, rows)
     with pytest.raises(DataError, match="the test split has no readable image"):
         other.evaluate()
+
+
+def test_an_image_that_changed_after_ingest_is_not_measured(bench):
+    rows = artifacts.read_jsonl(Path(bench.path("dataset")) / "manifest.jsonl")
+    victim = Path(next(r["uri"] for r in rows if r["split"] == "test" and "broken" not in r["id"]))
+    data = victim.read_bytes()
+    victim.write_bytes(data[:-2] + b"\0\0")
+    try:
+        with pytest.raises(DataError, match="changed since it was ingested"):
+            bench.evaluate()
+    finally:
+        victim.write_bytes(data)
+
+
+def test_every_stage_works_on_buckets(tmp_path, gcs, photos):
+    """Source, store and registry in a bucket; nothing local but the artifacts."""
+    for path in photos(per_class=24).rglob("*.jpg"):
+        storage.upload_file(path, storage.join(gcs, "photos", path.parent.name, path.name))
+    bench = Bench(tmp_path)
+    bench.store, bench.registry = f"{gcs}/store", f"{gcs}/registry"
+    bench.data(f"{gcs}/photos")
+    bench.plan({"through": "block1"})
+    bench.train(epochs=1)
+    bench.evaluate()
+    assert bench.gate({"min_accuracy": 0.0})
+    assert bench.push() == "pushed: toy version 1 is the champion"
+    bench.evaluate()
+    champion = evaluation(bench)["champion"]
+    assert (champion["version"], champion["comparable"], champion["difference"]["value"]) == (1, True, 0)
+    assert bench.push() == "pushed: toy version 1 already serves this model"
+    assert not (tmp_path / "store").exists()

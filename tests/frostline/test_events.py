@@ -99,3 +99,13 @@ def test_a_step_inside_a_step_gives_the_name_back(told):
 
     outer()
     assert [event["step"] for event in told() if event["kind"] == "say"] == ["outer"]
+
+
+def test_a_message_that_fills_pages_is_cut(told):
+    @events.step("work")
+    def work():
+        raise RuntimeError("page " * 10_000)
+
+    with pytest.raises(RuntimeError):
+        work()
+    assert len(told()[-1]["message"]) < 2100

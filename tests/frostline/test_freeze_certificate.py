@@ -83,3 +83,21 @@ def test_a_weight_that_vanished_is_not_verified(backbone, plan):
 def test_a_digest_knows_dtype_and_shape_as_well_as_bytes():
     zeros = [np.zeros(4, np.float32), np.zeros((2, 2), np.float32), np.zeros(4, np.int32), np.zeros(2, np.float64)]
     assert len({certificate.tensor_digest(array) for array in zeros}) == len(zeros)
+
+
+def test_a_plan_whose_names_are_not_the_models_certifies_nothing(backbone, plan):
+    for layer in plan["layers"]:
+        layer["name"] = f"other_{layer['name']}"
+    before = certificate.replica_digests(backbone.layers)
+    proof = certify(plan, before, certificate.replica_digests(backbone.layers))
+    assert not proof["verified"]
+    with pytest.raises(FreezeViolation, match="the plan names weights that are not there"):
+        certificate.require_still(proof)
+
+
+def test_digests_are_the_same_after_a_reload_where_variables_are_counted(tmp_path):
+    """ConvNeXt's LayerScale calls its variable variable_18 in one model and variable_36 in the next."""
+    model = backbones.build("ConvNeXtTiny", 32)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    assert certificate.weights_digest(model.layers) == certificate.weights_digest(loaded.layers)

@@ -1,10 +1,15 @@
 """The layer graph: cut points against brute force, blocks against InceptionV3's known structure."""
 
+import math
+
 import keras
+import numpy as np
 import pytest
 
-from frostline import backbones
+from frostline import backbones, head, loop
+from frostline.config import FreezeConfig, HeadConfig
 from frostline.freeze.graph import Layer, LayerGraph, from_model
+from frostline.freeze.plan import make_plan
 
 # layers, convolutions and parameters of each block, counted by hand from the published architecture's Keras model
 INCEPTION_BLOCKS = {
@@ -87,3 +92,28 @@ def test_a_chain_without_block_names_is_one_block():
     image = keras.Input((4,))
     graph = from_model(keras.Model(image, keras.layers.Dense(2)(keras.layers.Dense(3)(image))))
     assert [(b.first, b.last) for b in graph.blocks()] == [(0, len(graph.layers) - 1)]
+
+
+# one small model of each family; ConvNeXt and MobileNetV3 hold operations that are no layers
+FAMILIES = [
+    "ConvNeXtTiny", "DenseNet121", "EfficientNetB0", "EfficientNetV2B0", "InceptionResNetV2", "MobileNet",
+    "MobileNetV2", "MobileNetV3Small", "NASNetMobile", "ResNet50", "ResNet50V2", "VGG16", "Xception",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_every_family_can_be_planned_and_split_at_the_boundary(name):
+    model = backbones.build(name, 96)
+    graph = from_model(model)
+    assert sum(layer.parameters for layer in graph.layers) == model.count_params()
+    middle = graph.blocks()[len(graph.blocks()) // 2].name
+    plan = make_plan(graph, FreezeConfig(through=middle), backbone=name, image_size=96)
+    loop.apply_plan(model, plan)
+    frozen = sum(math.prod(weight.shape) for weight in model.non_trainable_weights)
+    assert frozen >= plan["totals"]["frozen_parameters"]
+    model = head.attach(model, HeadConfig(), 3)
+    outputs = {operation.name: operation.output for operation in model.operations}
+    cut = outputs[plan["boundary"]["layer"]]
+    image = np.random.default_rng(0).random((1, 96, 96, 3), np.float32)
+    split = keras.Model(cut, model.output)(keras.Model(model.input, cut)(image, training=False), training=False)
+    np.testing.assert_array_equal(split, model(image, training=False))

@@ -218,3 +218,16 @@ def test_tfds_without_a_network_says_so_in_one_line(data_dir):
 def test_unknown_tfds_names_are_refused(data_dir, source, told):
     with pytest.raises(ConfigError, match=told):
         open_source(source)
+
+
+def test_file_names_that_are_no_text_are_left_out_and_counted(tmp_path):
+    for label in ("cats", "dogs"):
+        folder = tmp_path / label
+        folder.mkdir()
+        for name in (b"fine.png", b"caf\xe9.png", b"two\nlines.png", "smörgås.png".encode()):
+            (folder / os.fsdecode(name)).write_bytes(b"image")
+    source = open_source(str(tmp_path))
+    assert sorted(image.id for image in source.images) == [
+        "cats/fine.png", "cats/smörgås.png", "dogs/fine.png", "dogs/smörgås.png",
+    ]  # fmt: skip
+    assert source.left_out == {"names that are not text": 4}

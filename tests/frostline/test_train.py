@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 
 from frostline import artifacts, backbones, digests, loop, weights
-from frostline.errors import ConfigError, FreezeViolation, FrostlineError, WeightsError
+from frostline.errors import ConfigError, DataError, FreezeViolation, FrostlineError, WeightsError
 
 import pictures
 from stages import Bench
@@ -91,7 +91,8 @@ def test_training_again_gives_the_same_model_and_another_seed_another(bench, mod
 def test_the_history_has_a_row_an_epoch(model_dir):
     rows = list(artifacts.read_jsonl(model_dir / "training.jsonl"))
     assert [row["epoch"] for row in rows] == [1, 2]
-    assert all(0 <= row["validation_accuracy"] <= 1 and row["loss"] > 0 for row in rows)
+    assert all(0 <= row[name] <= 1 for row in rows for name in ("accuracy", "validation_accuracy"))
+    assert all(row["loss"] > 0 for row in rows)
 
 
 def test_the_export_predicts_from_bytes_what_the_trained_model_predicts(bench, model_dir):
@@ -159,3 +160,18 @@ def test_an_unknown_key_of_the_head_is_refused_by_the_step_too(bench):
 def test_a_loss_that_is_not_finite_stops_the_run_in_one_line(bench):
     with pytest.raises(FrostlineError, match="the loss is nan; try a lower learning_rate"):
         bench.train(epochs=3, learning_rate=1e30, model="diverged")
+
+
+def test_what_a_killed_writer_left_is_not_read_and_a_wrong_count_stops_the_run(bench):
+    info = artifacts.read_json(Path(bench.path("info")) / "info.json", "info")
+    records = Path(info["records"])
+    whole = next(path for path in records.glob("*-train.tfrecord-*") if path.stat().st_size)
+    left = records / f".{whole.name}.0123.partial"
+    left.write_bytes(whole.read_bytes())
+    bench.train(epochs=1, model="with-leftover")
+    left.rename(records / whole.name.replace("-of-", "-again-of-"))
+    try:
+        with pytest.raises(DataError, match=r"train: read \d+ examples from .*; the data set has 63"):
+            bench.train(epochs=1, model="doubled")
+    finally:
+        (records / whole.name.replace("-of-", "-again-of-")).unlink()

@@ -52,6 +52,22 @@ class Bench:
             epochs, batch_size, learning_rate, seed, self.path(model),
         )  # fmt: skip
 
+    def gate(self, section):
+        from frostline import gate
+
+        return gate.run(
+            self.path("evaluation"), self.path("model"), self.path("info"), section,
+            self.path("decision"), self.path("decision.md"),
+        )  # fmt: skip
+
+    def push(self, name="toy"):
+        from frostline import push
+
+        return push.run(
+            self.path("model"), self.path("evaluation"), self.path("decision"), name, self.registry,
+            self.path("published"),
+        )  # fmt: skip
+
     def evaluate(self, name="toy"):
         from frostline import evaluate
 

@@ -1,6 +1,6 @@
 """The main job as a person runs it: `frostline run` on the compiled YAML, every step real, both branches, real faults.
 
-Runs share one root and build on each other, as they do for a person: the tests of this file keep their order.
+Runs share one root, as they do for a person.
 """
 
 import json
@@ -17,7 +17,8 @@ from frostline.artifacts import read_json, read_jsonl
 
 import pictures
 
-CONFIGS = Path("pipelines/configs").absolute()
+ROOT = Path(__file__).parents[2]
+CONFIGS = ROOT / "pipelines/configs"
 FROSTLINE = Path(sys.executable).parent / "frostline"
 PHOTOS = """
 model_name: colours
@@ -90,7 +91,7 @@ def test_the_first_model_is_pushed_by_the_promote_branch(root, base):
     assert set(steps) == {"plan", "ingest", "preprocess", "validate", "train", "evaluate", "gate", "push"}
     assert all(seconds > 0 for seconds in steps.values())
     assert all(Path(page).is_file() for page in base.summary()["pages"].values())
-    committed = Path("pipelines/compiled/finetune.yaml").read_bytes()
+    committed = (ROOT / "pipelines/compiled/finetune.yaml").read_bytes()
     assert (base.directory / "pipeline.yaml").read_bytes() == committed  # the laptop ran the cluster's file
 
 
@@ -114,9 +115,14 @@ def test_the_second_starts_from_its_weights_and_is_held_by_the_other_branch(root
     assert champion.number == 1
 
 
-def test_photos_with_an_unreadable_file_are_learned_and_the_file_is_named(root, photos):
+@pytest.fixture(scope="module")
+def learned(root, photos):
     source, config = photos
-    run = Run(root, config, f"source={source}")
+    return Run(root, config, f"source={source}")
+
+
+def test_photos_with_an_unreadable_file_are_learned_and_the_file_is_named(learned):
+    run = learned
     assert run.code == 0, run.err
     assert run.out.startswith("pushed: colours version 1")
     assert "1 unreadable images are set aside, jade/broken.jpg first" in run.err
@@ -125,7 +131,7 @@ def test_photos_with_an_unreadable_file_are_learned_and_the_file_is_named(root, 
     assert "jade/broken.jpg" in run.artifact("validate/page").read_text()
 
 
-def test_a_repeated_run_finds_the_champion_reuses_the_records_and_makes_no_second_version(root, photos):
+def test_a_repeated_run_finds_the_champion_reuses_the_records_and_makes_no_second_version(root, photos, learned):
     source, config = photos
     run = Run(root, config, f"source={source}")
     assert run.code == 0, run.err
@@ -216,5 +222,5 @@ def test_a_full_store_fails_the_run_in_one_line_and_nothing_half_written_passes_
     names = listing.read_text().split() if namespace else [str(path) for path in store.rglob("*")]
     assert not [name for name in names if "partial" in name or "tmp" in name.split("/")[-1]]
     finished = [name for name in names if Path(name).name.startswith("shard-")]
-    assert len(finished) < 2
+    assert len(finished) < (1 if kilobytes == 150 else 2)
     assert json.loads((run.directory / "summary.json").read_text())["status"] == "failed"

@@ -93,8 +93,15 @@ def plain():
 
 
 def processes_of(run_dir):
-    listing = subprocess.run(["ps", "-ewwo", "pid,args"], capture_output=True, text=True, check=True).stdout
-    return [line for line in listing.splitlines() if str(run_dir) in line and " ps " not in line]
+    commands = {path.parent.name: _read(path) for path in Path("/proc").glob("[0-9]*/cmdline")}
+    return [pid for pid, command in commands.items() if str(run_dir) in command and pid != str(os.getpid())]
+
+
+def _read(path):
+    try:
+        return path.read_bytes().replace(b"\0", b" ").decode(errors="replace")
+    except OSError:  # it has ended meanwhile
+        return ""
 
 
 def wait_for(condition, seconds=30):
@@ -150,7 +157,8 @@ def test_a_runner_that_cannot_start_is_told_with_the_logs_last_line(run_dir, tmp
 
 
 PARENT = """
-import json, sys
+import json, signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs inherit that it is ignored
 from pathlib import Path
 from rich.console import Console
 from pipelines import local
@@ -242,12 +250,12 @@ def test_a_root_that_is_a_file_is_refused_in_one_line(tmp_path):
 
 
 def test_pages_are_put_beside_the_summary(tmp_path):
-    for page in ("plan/page", "evaluate/evaluation/report.html", "evaluate/page", "gate/decision/decision.md"):
+    for page in ("plan/page", "validate/page", "evaluate/page", "gate/page"):
         path = tmp_path / "artifacts" / "frostline-finetune-1" / page
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(page)
 
     pages = local._collect_pages(tmp_path)
 
-    assert set(pages) == {"plan.html", "report.html", "decision.md"}
-    assert (tmp_path / "report.html").read_text() == "evaluate/evaluation/report.html"
+    assert set(pages) == {"plan.html", "data.html", "report.html", "decision.md"}
+    assert (tmp_path / "report.html").read_text() == "evaluate/page"
