@@ -91,7 +91,8 @@ def require_still(certificate: Json) -> None:
     if not certificate["verified"]:
         layers = sorted({name.rsplit("/", 1)[0] for name in certificate["moved"]})
         moved = f"frozen weights moved during training, in {', '.join(layers)}"
-        raise FreezeViolation(f"{moved if layers else 'the plan names weights that are not there'}; no model is emitted")
+        reason = moved if layers else "the plan names weights that are not there"
+        raise FreezeViolation(f"{reason}; no model is emitted")
 
 
 def file_digests(directory: Path) -> dict[str, str]:
