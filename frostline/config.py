@@ -6,55 +6,29 @@ is compiled or run, and once more inside the step that uses them.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from frostline.errors import ConfigError
-
-
-def _integral(value: Any) -> Any:
-    """KFP hands every number of a dict over as a float: 20.0 is the integer 20, 2.5 stays wrong."""
-    return int(value) if isinstance(value, float) and value.is_integer() else value
-
-
-def _number(value: Any) -> Any:
-    """YAML 1.1 reads 1e-3, without a point, as text."""
-    return float(value) if isinstance(value, str) and re.fullmatch(r"\d+(\.\d*)?[eE][+-]?\d+", value) else value
-
-
-Integer = Annotated[int, BeforeValidator(_integral)]
-Fraction = Annotated[float, Field(ge=0.0, lt=1.0)]
-SUPPORTED_POLICIES = ("head_only", "none", "through")
-_LATER_POLICIES = ("first_layers", "blocks", "match", "fraction", "phases", "layer_lr_decay")
-
-
-class Section(BaseModel):
-    """Base of every configuration section: immutable, strict about types and unknown keys."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+from frostline.freeze_config import FreezeConfig
+from frostline.section import Fraction, Integer, Number, Section, as_tuple, parse
 
 
 class DataConfig(Section):
     """Which images of the source are used, and how they are split."""
 
-    classes: tuple[str, ...] = Field((), description="labels to keep, in this order; empty: all, sorted by name")
+    classes: Annotated[tuple[str, ...], BeforeValidator(as_tuple)] = Field(
+        (), description="labels to keep, in this order; empty: all, sorted by name"
+    )
     train_examples_per_class: Integer = Field(
         0, ge=0, description="images a class in the training split, the first by content hash; 0: all"
     )
     validation_fraction: Fraction = Field(0.1, ge=0.0, description="share of all images used to watch training")
     test_fraction: Fraction = Field(0.2, gt=0.0, description="share of all images used by evaluation only")
-
-    @model_validator(mode="before")
-    @classmethod
-    def _classes_as_tuple(cls, value: Any) -> Any:
-        if isinstance(value, Mapping) and isinstance(value.get("classes"), list):
-            return {**value, "classes": tuple(value["classes"])}
-        return value
 
     @model_validator(mode="after")
     def _something_to_train_on(self) -> DataConfig:
@@ -63,51 +37,13 @@ class DataConfig(Section):
         return self
 
 
-class FreezeConfig(Section):
-    """The freeze policy: exactly one of head_only, none, through; and what BatchNorm does."""
-
-    head_only: bool = Field(False, description="freeze the whole backbone, train the head")
-    none: bool = Field(False, description="freeze nothing")
-    through: str = Field("", description="freeze everything up to and including this block")
-    batch_norm: Literal["freeze", "follow"] = Field(
-        "freeze", description="freeze: no backbone BatchNorm ever changes; follow: each follows its block"
-    )
-
-    @model_validator(mode="before")
-    @classmethod
-    def _bare_word(cls, value: Any) -> Any:
-        if isinstance(value, str):
-            value = {value: True} if value in ("head_only", "none") else {value: value}
-        if isinstance(value, Mapping):
-            for key in value:
-                if key in _LATER_POLICIES:
-                    raise ValueError(f"{key!r} is not supported by this version, which has {SUPPORTED_POLICIES}")
-        return value
-
-    @model_validator(mode="after")
-    def _exactly_one(self) -> FreezeConfig:
-        chosen = [name for name in SUPPORTED_POLICIES if getattr(self, name)]
-        if len(chosen) != 1:
-            raise ValueError(f"choose exactly one policy of {SUPPORTED_POLICIES}; received {chosen or 'none of them'}")
-        return self
-
-    def section(self) -> dict[str, Any]:
-        """The policy as configured, without the policies that were not chosen."""
-        return {key: value for key, value in self.model_dump().items() if value}
-
-
 class HeadConfig(Section):
     """The layers on top of the backbone: pooling, hidden dense layers (ReLU), dropout, logits."""
 
-    hidden: tuple[Integer, ...] = Field((), description="units of each hidden dense layer")
+    hidden: Annotated[tuple[Integer, ...], BeforeValidator(as_tuple)] = Field(
+        (), description="units of each hidden dense layer"
+    )
     dropout: Fraction = Field(0.0, description="share of features dropped before the logits while training")
-
-    @model_validator(mode="before")
-    @classmethod
-    def _hidden_as_tuple(cls, value: Any) -> Any:
-        if isinstance(value, Mapping) and isinstance(value.get("hidden"), list):
-            return {**value, "hidden": tuple(value["hidden"])}
-        return value
 
     @model_validator(mode="after")
     def _positive_units(self) -> HeadConfig:
@@ -144,7 +80,7 @@ class RunConfig(Section):
     image_size: Integer = Field(299, ge=16, le=2048, description="height and width of the model's input, in pixels")
     epochs: Integer = Field(10, ge=1, description="passes over the training split")
     batch_size: Integer = Field(32, ge=1, description="images a step, over all replicas")
-    learning_rate: Annotated[float, BeforeValidator(_number)] = Field(0.001, gt=0.0, description="Adam's step size")
+    learning_rate: Number = Field(0.001, gt=0.0, description="Adam's step size")
     seed: Integer = Field(0, ge=0, le=2**31 - 1, description="seed of weights, shuffling and dropout")
     shards: Integer = Field(2, ge=1, le=1000, description="parallel preprocessing pods, one TFRecord shard each")
     store: str = Field("/frostline/store", min_length=1, description="root of the heavy bytes: a directory or gs://")
@@ -160,38 +96,6 @@ class RunConfig(Section):
         values = self.model_dump(mode="json")
         values["freeze"] = self.freeze.section()
         return values
-
-
-S = TypeVar("S", bound=Section)
-
-
-def parse(model: type[S], value: Any, *, field: str = "") -> S:
-    """Check `value` against a section.
-
-    Args:
-        model: the section's class.
-        value: what was received, usually a dict.
-        field: dotted name of the section, as a prefix for messages.
-
-    Raises:
-        ConfigError: names the first field that is wrong, what was received and what would be right.
-    """
-    try:
-        return model.model_validate(value)
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        where = ".".join(str(part) for part in (*([field] if field else []), *first["loc"])) or "configuration"
-        raise ConfigError(where, first["input"], _expected(model, first)) from None
-
-
-def _expected(model: type[Section], error: Any) -> str:
-    if error["type"] == "extra_forbidden":
-        owner: Any = model
-        for part in error["loc"][:-1]:
-            owner = owner.model_fields[part].annotation
-        return f"unknown key; known keys are {', '.join(owner.model_fields)}"
-    message = str(error["msg"]).removeprefix("Value error, ")
-    return message[0].lower() + message[1:]
 
 
 def load(path: Path, overrides: Sequence[str] = ()) -> RunConfig:

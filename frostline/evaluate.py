@@ -15,9 +15,10 @@ from numpy.typing import NDArray
 
 from frostline import artifacts, compare, metrics, records, registry, report
 from frostline.artifacts import Json
-from frostline.config import GateConfig, parse
+from frostline.config import GateConfig
 from frostline.errors import DataError
 from frostline.events import progress, say, step
+from frostline.section import parse
 
 _BATCH = 32  # images a call of the serving signature
 

@@ -14,8 +14,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from frostline import artifacts
 from frostline.artifacts import Json
-from frostline.config import GateConfig, parse
+from frostline.config import GateConfig
 from frostline.events import say, step
+from frostline.section import parse
 
 Evidence = Json | str  # a document, or why there is none
 Outcome = Literal["pass", "fail", "inconclusive"]

@@ -19,9 +19,10 @@ from typing import Any
 
 from frostline import artifacts, digests, storage
 from frostline.artifacts import Json
-from frostline.config import DataConfig, parse
+from frostline.config import DataConfig
 from frostline.errors import ConfigError, DataError, PreconditionFailed
 from frostline.events import progress, say, step
+from frostline.section import parse
 from frostline.sources import Image, Source, open_source
 from frostline.splits import SPLITS, split_of
 

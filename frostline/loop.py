@@ -15,101 +15,106 @@ import tensorflow as tf
 from frostline import backbones, head, input_pipeline
 from frostline.artifacts import Json
 from frostline.errors import ConfigError, DataError, FrostlineError
-from frostline.events import progress, say
+from frostline.events import say
+from frostline.freeze.phases import Phase
+from frostline.optimizer import LayerwiseAdam
 from frostline.strategy import split
 
 
 @dataclass(frozen=True)
-class Settings:
-    """How to train: epochs, images a step over all replicas, Adam's step size, seed."""
-
-    epochs: int
-    batch_size: int
-    learning_rate: float
-    seed: int
-
-
-@dataclass(frozen=True)
 class Data:
-    """Where the records are: their directory, image height and width in pixels, examples by split."""
+    """Where the records are, and how they are read.
+
+    Attributes:
+        directory: holds the TFRecords.
+        image_size: stored height and width, in pixels.
+        splits: number of examples by split.
+        batch_size: images a step, over all replicas.
+        seed: of the order of the training examples.
+    """
 
     directory: Path
     image_size: int
     splits: dict[str, int]
+    batch_size: int
+    seed: int
+
+    @property
+    def steps(self) -> int:
+        """Steps of one epoch."""
+        return input_pipeline.steps(self.splits["train"], self.batch_size)
 
 
-def apply_plan(model: keras.Model, plan: Json) -> None:
+def apply_phase(model: keras.Model, plan: Json, phase: Phase) -> None:
     """Set `trainable` of every backbone layer as planned; BatchNorm included, whose statistics then stay still.
 
     Passing `training=False` to a backbone inside a functional model is not enough: Keras 3 up to 3.15 ignores it.
+    What was built before (an optimizer, a traced step) does not notice, so a `Trainer` is made after.
     """
     for layer in plan["layers"]:
         if layer["parameters"]:  # what owns no weights may be a plain operation, which has no such attribute
-            model.get_layer(layer["name"]).trainable = not layer["frozen"]
+            model.get_layer(layer["name"]).trainable = layer["name"] not in phase.frozen
 
 
 class Trainer:
-    """One model under one strategy; everything that has to happen in the strategy's scope happens here."""
+    """One model in one phase under one strategy; all that must happen in the strategy's scope happens here."""
 
     def __init__(
-        self, model: keras.Model, plan: Json, settings: Settings, strategy: tf.distribute.MirroredStrategy
+        self, model: keras.Model, backbone: str, phase: Phase, data: Data, strategy: tf.distribute.MirroredStrategy
     ) -> None:
-        """Split the model at the plan's boundary and make the optimizer, which knows no frozen weight.
+        """Split the model at the phase's boundary and make the optimizer, which knows no frozen weight.
 
-        Must be called in the strategy's scope, after `apply_plan`.
+        Must be called in the strategy's scope, after `apply_phase`.
         """
-        boundary = plan["boundary"]
         outputs = {operation.name: operation.output for operation in model.operations}
-        cut = outputs[boundary["layer"]] if boundary else None
-        self._backbone = plan["backbone"]
-        self._settings = settings
+        cut = outputs[phase.boundary] if phase.boundary else None
+        self._backbone = backbone
+        self._phase = phase
+        self._data = data
         self._strategy = strategy
         self._prefix = None if cut is None else keras.Model(model.input, cut)
         self._suffix = keras.Model(model.input if cut is None else cut, outputs[head.LOGITS])
         self._trainable = model.trainable_variables
-        self._optimizer = keras.optimizers.Adam(settings.learning_rate)
-        self._optimizer.build(self._trainable)
+        self._optimizer = LayerwiseAdam(phase.learning_rate, model, phase.scales)
         signature = [
-            tf.TensorSpec([None, plan["image_size"], plan["image_size"], 3], tf.uint8),
+            tf.TensorSpec([None, data.image_size, data.image_size, 3], tf.uint8),
             tf.TensorSpec([None], tf.int64),
         ]
         self._predict = tf.function(self._measure, input_signature=signature)
 
-    def fit(self, data: Data) -> Iterator[Json]:
-        """Train epoch by epoch and yield one history row after each.
+    @property
+    def optimized(self) -> list[Any]:
+        """The variables that the optimizer has slots for."""
+        return list(self._optimizer._trainable_variables)
+
+    def fit(self, first_epoch: int, done: Iterator[int]) -> Iterator[Json]:
+        """Train the phase epoch by epoch and yield one history row after each.
+
+        Args:
+            first_epoch: epochs of the phases before; the order of the examples depends on it.
+            done: is advanced once a step.
 
         Raises:
             ConfigError: the training split is too small for the number of replicas.
             DataError: the records do not hold the examples that the data set says.
             FrostlineError: the loss is not finite.
         """
-        settings, examples = self._settings, data.splits["train"]
-        count = input_pipeline.steps(examples, settings.batch_size)
-        if examples // count < self._strategy.num_replicas_in_sync:
+        data = self._data
+        if data.splits["train"] // data.steps < self._strategy.num_replicas_in_sync:
             raise ConfigError(
-                "batch_size", settings.batch_size, f"every one of {count} steps needs an image for each replica"
+                "batch_size", data.batch_size, f"every one of {data.steps} steps needs an image for each replica"
             )
-        done = progress(range(settings.epochs * count), total=settings.epochs * count, unit="steps")
-        for epoch in range(settings.epochs):
+        for epoch in range(first_epoch, first_epoch + self._phase.epochs):
             started = time.monotonic()
-            row = {"epoch": epoch + 1, **self._epoch(data, epoch, done), **self.validate(data)}
+            row = {"epoch": epoch + 1, "phase": self._phase.number, **self._epoch(epoch, done), **self.validate()}
             if not math.isfinite(row["loss"]):
                 raise FrostlineError(f"epoch {epoch + 1}: the loss is {row['loss']}; try a lower learning_rate")
             yield {**row, "seconds": round(time.monotonic() - started, 3)}
-        next(done, None)
 
-    def _epoch(self, data: Data, epoch: int, done: Iterator[int]) -> Json:
-        examples = data.splits["train"]
-        batches = input_pipeline.batches(
-            data.directory,
-            "train",
-            examples=examples,
-            image_size=data.image_size,
-            batch_size=self._settings.batch_size,
-            shuffle_seed=self._settings.seed * 1_000_003 + epoch,
-        )
+    def _epoch(self, epoch: int, done: Iterator[int]) -> Json:
+        data, examples = self._data, self._data.splits["train"]
         loss, right, seen = tf.constant(0.0), tf.constant(0, tf.int64), 0
-        for images, labels in batches:
+        for images, labels in self._batches("train", shuffle_seed=data.seed * 1_000_003 + epoch):
             next(done, None)
             size = tf.cast(tf.shape(labels)[0], tf.float32)
             batch_loss, batch_right = self._step(split(self._strategy, (images, labels)), size)
@@ -118,23 +123,25 @@ class Trainer:
             raise DataError(f"train: read {seen} examples from {data.directory}; the data set has {examples}")
         return {"loss": float(loss) / examples, "accuracy": int(right) / examples}
 
-    def validate(self, data: Data) -> Json:
+    def validate(self) -> Json:
         """Loss and accuracy on the validation split; empty where there is none."""
-        examples = data.splits.get("validation", 0)
+        examples = self._data.splits.get("validation", 0)
         if not examples:
             return {}
-        totals = [
-            self._predict(images, labels)
-            for images, labels in input_pipeline.batches(
-                data.directory,
-                "validation",
-                examples=examples,
-                image_size=data.image_size,
-                batch_size=self._settings.batch_size,
-            )
-        ]
+        totals = [self._predict(images, labels) for images, labels in self._batches("validation")]
         loss, right = (sum(float(total[part]) for total in totals) for part in (0, 1))
         return {"validation_loss": loss / examples, "validation_accuracy": right / examples}
+
+    def _batches(self, name: str, shuffle_seed: int | None = None) -> Any:
+        data = self._data
+        return input_pipeline.batches(
+            data.directory,
+            name,
+            examples=data.splits[name],
+            image_size=data.image_size,
+            batch_size=data.batch_size,
+            shuffle_seed=shuffle_seed,
+        )
 
     @tf.function
     def _step(self, batch: Any, size: Any) -> tuple[Any, Any]:

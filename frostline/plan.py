@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from frostline import artifacts, backbones, report, weights
-from frostline.config import FreezeConfig, parse
 from frostline.events import say, step
 from frostline.freeze.graph import from_model
 from frostline.freeze.plan import make_plan
+from frostline.freeze_config import FreezeConfig
+from frostline.section import parse
 
 
 @step("plan")

@@ -22,9 +22,10 @@ from typing import Any
 
 from frostline import artifacts, digests, storage
 from frostline.artifacts import Json
-from frostline.config import RunConfig, parse
+from frostline.config import RunConfig
 from frostline.errors import ChampionChanged, ConfigError, NotFound, PreconditionFailed, RegistryError, StorageError
 from frostline.events import progress
+from frostline.section import parse
 
 MANIFEST = "manifest.json"
 _SERVABLE = "saved_model.pb"

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +14,11 @@ import tensorflow as tf
 
 from frostline import artifacts, digests, export, head, loop, storage, strategy, weights
 from frostline.artifacts import Json
-from frostline.config import HeadConfig, parse
-from frostline.events import say, step
+from frostline.config import HeadConfig
+from frostline.events import progress, say, step
 from frostline.freeze import certificate
+from frostline.freeze.phases import Phase, phases
+from frostline.section import parse
 
 
 @step("train")
@@ -39,12 +43,13 @@ def run(
     info = artifacts.read_json(Path(info_dir) / "info.json", "info")
     plan = artifacts.read_json(Path(plan_dir) / "freeze_plan.json", "freeze_plan")
     source = artifacts.read_json(Path(weights_dir) / "source.json", "weights")
-    settings = loop.Settings(epochs, batch_size, learning_rate, seed)
+    schedule = phases(plan, epochs, learning_rate)
     out = Path(model_dir)
     out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as scratch:
-        data = loop.Data(storage.localize(info["records"], Path(scratch)), info["image_size"], info["splits"])
-        model, proof = _train(plan, source, head_config, len(info["labels"]), settings, data, out)
+        records = storage.localize(info["records"], Path(scratch))
+        data = loop.Data(records, info["image_size"], info["splits"], batch_size, seed)
+        model, proof = _train(plan, schedule, source, head_config, len(info["labels"]), data, out)
     certificate.require_still(proof)
     shutil.copyfile(Path(plan_dir) / "freeze_plan.json", out / "freeze_plan.json")
     _emit(model, proof, plan, info, head_config, out)
@@ -52,34 +57,42 @@ def run(
 
 def _train(
     plan: Json,
+    schedule: Sequence[Phase],
     source: Json,
     head_config: HeadConfig,
     classes: int,
-    settings: loop.Settings,
     data: loop.Data,
     out: Path,
 ) -> tuple[keras.Model, Json]:
-    keras.utils.set_random_seed(settings.seed)
+    keras.utils.set_random_seed(data.seed)
     tf.config.experimental.enable_op_determinism()
     scope = strategy.mirrored()
     with scope.scope():
         backbone = weights.load(source, plan["backbone"], plan["image_size"])
-        keras.utils.set_random_seed(settings.seed)  # the head's weights do not depend on how the backbone was built
+        keras.utils.set_random_seed(data.seed)  # the head's weights do not depend on how the backbone was built
         model = head.attach(backbone, head_config, classes)
-        loop.apply_plan(model, plan)
-        trainer = loop.Trainer(model, plan, settings, scope)
-    say(
-        f"{data.splits['train']} images, {settings.epochs} epochs, {scope.num_replicas_in_sync} replica(s), "
-        f"{sum(int(tf.size(w.value)) for w in model.trainable_variables):,} trainable parameters"
-    )
-    before = certificate.replica_digests(backbone.layers)
-    history = []
-    for row in trainer.fit(data):
-        loop.describe(row, settings.epochs)
-        history.append(row)
+    epochs = sum(phase.epochs for phase in schedule)
+    say(f"{data.splits['train']} images, {epochs} epochs, {scope.num_replicas_in_sync} replica(s)")
+    done = progress(range(epochs * data.steps), total=epochs * data.steps, unit="steps")
+    states, slots = [certificate.replica_digests(backbone.layers)], []
+    history: list[Json] = []
+    for phase in schedule:
+        with scope.scope():
+            loop.apply_phase(model, plan, phase)
+            trainer = loop.Trainer(model, plan["backbone"], phase, data, scope)
+        say(f"phase {phase.number}: {_trainable(model):,} trainable parameters, learning rate {phase.learning_rate:g}")
+        for row in trainer.fit(len(history), done):
+            loop.describe(row, epochs)
+            history.append(row)
+        states.append(certificate.replica_digests(backbone.layers))
+        slots.append(certificate.names_of(trainer.optimized, backbone.layers))
+    next(done, None)
     artifacts.write_jsonl(out / "training.jsonl", history)
-    after = certificate.replica_digests(backbone.layers)
-    return model, certificate.certify(plan, before, after, source_digest=source["digest"])
+    return model, certificate.certify(plan, schedule, states, slots, source_digest=source["digest"])
+
+
+def _trainable(model: keras.Model) -> int:
+    return sum(math.prod(weight.shape) for weight in model.trainable_variables)
 
 
 def _emit(model: keras.Model, proof: Json, plan: Json, info: Json, head_config: HeadConfig, out: Path) -> None:
@@ -95,15 +108,8 @@ def _emit(model: keras.Model, proof: Json, plan: Json, info: Json, head_config: 
         "head": head_config.model_dump(mode="json"),
     }
     model_digest = digests.of_json({"weights": digest, **description})
-    proof |= {
-        "model_digest": model_digest,
-        "weights_digest": digest,
-        "files": {
-            "model.keras": digests.of_file(out / "model.keras"),
-            **{f"serving/{name}": value for name, value in certificate.file_digests(out / "serving").items()},
-        },
-    }
-    artifacts.write_json(out / "freeze_certificate.json", "freeze_certificate", proof)
+    proof |= {"model_digest": model_digest, "weights_digest": digest, "files": certificate.file_digests(out)}
+    artifacts.write_json(out / "freeze_certificate.json", "freeze_certificate", certificate.seal(proof))
     description |= {
         "model_digest": model_digest,
         "policy": plan["policy"],

@@ -1,40 +1,57 @@
 """The layers of a backbone as a directed acyclic graph: cut points and blocks.
 
-A cut point is a layer that every path from the input to the output goes through. A block is what lies between two
-consecutive merges that are cut points.
+A cut point is a layer that every path from the input to the output goes through. Blocks are consecutive runs of
+layers that end at cut points. They carry the architecture's own names where its layers tell them; else they are what
+lies between two consecutive merges, numbered.
 """
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import groupby
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import keras
 
-_OWN_NAME = re.compile(r"mixed\d+")  # InceptionV3's merges; other merges have names that count up within a process
-_GROUP = re.compile(r"(block\d+)_")
+STEM, TOP = "stem", "top"
+_GATES = ("Multiply",)  # squeeze-and-excitation scales a tensor in the middle of a block: a merge that ends none
+# A merge that names the block which it ends.
+_ENDS_BLOCK = re.compile(r"mixed_?\d+[a-z]?")
+# Layer names that begin with the name of their block, in the spelling of one architecture each.
+_BEGINS_WITH_BLOCK = re.compile(
+    r"(?P<residual>conv\d+_block\d+)_"  # ResNet, DenseNet
+    r"|(?P<inception>block\d+_\d+)_"  # InceptionResNetV2
+    r"|(?P<inverted>block_\d+)_"  # MobileNetV2
+    r"|(?P<plain>block\d+[a-z]?)_"  # VGG, Xception, EfficientNet
+    r"|(?P<expanded>expanded_conv(?:_\d+)?)_"  # MobileNetV3
+    r"|(?:convnext_[a-z]+_)(?P<stage>stage_\d+_block_\d+)_"
+    r"|conv_(?:dw|pw|pad)_(?P<separable>\d+)"  # MobileNet
+)
 
 
 @dataclass(frozen=True)
 class Layer:
-    """One layer: its position in topological order is its index in `LayerGraph.layers`.
+    """One layer, or one plain operation; its index in `LayerGraph.layers` is its position in topological order.
 
     Attributes:
         name: the layer's name.
         kind: its class name.
         parents: positions of the layers whose output it takes.
         parameters: number of scalars in all its weights, statistics included.
+        flops: floating-point operations of one forward pass over one image; see `frostline.freeze.flops`.
+        is_layer: whether it is one of `model.layers`; plain operations are not.
     """
 
     name: str
     kind: str
     parents: tuple[int, ...]
     parameters: int
+    flops: int = 0
+    is_layer: bool = True
 
 
 @dataclass(frozen=True)
@@ -52,50 +69,98 @@ class LayerGraph:
 
     layers: tuple[Layer, ...]
 
+    @cached_property
+    def children(self) -> tuple[tuple[int, ...], ...]:
+        """Positions of the layers that take each layer's output."""
+        found: list[list[int]] = [[] for _ in self.layers]
+        for position, layer in enumerate(self.layers):
+            for parent in set(layer.parents):
+                found[parent].append(position)
+        return tuple(map(tuple, found))
+
+    @cached_property
     def cut_points(self) -> tuple[int, ...]:
         """Positions that no edge jumps over, found in one sweep: O(V + E)."""
-        reach = [0] * len(self.layers)  # the farthest child of each layer
-        for position, layer in enumerate(self.layers):
-            for parent in layer.parents:
-                reach[parent] = max(reach[parent], position)
         cuts, farthest = [], 0
-        for position in range(len(self.layers)):
+        for position, children in enumerate(self.children):
             if farthest <= position:
                 cuts.append(position)
-            farthest = max(farthest, reach[position])
+            farthest = max([farthest, *children])
         return tuple(cuts)
 
+    def ancestors(self, position: int) -> frozenset[int]:
+        """Positions from which a path leads to the layer at `position`, itself included: O(V + E)."""
+        found, waiting = {position}, [position]
+        while waiting:
+            new = set(self.layers[waiting.pop()].parents) - found
+            found |= new
+            waiting.extend(new)
+        return frozenset(found)
+
+    @cached_property
     def blocks(self) -> tuple[Block, ...]:
-        """Blocks in order, covering every layer once; a chain without merges is cut by its `blockN_` names."""
-        merges = [cut for cut in self.cut_points() if len(set(self.layers[cut].parents)) > 1]
-        return self._between(merges) if merges else self._by_name()
+        """Blocks in order, covering every layer once."""
+        ends = list(self._named_ends()) or list(self._merge_ends())
+        return self._between(ends)
 
-    def _between(self, merges: Sequence[int]) -> tuple[Block, ...]:
-        children: dict[int, int] = {}
-        for layer in self.layers:
-            for parent in set(layer.parents):
-                children[parent] = children.get(parent, 0) + 1
-        stem = next(cut for cut in self.cut_points() if children.get(cut, 0) > 1)
-        blocks = [Block("stem", 0, stem)]
-        for number, merge in enumerate(merges, start=1):
-            name = self.layers[merge].name
-            blocks.append(Block(name if _OWN_NAME.fullmatch(name) else f"block{number}", blocks[-1].last + 1, merge))
-        if merges[-1] < len(self.layers) - 1:
-            blocks.append(Block("top", merges[-1] + 1, len(self.layers) - 1))
-        return tuple(blocks)
+    def _named_ends(self) -> Iterator[tuple[str, int]]:
+        """(name, end) of each block that the layers' own names tell."""
+        labelled: dict[str, list[int]] = {}
+        for position, layer in enumerate(self.layers):
+            name = _block_name(layer.name)
+            if name:
+                labelled.setdefault(name, []).append(position)
+        names = sorted(labelled, key=lambda name: labelled[name][0])
+        for name, following in zip(names, [*names[1:], ""], strict=False):
+            last = max(labelled[name])
+            if not following:
+                yield name, next(cut for cut in self.cut_points if cut >= last)
+                return
+            upto = labelled[following][0]
+            between = [cut for cut in self.cut_points if last <= cut < upto]
+            if between:  # a block whose layers are interleaved with the next one's is part of that
+                yield name, between[0] if _ENDS_BLOCK.fullmatch(following) else between[-1]
 
-    def _by_name(self) -> tuple[Block, ...]:
-        def group(position: int) -> str:
-            found = _GROUP.match(self.layers[position].name)
-            return found.group(1) if found else ""
+    def _merge_ends(self) -> Iterator[tuple[str, int]]:
+        merges = [
+            cut
+            for cut in self.cut_points
+            if len(set(self.layers[cut].parents)) > 1 and self.layers[cut].kind not in _GATES
+        ]
+        for number, merge in enumerate(merges or [len(self.layers) - 1], start=1):
+            yield f"block{number}", merge
 
-        runs = [(name, list(members)) for name, members in groupby(range(len(self.layers)), key=group)]
-        named = [(name, members[-1]) for name, members in runs if name]
-        if not named:
-            return (Block("block1", 0, len(self.layers) - 1),)
-        named[-1] = (named[-1][0], len(self.layers) - 1)
-        firsts = [0, *(last + 1 for _, last in named[:-1])]
-        return tuple(Block(name, first, last) for first, (name, last) in zip(firsts, named, strict=True))
+    def _between(self, ends: list[tuple[str, int]]) -> tuple[Block, ...]:
+        """Blocks from their ends; what lies before and after them is the stem and the top, if it owns weights."""
+        first = self._stem_end(ends[0])
+        blocks = [Block(STEM, 0, first)] if self._weighs(0, first) else []
+        for name, last in ends:
+            blocks.append(Block(name, blocks[-1].last + 1 if blocks else 0, last))
+        last = len(self.layers) - 1
+        if self._weighs(blocks[-1].last + 1, last):
+            return (*blocks, Block(TOP, blocks[-1].last + 1, last))
+        return (*blocks[:-1], Block(blocks[-1].name, blocks[-1].first, last))
+
+    def _stem_end(self, block: tuple[str, int]) -> int:
+        """Where the stem ends: before the first layer that names a block, else before the first branching."""
+        name, end = block
+        own = [p for p in range(end + 1) if _block_name(self.layers[p].name) == name]
+        if own and not _ENDS_BLOCK.fullmatch(name):
+            return max((cut for cut in self.cut_points if cut < own[0]), default=-1)
+        return next((cut for cut in self.cut_points if cut < end and len(self.children[cut]) > 1), -1)
+
+    def _weighs(self, first: int, last: int) -> bool:
+        return any(layer.parameters for layer in self.layers[first : last + 1])
+
+
+def _block_name(layer: str) -> str:
+    """The block that a layer's name tells, or nothing."""
+    if _ENDS_BLOCK.fullmatch(layer):
+        return layer
+    found = _BEGINS_WITH_BLOCK.match(layer)
+    if not found or found.lastgroup is None:
+        return ""
+    return f"conv_{found['separable']}" if found["separable"] else found[found.lastgroup]
 
 
 def from_model(model: keras.Model) -> LayerGraph:
@@ -104,7 +169,10 @@ def from_model(model: keras.Model) -> LayerGraph:
     Its operations are its layers and, where an architecture adds or scales tensors without a layer (ConvNeXt,
     MobileNetV3), plain Keras operations; `model.operations` has both in topological order.
     """
+    from frostline.freeze.flops import of_operation
+
     operations = model.operations
+    layers = {id(layer) for layer in model.layers}
     position = {id(operation): index for index, operation in enumerate(operations)}
     parents: list[set[int]] = [set() for _ in operations]
     for nodes in model._nodes_by_depth.values():
@@ -118,6 +186,8 @@ def from_model(model: keras.Model) -> LayerGraph:
                 type(operation).__name__,
                 tuple(sorted(parents[index])),
                 sum(math.prod(weight.shape) for weight in getattr(operation, "weights", ())),
+                of_operation(operation),
+                id(operation) in layers,
             )
             for index, operation in enumerate(operations)
         )

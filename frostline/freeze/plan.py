@@ -2,28 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from frostline.artifacts import Json
-from frostline.config import FreezeConfig
 from frostline.freeze.graph import LayerGraph
 from frostline.freeze.policy import Verdict, resolve
+from frostline.freeze_config import FreezeConfig, PolicyConfig
+
+POOL = "head_pool"  # the head's pooling: the boundary where the whole backbone is frozen
+HEAD = "head"
 
 
-def make_plan(graph: LayerGraph, policy: FreezeConfig, *, backbone: str, image_size: int) -> Json:
-    """Resolve `policy` against `graph`: a pure function of its arguments.
+def make_plan(graph: LayerGraph, config: FreezeConfig, *, backbone: str, image_size: int) -> Json:
+    """Resolve a freeze section against `graph`: a pure function of its arguments.
 
     Returns:
-        {backbone, image_size, policy, totals, boundary, blocks, layers}; parameters count every weight of a layer,
-        statistics included. `boundary` is null when nothing below any cut point is wholly frozen.
+        backbone, image_size, policy (the section as configured), blocks, and of the first phase totals, boundary and
+        layers; `phases` has one entry for each further phase: policy, epochs, learning_rate, totals, boundary and
+        frozen (names of the layers). Parameters count every weight of a layer, statistics included. `boundary` is
+        null where nothing below any cut point is wholly frozen.
 
     Raises:
-        PolicyError: the policy cannot be resolved.
+        PolicyError: a policy cannot be resolved.
     """
-    verdicts = resolve(graph, policy)
-    block_of = [""] * len(graph.layers)
-    for block in graph.blocks():
-        block_of[block.first : block.last + 1] = [block.name] * (block.last + 1 - block.first)
+    first = _resolved(graph, config, config, "freeze")
+    verdicts = resolve(graph, config, config.batch_norm)
     layers = [
         {
             "name": layer.name,
@@ -33,25 +37,58 @@ def make_plan(graph: LayerGraph, policy: FreezeConfig, *, backbone: str, image_s
             "frozen": verdict.frozen,
             "rule": verdict.rule,
         }
-        for layer, block, verdict in zip(graph.layers, block_of, verdicts, strict=True)
+        for layer, block, verdict in zip(graph.layers, _block_of(graph), verdicts, strict=True)
     ]
     return {
         "backbone": backbone,
         "image_size": image_size,
-        "policy": policy.section(),
-        "totals": _totals(layers),
-        "boundary": _boundary(graph, verdicts, block_of),
-        "blocks": [_block(block.name, layers[block.first : block.last + 1]) for block in graph.blocks()],
+        "policy": config.section(),
+        "totals": first["totals"],
+        "boundary": first["boundary"],
+        "blocks": [
+            {
+                "name": block.name,
+                "last_layer": graph.layers[block.last].name,
+                **_totals(graph, verdicts, range(block.first, block.last + 1)),
+                "flops": sum(layer.flops for layer in graph.layers[block.first : block.last + 1]),
+            }
+            for block in graph.blocks
+        ],
         "layers": layers,
+        "phases": [
+            {
+                "policy": phase.policy.policy(),
+                "epochs": phase.epochs,
+                "learning_rate": phase.learning_rate,
+                **_resolved(graph, phase.policy, config, f"freeze.phases.{number}.policy"),
+            }
+            for number, phase in enumerate(config.phases)
+        ],
     }
 
 
-def _totals(layers: list[dict[str, Any]]) -> Json:
-    weighted = [layer for layer in layers if layer["parameters"]]
-    frozen = [layer for layer in weighted if layer["frozen"]]
-    total, held = (sum(layer["parameters"] for layer in some) for some in (weighted, frozen))
+def frozen_layers(plan: Json) -> list[set[str]]:
+    """Names of the frozen layers that own weights, for each phase in order."""
+    weighted = {layer["name"] for layer in plan["layers"] if layer["parameters"]}
+    first = {layer["name"] for layer in plan["layers"] if layer["frozen"]}
+    return [first & weighted, *(set(phase["frozen"]) & weighted for phase in plan["phases"])]
+
+
+def _resolved(graph: LayerGraph, policy: PolicyConfig, config: FreezeConfig, field: str) -> Json:
+    verdicts = resolve(graph, policy, config.batch_norm, field=field)
     return {
-        "layers": len(layers),
+        "totals": _totals(graph, verdicts, range(len(graph.layers))),
+        "boundary": _boundary(graph, verdicts),
+        "frozen": [layer.name for layer, verdict in zip(graph.layers, verdicts, strict=True) if verdict.frozen],
+    }
+
+
+def _totals(graph: LayerGraph, verdicts: Sequence[Verdict], positions: range) -> Json:
+    weighted = [position for position in positions if graph.layers[position].parameters]
+    frozen = [position for position in weighted if verdicts[position].frozen]
+    total, held = (sum(graph.layers[position].parameters for position in some) for some in (weighted, frozen))
+    return {
+        "layers": len(positions),
         "weighted_layers": len(weighted),
         "parameters": total,
         "frozen_layers": len(frozen),
@@ -60,24 +97,33 @@ def _totals(layers: list[dict[str, Any]]) -> Json:
     }
 
 
-def _block(name: str, layers: list[dict[str, Any]]) -> Json:
-    totals = _totals(layers)
-    return {"name": name, "last_layer": layers[-1]["name"], **totals}
+def _boundary(graph: LayerGraph, verdicts: Sequence[Verdict]) -> dict[str, Any] | None:
+    """The deepest cut point such that every layer with weights at or before it is frozen, and at least one is.
 
-
-def _boundary(graph: LayerGraph, verdicts: tuple[Verdict, ...], block_of: list[str]) -> Json | None:
-    """The deepest cut point such that every layer with weights at or before it is frozen, and at least one is."""
+    Where that is the whole backbone, the head's pooling is still below it: nothing in it moves either.
+    """
     moving = next(
         (
             position
             for position, (layer, verdict) in enumerate(zip(graph.layers, verdicts, strict=True))
             if layer.parameters and not verdict.frozen
         ),
-        len(graph.layers),
+        None,
     )
-    below = [cut for cut in graph.cut_points() if cut < moving]
-    parameters = sum(layer.parameters for layer in graph.layers[: below[-1] + 1]) if below else 0
-    if not parameters:
+    cuts = [cut for cut in graph.cut_points if moving is None or cut < moving]
+    below = graph.layers[: cuts[-1] + 1] if cuts else ()
+    if not any(layer.parameters for layer in below):
         return None
-    deepest = below[-1]
-    return {"layer": graph.layers[deepest].name, "block": block_of[deepest], "parameters_below": parameters}
+    total = sum(layer.flops for layer in graph.layers)
+    whole = moving is None
+    return {
+        "layer": POOL if whole else below[-1].name,
+        "block": HEAD if whole else _block_of(graph)[cuts[-1]],
+        "parameters_below": sum(layer.parameters for layer in below),
+        "flops_share": round(sum(layer.flops for layer in below) / total, 6) if total else 0.0,
+    }
+
+
+def _block_of(graph: LayerGraph) -> list[str]:
+    """Name of each layer's block, by position."""
+    return [block.name for block in graph.blocks for _ in range(block.first, block.last + 1)]

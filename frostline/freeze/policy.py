@@ -1,15 +1,24 @@
-"""A freeze policy resolved against a layer graph: which layers are frozen, and by which rule."""
+"""A freeze policy resolved against a layer graph: which layers are frozen, and by which rule.
+
+A policy that freezes no weight is vacuous, and refused: whoever writes one expects something else of it.
+"""
 
 from __future__ import annotations
 
 import difflib
+import fnmatch
+import re
+from collections import Counter
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
-from frostline.config import FreezeConfig
 from frostline.errors import PolicyError
-from frostline.freeze.graph import LayerGraph
+from frostline.freeze.graph import Block, LayerGraph
+from frostline.freeze_config import PolicyConfig
 
-_BATCH_NORM = "BatchNormalization"
+BATCH_NORM = "BatchNormalization"
+_SHOWN = 12  # names listed in a message
 
 
 @dataclass(frozen=True)
@@ -20,43 +29,126 @@ class Verdict:
     rule: str
 
 
-def resolve(graph: LayerGraph, policy: FreezeConfig) -> tuple[Verdict, ...]:
+def resolve(
+    graph: LayerGraph, policy: PolicyConfig, batch_norm: Literal["freeze", "follow"], *, field: str = "freeze"
+) -> tuple[Verdict, ...]:
     """One verdict a layer, in the graph's order. The head is not in the graph and is never frozen.
 
+    Rules in order, the first that matches decides: the policy; `batch_norm: freeze`; else the layer is trainable.
+
+    Args:
+        graph: the backbone.
+        policy: how the frozen layers are chosen.
+        batch_norm: whether every BatchNorm is frozen whatever the policy says.
+        field: name of the section, for messages.
+
     Raises:
-        PolicyError: the policy names an unknown block, or matches no layer that owns weights.
+        PolicyError: the policy names what is not there, or chooses no layer that owns weights.
     """
-    last = _last_frozen(graph, policy)
-    rule = _spelled(policy)
-    verdicts = []
-    for position, layer in enumerate(graph.layers):
-        if position <= last:
-            verdicts.append(Verdict(True, rule))
-        elif layer.kind == _BATCH_NORM and policy.batch_norm == "freeze":
-            verdicts.append(Verdict(True, "batch_norm: freeze"))
-        else:
-            verdicts.append(Verdict(False, rule))
-    if last >= 0 and not any(layer.parameters for layer in graph.layers[: last + 1]):
-        raise PolicyError(f"freeze.through: received {policy.through!r}, which holds no layer with weights")
-    return tuple(verdicts)
+    ((name, value),) = policy.policy().items()
+    chosen = _chosen(graph, name, value, field)
+    rule = name if value is True else f"{name}: {value}"
+    return tuple(
+        Verdict(True, rule)
+        if position in chosen
+        else Verdict(True, "batch_norm: freeze")
+        if layer.kind == BATCH_NORM and batch_norm == "freeze"
+        else Verdict(False, rule if name == "none" else "trainable")
+        for position, layer in enumerate(graph.layers)
+    )
 
 
-def _last_frozen(graph: LayerGraph, policy: FreezeConfig) -> int:
-    """Position of the last layer that the policy itself freezes; -1 for none."""
-    if policy.none:
-        return -1
-    if policy.head_only:
-        return len(graph.layers) - 1
-    blocks = {block.name: block for block in graph.blocks()}
-    if policy.through not in blocks:
-        near = difflib.get_close_matches(policy.through, blocks, n=3, cutoff=0.5)
-        hint = f"did you mean {', '.join(near)}? " if near else ""
+def _chosen(graph: LayerGraph, name: str, value: object, field: str) -> Collection[int]:
+    """Positions of the layers that the policy freezes."""
+    if name == "none":
+        return ()
+    if name == "head_only":
+        return range(len(graph.layers))
+    resolvers = {
+        "first_layers": _first_layers,
+        "through": _through,
+        "blocks": _blocks,
+        "match": _match,
+        "fraction": _fraction,
+    }
+    where = f"{field}.{name}"
+    chosen = frozenset(resolvers[name](graph, value, where))  # type: ignore[operator]
+    if not any(graph.layers[position].parameters for position in chosen):
+        raise PolicyError(f"{where}: received {value!r}, which freezes nothing: {_why_nothing(graph, chosen)}")
+    return chosen
+
+
+def _first_layers(graph: LayerGraph, count: int, where: str) -> range:
+    layers = [position for position, layer in enumerate(graph.layers) if layer.is_layer]
+    if count > len(layers):
+        raise PolicyError(f"{where}: received {count}; the backbone has {len(layers)} layers")
+    return range(layers[count - 1] + 1)
+
+
+def _through(graph: LayerGraph, name: str, where: str) -> range:
+    return range(_named(graph, name, where).last + 1)
+
+
+def _blocks(graph: LayerGraph, patterns: Sequence[str], where: str) -> set[int]:
+    chosen: set[int] = set()
+    for pattern in patterns:
+        matching = [block for block in graph.blocks if fnmatch.fnmatchcase(block.name, pattern)]
+        for block in matching or [_named(graph, pattern, where)]:
+            chosen.update(range(block.first, block.last + 1))
+    return chosen
+
+
+def _match(graph: LayerGraph, pattern: str, where: str) -> list[int]:
+    expression = re.compile(pattern)
+    chosen = [position for position, layer in enumerate(graph.layers) if expression.search(layer.name)]
+    if not chosen:
+        names = [layer.name for layer in graph.layers if layer.parameters]
+        raise PolicyError(f"{where}: received {pattern!r}, which no layer's name contains{_hint(pattern, names)}")
+    if not any(graph.layers[position].parameters for position in chosen):
+        blocks = [block.name for block in graph.blocks if expression.search(block.name)]
+        advice = f'; for the blocks of that name write blocks: ["{_glob(blocks)}"]' if blocks else ""
         raise PolicyError(
-            f"freeze.through: received {policy.through!r}, which is no block of this backbone; "
-            f"{hint}Its blocks are {', '.join(blocks)}"
+            f"{where}: received {pattern!r}, which freezes nothing: {_why_nothing(graph, chosen)}{advice}"
         )
-    return blocks[policy.through].last
+    return chosen
 
 
-def _spelled(policy: FreezeConfig) -> str:
-    return f"through: {policy.through}" if policy.through else ("head_only" if policy.head_only else "none")
+def _fraction(graph: LayerGraph, share: float, _: str) -> range:
+    """The fewest shallow blocks that hold at least `share` of the backbone's parameters."""
+    wanted = share * sum(layer.parameters for layer in graph.layers)
+    held, last = 0, -1
+    for block in graph.blocks:
+        if held >= wanted:
+            break
+        held += sum(layer.parameters for layer in graph.layers[block.first : block.last + 1])
+        last = block.last
+    return range(last + 1)
+
+
+def _named(graph: LayerGraph, name: str, where: str) -> Block:
+    blocks = {block.name: block for block in graph.blocks}
+    if name not in blocks:
+        raise PolicyError(f"{where}: received {name!r}, which is no block of this backbone{_hint(name, list(blocks))}")
+    return blocks[name]
+
+
+def _hint(received: str, names: Sequence[str]) -> str:
+    near = difflib.get_close_matches(received, names, n=3, cutoff=0.5)
+    shown = ", ".join(names[:_SHOWN]) + (f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else "")
+    return (f"; did you mean {', '.join(near)}?" if near else "") + f" There are {shown}"
+
+
+def _why_nothing(graph: LayerGraph, chosen: Collection[int]) -> str:
+    kinds = Counter(graph.layers[position].kind for position in chosen)
+    listed = ", ".join(kind if len(kinds) == 1 else f"{count} {kind}" for kind, count in kinds.most_common(3))
+    own = "owns no weights" if len(chosen) == 1 else "own no weights"
+    return f"its {len(chosen)} layer{'s are' if len(chosen) > 1 else ' is'} {listed}, which {own}"
+
+
+def _glob(names: Sequence[str]) -> str:
+    """A glob for some names: what they begin with, and a star."""
+    begin = names[0]
+    for name in names[1:]:
+        while not name.startswith(begin):
+            begin = begin[:-1]
+    return names[0] if len(names) == 1 else f"{begin}*"

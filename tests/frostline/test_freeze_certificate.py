@@ -5,11 +5,12 @@ import numpy as np
 import pytest
 
 from frostline import backbones
-from frostline.config import FreezeConfig
 from frostline.errors import FreezeViolation
 from frostline.freeze import certificate
 from frostline.freeze.graph import from_model
+from frostline.freeze.phases import phases
 from frostline.freeze.plan import make_plan
+from frostline.freeze_config import FreezeConfig
 
 
 @pytest.fixture
@@ -23,8 +24,9 @@ def plan(backbone):
     return make_plan(from_model(backbone), FreezeConfig(through="block1"), backbone="SmallConvNet", image_size=16)
 
 
-def certify(plan, before, after):
-    return certificate.certify(plan, before, after, source_digest="source")
+def certify(plan, before, after, slots=()):
+    source = certificate.combined_digest({name: copies[0] for name, copies in before.items()})
+    return certificate.certify(plan, phases(plan, 1, 0.1), [before, after], [slots], source_digest=source)
 
 
 def one_ulp(weight):
@@ -91,7 +93,7 @@ def test_a_plan_whose_names_are_not_the_models_certifies_nothing(backbone, plan)
     before = certificate.replica_digests(backbone.layers)
     proof = certify(plan, before, certificate.replica_digests(backbone.layers))
     assert not proof["verified"]
-    with pytest.raises(FreezeViolation, match="the plan names weights that are not there"):
+    with pytest.raises(FreezeViolation, match="the weights are not those that the plan was made for"):
         certificate.require_still(proof)
 
 

@@ -7,9 +7,11 @@ import numpy as np
 import pytest
 
 from frostline import backbones, head, loop
-from frostline.config import FreezeConfig, HeadConfig
+from frostline.config import HeadConfig
 from frostline.freeze.graph import Layer, LayerGraph, from_model
+from frostline.freeze.phases import phases
 from frostline.freeze.plan import make_plan
+from frostline.freeze_config import FreezeConfig
 
 # layers, convolutions and parameters of each block, counted by hand from the published architecture's Keras model
 INCEPTION_BLOCKS = {
@@ -49,21 +51,21 @@ def brute_force(graph):
 @pytest.mark.parametrize("name", ["InceptionV3", "MobileNetV2", "ResNet50V2", "SmallConvNet"])
 def test_cut_points_are_the_layers_whose_removal_separates_input_from_output(name):
     graph = from_model(backbones.build(name, 96))
-    assert graph.cut_points() == brute_force(graph)
-    assert 2 < len(graph.cut_points()) <= len(graph.layers)
+    assert graph.cut_points == brute_force(graph)
+    assert 2 < len(graph.cut_points) <= len(graph.layers)
 
 
 def test_a_skip_over_a_layer_makes_it_no_cut_point():
     #  0 -> 1 -> 2 -> 3 -> 4   and   1 -> 3
     parents = [(), (0,), (1,), (1, 2), (3,)]
     graph = LayerGraph(tuple(Layer(str(i), "Dense", p, 1) for i, p in enumerate(parents)))
-    assert graph.cut_points() == (0, 1, 3, 4)
-    assert [(b.name, b.first, b.last) for b in graph.blocks()] == [("stem", 0, 1), ("block1", 2, 3), ("top", 4, 4)]
+    assert graph.cut_points == (0, 1, 3, 4)
+    assert [(b.name, b.first, b.last) for b in graph.blocks] == [("stem", 0, 1), ("block1", 2, 3), ("top", 4, 4)]
 
 
 def test_inception_blocks_have_the_known_layers_convolutions_and_parameters(inception):
     found = {}
-    for block in inception.blocks():
+    for block in inception.blocks:
         layers = inception.layers[block.first : block.last + 1]
         convolutions = sum(layer.kind == "Conv2D" for layer in layers)
         found[block.name] = (len(layers), convolutions, sum(layer.parameters for layer in layers))
@@ -73,9 +75,9 @@ def test_inception_blocks_have_the_known_layers_convolutions_and_parameters(ince
 @pytest.mark.parametrize("name", ["InceptionV3", "VGG16", "MobileNetV2", "SmallConvNet"])
 def test_blocks_cover_every_layer_once_and_end_at_cut_points(name):
     graph = from_model(backbones.build(name, 96))
-    blocks = graph.blocks()
+    blocks = graph.blocks
     assert [p for b in blocks for p in range(b.first, b.last + 1)] == list(range(len(graph.layers)))
-    assert all(block.last in graph.cut_points() for block in blocks)
+    assert all(block.last in graph.cut_points for block in blocks)
 
 
 def test_names_are_the_same_in_the_second_model_of_a_process():
@@ -85,13 +87,13 @@ def test_names_are_the_same_in_the_second_model_of_a_process():
 
 def test_a_chain_is_cut_by_its_block_names():
     graph = from_model(backbones.build("VGG16", 32))
-    assert [block.name for block in graph.blocks()] == ["block1", "block2", "block3", "block4", "block5"]
+    assert [block.name for block in graph.blocks] == ["block1", "block2", "block3", "block4", "block5"]
 
 
 def test_a_chain_without_block_names_is_one_block():
     image = keras.Input((4,))
     graph = from_model(keras.Model(image, keras.layers.Dense(2)(keras.layers.Dense(3)(image))))
-    assert [(b.first, b.last) for b in graph.blocks()] == [(0, len(graph.layers) - 1)]
+    assert [(b.first, b.last) for b in graph.blocks] == [(0, len(graph.layers) - 1)]
 
 
 # one small model of each family; ConvNeXt and MobileNetV3 hold operations that are no layers
@@ -106,9 +108,9 @@ def test_every_family_can_be_planned_and_split_at_the_boundary(name):
     model = backbones.build(name, 96)
     graph = from_model(model)
     assert sum(layer.parameters for layer in graph.layers) == model.count_params()
-    middle = graph.blocks()[len(graph.blocks()) // 2].name
+    middle = graph.blocks[len(graph.blocks) // 2].name
     plan = make_plan(graph, FreezeConfig(through=middle), backbone=name, image_size=96)
-    loop.apply_plan(model, plan)
+    loop.apply_phase(model, plan, phases(plan, 1, 0.1)[0])
     frozen = sum(math.prod(weight.shape) for weight in model.non_trainable_weights)
     assert frozen >= plan["totals"]["frozen_parameters"]
     model = head.attach(model, HeadConfig(), 3)

@@ -3,11 +3,11 @@
 import pytest
 
 from frostline import backbones
-from frostline.config import FreezeConfig
 from frostline.errors import PolicyError
 from frostline.freeze.graph import Layer, LayerGraph, from_model
 from frostline.freeze.plan import make_plan
 from frostline.freeze.policy import resolve
+from frostline.freeze_config import FreezeConfig, PolicyConfig
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +31,12 @@ def test_through_freezes_the_block_and_everything_before_it(inception):
     frozen = {layer["name"] for layer in plan["layers"] if layer["frozen"]}
     names = [layer["name"] for layer in plan["layers"]]
     assert frozen == set(names[: names.index("mixed2") + 1])
-    assert plan["boundary"] == {"layer": "mixed2", "block": "mixed2", "parameters_below": 993_056}
+    assert plan["boundary"] == {
+        "layer": "mixed2",
+        "block": "mixed2",
+        "parameters_below": 993_056,
+        "flops_share": 0.534056,
+    }
 
 
 def test_batch_norm_stays_frozen_above_the_boundary_unless_it_follows(inception):
@@ -65,20 +70,20 @@ def test_blocks_of_a_plan_add_up_to_its_totals(inception):
 def test_frozen_share_grows_with_through(inception):
     shares = [
         plan_of(inception, through=block.name, batch_norm="follow")["totals"]["frozen_parameters"]
-        for block in inception.blocks()
+        for block in inception.blocks
     ]
     assert shares == sorted(set(shares))
 
 
 def test_an_unknown_block_is_refused_with_the_nearest_names(inception):
     with pytest.raises(PolicyError, match=r"received 'mixd7'.*did you mean mixed7") as caught:
-        resolve(inception, FreezeConfig(through="mixd7"))
+        resolve(inception, PolicyConfig(through="mixd7"), "freeze")
     assert caught.value.exit_code == 2
     assert "\n" not in str(caught.value)
 
 
-def test_a_block_without_weights_is_refused():
+def test_a_layer_without_weights_is_refused():
     layers = [Layer("in", "InputLayer", (), 0), Layer("a", "ReLU", (0,), 0), Layer("b", "Dense", (0,), 9)]
     graph = LayerGraph((*layers, Layer("sum", "Add", (1, 2), 0), Layer("out", "Dense", (3,), 9)))
-    with pytest.raises(PolicyError, match="holds no layer with weights"):
-        resolve(graph, FreezeConfig(through="stem"))
+    with pytest.raises(PolicyError, match="which freezes nothing: its 1 layer is ReLU, which owns no weights"):
+        resolve(graph, PolicyConfig(match="^a$"), "freeze")

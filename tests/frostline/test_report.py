@@ -5,9 +5,9 @@ import re
 import pytest
 
 from frostline import report
-from frostline.config import FreezeConfig
 from frostline.freeze.graph import Layer, LayerGraph
 from frostline.freeze.plan import make_plan
+from frostline.freeze_config import FreezeConfig
 
 
 @pytest.fixture

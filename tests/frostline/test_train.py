@@ -62,14 +62,14 @@ def test_the_certificate_is_bound_to_plan_source_and_exported_files(bench, model
     assert certificate["model_digest"] == model["model_digest"]
     found = {
         str(path.relative_to(model_dir)): digests.of_file(path)
-        for path in [model_dir / "model.keras", *(model_dir / "serving").rglob("*")]
+        for path in [model_dir / "model.keras", model_dir / "freeze_plan.json", *(model_dir / "serving").rglob("*")]
         if path.is_file()
     }
     assert certificate["files"] == found
 
 
 def test_a_training_that_ignores_the_plan_emits_no_model(bench, monkeypatch):
-    monkeypatch.setattr(loop, "apply_plan", lambda model, plan: None)
+    monkeypatch.setattr(loop, "apply_phase", lambda model, plan, phase: None)
     bench.plan({"none": True})  # freezes every BatchNorm
     try:
         with pytest.raises(FreezeViolation, match="block1_bn, block2_bn, block3_bn; no model is emitted"):

@@ -1,0 +1,36 @@
+"""Floating-point operations of a forward pass: two for each multiply-add of a convolution or dense layer.
+
+Everything else (normalisation, activations, pooling) takes a few operations for each output value, where a convolution
+takes hundreds, and is left out.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+
+def of_operation(operation: Any) -> int:
+    """FLOPs of one layer, or plain operation, for one image.
+
+    A layer inside a model of its own (ConvNeXt's stem) counts with all its layers.
+
+    Args:
+        operation: a built Keras layer whose input and output shapes are known.
+    """
+    import keras
+
+    if isinstance(operation, keras.Model):
+        return sum(of_operation(layer) for layer in operation.layers)
+    if isinstance(operation, keras.layers.SeparableConv2D):
+        depthwise, pointwise = operation.depthwise_kernel.shape, operation.pointwise_kernel.shape
+        return int(2 * _places(operation) * (math.prod(depthwise) + math.prod(pointwise)))
+    # A depthwise kernel, or a grouped one, holds its share of the input channels only: its size is its cost a place.
+    if isinstance(operation, keras.layers.DepthwiseConv2D | keras.layers.Conv2D | keras.layers.Dense):
+        return int(2 * _places(operation) * math.prod(operation.kernel.shape))
+    return 0
+
+
+def _places(layer: Any) -> int:
+    """How often the kernel is applied: the product of the output's dimensions between batch and channels."""
+    return int(math.prod(layer.output.shape[1:-1]))

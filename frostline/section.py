@@ -1,0 +1,78 @@
+"""What every configuration section is made of: strict, immutable models, and errors of one line.
+
+A section reaches its step through KFP, which hands every number of a dict over as a float and every tuple as a list:
+the types here take exactly that back, and nothing else.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, TypeVar
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from frostline.errors import ConfigError
+
+
+def _integral(value: Any) -> Any:
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def _number(value: Any) -> Any:
+    """YAML 1.1 reads 1e-3, without a point, as text."""
+    return float(value) if isinstance(value, str) and re.fullmatch(r"\d+(\.\d*)?[eE][+-]?\d+", value) else value
+
+
+def as_tuple(value: Any) -> Any:
+    """A list as the tuple that an immutable section holds; anything else as it is."""
+    return tuple(value) if isinstance(value, list) else value
+
+
+Integer = Annotated[int, BeforeValidator(_integral)]
+Number = Annotated[float, BeforeValidator(_number)]
+Fraction = Annotated[float, Field(ge=0.0, lt=1.0)]
+
+
+class Section(BaseModel):
+    """Base of every configuration section: immutable, strict about types and unknown keys."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+
+S = TypeVar("S", bound=Section)
+
+
+def parse(model: type[S], value: Any, *, field: str = "") -> S:
+    """Check `value` against a section.
+
+    Args:
+        model: the section's class.
+        value: what was received, usually a dict.
+        field: dotted name of the section, as a prefix for messages.
+
+    Raises:
+        ConfigError: names the first field that is wrong, what was received and what would be right.
+    """
+    try:
+        return model.model_validate(value)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(str(part) for part in (*([field] if field else []), *first["loc"])) or "configuration"
+        raise ConfigError(where, first["input"], _expected(model, first)) from None
+
+
+def _expected(model: type[Section], error: Any) -> str:
+    if error["type"] == "extra_forbidden":
+        return f"unknown key; known keys are {', '.join(_owner(model, error['loc'][:-1]).model_fields)}"
+    message = str(error["msg"]).removeprefix("Value error, ")
+    return message[0].lower() + message[1:]
+
+
+def _owner(model: type[Section], path: tuple[int | str, ...]) -> type[Section]:
+    """The section at a place inside another one; a position in a list stays with the list's own section."""
+    for part in path:
+        if isinstance(part, str):
+            annotation: Any = model.model_fields[part].annotation
+            inside = getattr(annotation, "__args__", None)
+            model = inside[0] if inside else annotation
+    return model
