@@ -123,5 +123,6 @@ def require_same_examples(labels: Labels, other: NDArray[np.generic]) -> None:
 
 
 def _require_range(indexes: Labels, classes: int, what: str) -> None:
-    if indexes.min() < 0 or indexes.max() >= classes:
-        raise DataError(f"{what}: received an index in {indexes.min()}..{indexes.max()}; expected 0..{classes - 1}")
+    lowest, highest = int(np.min(indexes)), int(np.max(indexes))
+    if lowest < 0 or highest >= classes:
+        raise DataError(f"{what}: received an index in {lowest}..{highest}; expected 0..{classes - 1}")
