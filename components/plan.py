@@ -19,8 +19,8 @@ def plan(
     """Fetch the backbone's weights once, resolve the freeze policy against the layer graph, and draw the plan.
 
     Args:
-        backbone: a keras.applications model by name, or SmallConvNet.
-        weights: imagenet, random, a weights file, or a registry reference.
+        backbone: a keras.applications model by name, SmallConvNet, or a .keras file.
+        weights: imagenet, random, own, a weights file, or a registry reference.
         image_size: height and width of the model's input, in pixels.
         seed: seed of random weights.
         freeze: the freeze policy section.

@@ -1,4 +1,4 @@
-"""Backbones by name: the models of keras.applications, and SmallConvNet, which needs no download.
+"""Backbones: the models of keras.applications by name, SmallConvNet, which needs no download, and `.keras` files.
 
 Names and limits are known without TensorFlow, so that a configuration can be checked in milliseconds.
 """
@@ -7,9 +7,12 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import tempfile
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from frostline.errors import ConfigError
+from frostline import storage
+from frostline.errors import ConfigError, NotFound
 
 if TYPE_CHECKING:
     import keras
@@ -44,21 +47,28 @@ def names() -> list[str]:
     return sorted([*_MODULE_OF, SMALL])
 
 
+def is_file(name: str) -> bool:
+    """Whether the backbone is a user's own model, a local or gs:// `.keras` file."""
+    return name.endswith(".keras")
+
+
 def require(name: str, field: str = "backbone") -> None:
-    """Raise ConfigError with the nearest names unless `name` is a backbone."""
-    if name not in names():
+    """Raise ConfigError with the nearest names unless `name` is a backbone; a file is taken at its word."""
+    if name not in names() and not is_file(name):
         near = difflib.get_close_matches(name, names(), n=3, cutoff=0.4)
         hint = f"did you mean {', '.join(near)}?" if near else f"known are {', '.join(names())}"
         raise ConfigError(field, name, hint)
 
 
 def minimum_image_size(name: str) -> int:
-    """Smallest height and width that the backbone accepts, in pixels.
+    """Smallest height and width that the backbone accepts, in pixels; for a file, which tells when it is read, 1.
 
     Raises:
         ConfigError: the name is unknown.
     """
     require(name)
+    if is_file(name):
+        return 1
     return _SMALL_MINIMUM if name == SMALL else _FAMILIES[_MODULE_OF[name]][0]
 
 
@@ -77,7 +87,7 @@ def build(name: str, image_size: int, *, weights: str | None = None) -> keras.Mo
     also replaces the graph that holds an open strategy scope.)
 
     Args:
-        name: a name of `names()`.
+        name: a name of `names()`, or a `.keras` file, which comes with its weights.
         image_size: height and width of the input, in pixels.
         weights: None for random ones, or `imagenet`, which downloads.
 
@@ -90,6 +100,8 @@ def build(name: str, image_size: int, *, weights: str | None = None) -> keras.Mo
 
     require(name)
     naming.reset_uids()
+    if is_file(name):
+        return _own(name, image_size)
     if name == SMALL:
         return _small_conv_net(image_size)
     constructor = getattr(keras.applications, name)
@@ -98,6 +110,8 @@ def build(name: str, image_size: int, *, weights: str | None = None) -> keras.Mo
 
 def normalise(images: Any, name: str) -> Any:
     """Map pixels to what the backbone was trained on, with the `preprocess_input` of its own Keras module.
+
+    A user's own model takes the pixels as they are, and rescales them itself if it wants them otherwise.
 
     Args:
         images: [batch, height, width, 3] in 0..255, any dtype.
@@ -109,6 +123,8 @@ def normalise(images: Any, name: str) -> Any:
     import tensorflow as tf
 
     pixels = tf.cast(images, tf.float32)
+    if is_file(name):
+        return pixels
     if name == SMALL:
         return pixels / 127.5 - 1.0
     module = importlib.import_module(f"keras.applications.{_MODULE_OF[name]}")
@@ -128,3 +144,41 @@ def _small_conv_net(image_size: int) -> keras.Model:
         x = keras.layers.ReLU(name=f"block{block}_relu")(x)
         x = keras.layers.MaxPooling2D(name=f"block{block}_pool")(x)
     return keras.Model(image, x, name="small_conv_net")
+
+
+def _own(name: str, image_size: int) -> keras.Model:
+    """A user's own model, out of its file."""
+    import keras
+
+    with tempfile.TemporaryDirectory() as directory:
+        try:
+            model = keras.models.load_model(storage.localize(name, Path(directory)), compile=False, safe_mode=True)
+        except NotFound:
+            raise ConfigError("backbone", name, "there is no such file") from None
+        except Exception as error:  # zipfile, h5py and Keras each raise their own
+            reason = " ".join(str(error).split())[:200]
+            raise ConfigError("backbone", name, f"it cannot be loaded: {reason}") from error
+    wrong = _why_not(model, image_size)
+    if wrong:
+        raise ConfigError("backbone", name, wrong)
+    return keras.Model(model.inputs[0], model.outputs[0], name=model.name)  # a sequential model gets a graph, too
+
+
+def _why_not(model: keras.Model, image_size: int) -> str:
+    """Why a model cannot be a backbone, or nothing."""
+    import keras
+
+    if not getattr(model, "inputs", None) or len(model.inputs) != 1 or len(model.outputs) != 1:
+        return "expected a functional or sequential model with one input and one output"
+    image, features = model.inputs[0].shape, model.outputs[0].shape
+    if len(image) != 4 or any(size not in (None, image_size) for size in image[1:3]) or image[3] != 3:
+        return f"its input is {image}; expected (None, {image_size}, {image_size}, 3), as image_size says"
+    if len(features) not in (2, 4):
+        return f"its output is {features}; expected features, [batch, height, width, channels] or [batch, channels]"
+    for layer in model.layers:
+        inner = layer._flatten_layers(include_self=False) if isinstance(layer, keras.Model) else ()
+        if any(isinstance(part, keras.layers.BatchNormalization) for part in inner):
+            return f"its layer {layer.name!r} is a model with BatchNormalization inside; use that model's layers"
+        if layer.name.startswith("head_"):
+            return f"its layer {layer.name!r} has a name of the head's; rename it"
+    return ""

@@ -71,11 +71,13 @@ class RunConfig(Section):
     source: str = Field(
         "digits", min_length=1, description="images: a directory of class folders, tfds://NAME, or digits (embedded)"
     )
-    backbone: str = Field("InceptionV3", description="a keras.applications model by name, or SmallConvNet")
+    backbone: str = Field(
+        "InceptionV3", min_length=1, description="a keras.applications model by name, SmallConvNet, or a .keras file"
+    )
     weights: str = Field(
         "imagenet",
         min_length=1,
-        description="imagenet, random, a local or gs:// weights file, or registry:MODEL@champion (registry:MODEL/N)",
+        description="imagenet, random, own (of a .keras backbone), a local or gs:// file, or registry:MODEL@champion",
     )
     image_size: Integer = Field(299, ge=16, le=2048, description="height and width of the model's input, in pixels")
     epochs: Integer = Field(10, ge=1, description="passes over the training split")

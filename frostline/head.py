@@ -16,7 +16,7 @@ def attach(backbone: keras.Model, head: HeadConfig, classes: int) -> keras.Model
     """Put a head on a backbone; the backbone's layers are shared, not nested.
 
     Args:
-        backbone: [batch, size, size, 3] to [batch, height, width, channels].
+        backbone: [batch, size, size, 3] to [batch, height, width, channels] or [batch, channels].
         head: hidden layers and dropout.
         classes: number of labels.
 
@@ -25,7 +25,9 @@ def attach(backbone: keras.Model, head: HeadConfig, classes: int) -> keras.Model
     """
     import keras
 
-    x = keras.layers.GlobalAveragePooling2D(name="head_pool")(backbone.output)
+    # Features that are pooled already pass through under the same name: it is the boundary of a frozen backbone.
+    pooling = keras.layers.GlobalAveragePooling2D if len(backbone.output.shape) == 4 else keras.layers.Flatten
+    x = pooling(name="head_pool")(backbone.output)
     for index, units in enumerate(head.hidden, start=1):
         x = keras.layers.Dense(units, activation="relu", name=f"head_hidden{index}")(x)
     if head.dropout:

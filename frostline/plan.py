@@ -36,7 +36,7 @@ def run(
     backbones.require_size(backbone, image_size)
     model, source = weights.resolve(weights_reference, backbone, image_size, seed, registry)
     plan = make_plan(from_model(model), policy, backbone=backbone, image_size=image_size)
-    source["uri"] = weights.save(model, store, source["digest"])
+    source["uri"] = weights.save(model, store, backbone, source["digest"])
     artifacts.write_json(Path(plan_dir) / "freeze_plan.json", "freeze_plan", plan)
     artifacts.write_json(Path(weights_dir) / "source.json", "weights", source)
     report.write(Path(page), "plan.html", plan=plan, source=source)

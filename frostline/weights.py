@@ -1,7 +1,8 @@
 """Weights by reference: resolved once, by the plan step, into one file in the store with its digest.
 
-References: `imagenet`, `random`, `registry:MODEL@champion`, `registry:MODEL/N`, or a local or gs:// file
-(`.weights.h5`, `.h5` or `.keras`). No later step downloads or resolves weights.
+References: `imagenet`, `random`, `own` (those in a backbone that is a `.keras` file), `registry:MODEL@champion`,
+`registry:MODEL/N`, or a local or gs:// file (`.weights.h5`, `.h5` or `.keras`). No later step downloads or resolves
+weights.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from frostline import backbones, registry, storage
+from frostline import backbones, digests, registry, storage
 from frostline.artifacts import Json
 from frostline.errors import NotFound, WeightsError
 from frostline.freeze import certificate
@@ -18,6 +19,7 @@ from frostline.freeze import certificate
 if TYPE_CHECKING:
     import keras
 
+OWN = "own"
 SUFFIXES = (".weights.h5", ".h5", ".keras")
 
 
@@ -31,7 +33,12 @@ def resolve(reference: str, backbone: str, image_size: int, seed: int, registry_
         WeightsError: the weights are missing or do not fit the backbone.
         RegistryError: the registry does not hold what was asked for.
     """
-    if reference == "random":
+    if backbones.is_file(backbone) != (reference == OWN) and reference in (OWN, "random", "imagenet"):
+        expected = "'own', a file or a registry reference" if backbones.is_file(backbone) else "'random' or 'imagenet'"
+        raise WeightsError(f"weights: received {reference!r}; for the backbone {backbone} expected {expected}")
+    if reference == OWN:
+        model, resolved = backbones.build(backbone, image_size), backbone
+    elif reference == "random":
         import keras
 
         keras.utils.set_random_seed(seed)
@@ -50,13 +57,21 @@ def resolve(reference: str, backbone: str, image_size: int, seed: int, registry_
     }
 
 
-def save(model: keras.Model, store: str, digest: str) -> str:
-    """Write the model's weights into the store under their digest, unless they are there; return the address."""
-    uri = storage.join(store, "weights", f"{digest}.weights.h5")
+def save(model: keras.Model, store: str, backbone: str, digest: str) -> str:
+    """Write the weights into the store under their digest, unless they are there; return the address.
+
+    A backbone that is a file is stored whole: later steps cannot build it by name.
+    """
+    suffix = ".keras" if backbones.is_file(backbone) else ".weights.h5"
+    made_from = digests.of_json([model.to_json(), digest]) if backbones.is_file(backbone) else digest
+    uri = storage.join(store, "weights", f"{made_from}{suffix}")
     if storage.stat(uri) is None:
         with tempfile.TemporaryDirectory() as directory:
-            path = Path(directory) / "backbone.weights.h5"
-            model.save_weights(path)
+            path = Path(directory) / f"backbone{suffix}"
+            if backbones.is_file(backbone):
+                model.save(path)
+            else:
+                model.save_weights(path)
             storage.upload_file(path, uri)
     return uri
 
@@ -67,9 +82,12 @@ def load(source: Json, backbone: str, image_size: int) -> keras.Model:
     Raises:
         WeightsError: the file is not what the plan step wrote.
     """
-    model = backbones.build(backbone, image_size)
-    with tempfile.TemporaryDirectory() as directory:
-        _load_into(model, storage.localize(source["uri"], Path(directory)), source["reference"])
+    if backbones.is_file(backbone):
+        model = backbones.build(source["uri"], image_size)
+    else:
+        model = backbones.build(backbone, image_size)
+        with tempfile.TemporaryDirectory() as directory:
+            _load_into(model, storage.localize(source["uri"], Path(directory)), source["reference"])
     found = certificate.weights_digest(model.layers)
     if found != source["digest"]:
         raise WeightsError(f"{source['uri']}: has digest {found}; the plan was made for {source['digest']}")

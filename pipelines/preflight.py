@@ -11,12 +11,13 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from frostline import backbones
 from frostline.config import RunConfig
 from frostline.errors import ConfigError, FrostlineError
 
 PLACEHOLDER = "DIR"  # the source in configs/folder.yaml, which only its user knows
 _REMOTE_OR_BUILT_IN = re.compile(r"digits|tfds://[A-Za-z0-9_]\S*|gs://[^/\s]+(/.*)?")
-_NAMED_WEIGHTS = ("imagenet", "random")
+_NAMED_WEIGHTS = ("imagenet", "random", "own")
 
 
 def for_this_machine(config: RunConfig, root: Path) -> RunConfig:
@@ -31,7 +32,8 @@ def for_this_machine(config: RunConfig, root: Path) -> RunConfig:
     }
     source = config.source if _known_source(config.source) else _absolute(config.source)
     weights = _absolute(config.weights) if _is_weights_file(config.weights) else config.weights
-    return config.model_copy(update={**places, "source": source, "weights": weights})
+    backbone = _absolute(config.backbone) if backbones.is_file(config.backbone) else config.backbone
+    return config.model_copy(update={**places, "source": source, "weights": weights, "backbone": backbone})
 
 
 def check_model(config: RunConfig) -> None:
@@ -41,12 +43,17 @@ def check_model(config: RunConfig) -> None:
         ConfigError: the source is still a placeholder or an unknown address, the backbone is unknown, or the image
             is smaller than it accepts.
     """
-    from frostline import backbones
-
     _check_source_form(config.source)
     if len(config.data.classes) == 1:
         raise ConfigError("data.classes", list(config.data.classes), "at least two classes are needed")
     backbones.require_size(config.backbone, config.image_size)
+    own = backbones.is_file(config.backbone)
+    if own and config.weights in ("imagenet", "random"):
+        raise ConfigError(
+            "weights", config.weights, "a .keras backbone brings its own: use own, a file or registry:MODEL"
+        )
+    if config.weights == "own" and not own:
+        raise ConfigError("weights", "own", "is for a backbone that is a .keras file")
     if config.weights == "imagenet" and config.backbone == backbones.SMALL:
         raise ConfigError("weights", "imagenet", f"{config.backbone} has none; use random, registry:MODEL or a file")
 
@@ -60,6 +67,8 @@ def check_here(config: RunConfig) -> None:
     check_model(config)
     if not _known_source(config.source):
         _check_folders(Path(config.source), config.data.classes)
+    if backbones.is_file(config.backbone) and "://" not in config.backbone and not Path(config.backbone).is_file():
+        raise ConfigError("backbone", config.backbone, "there is no such file")
     _check_weights(config)
     _check_writable(config)
 

@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from frostline import digests
+from frostline import backbones, digests
 from frostline.config import RunConfig
 from frostline.errors import ConfigError, FrostlineError
 from frostline.events import say
@@ -121,8 +121,8 @@ def _check_visible(config: RunConfig) -> None:
     """Refuse addresses on the machine that submits: a pod sees the mounted volume, buckets and the network."""
     from pipelines.finetune import VOLUME_PATH
 
-    built_in = {"source": ("digits",), "weights": ("imagenet", "random")}
-    for field in ("source", "weights", "store", "registry"):
+    built_in = {"source": ("digits",), "weights": ("imagenet", "random", "own"), "backbone": backbones.names()}
+    for field in ("source", "weights", "backbone", "store", "registry"):
         value = getattr(config, field)
         on_volume = posixpath.normpath(value).startswith(f"{VOLUME_PATH}/")
         remote = value.startswith(("gs://", "tfds://", "registry:"))

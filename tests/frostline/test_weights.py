@@ -88,9 +88,9 @@ def test_a_registry_reference_resolves_its_alias_to_a_version(tmp_path, finetune
 
 def test_the_store_gives_back_what_was_saved_and_notices_another_digest(tmp_path):
     saved, source = resolve("random", seed=3)
-    source["uri"] = weights.save(saved, str(tmp_path), source["digest"])
+    source["uri"] = weights.save(saved, str(tmp_path), "SmallConvNet", source["digest"])
     assert same(saved, weights.load(source, "SmallConvNet", 32))
-    assert weights.save(saved, str(tmp_path), source["digest"]) == source["uri"]
+    assert weights.save(saved, str(tmp_path), "SmallConvNet", source["digest"]) == source["uri"]
     with pytest.raises(WeightsError, match="the plan was made for"):
         weights.load({**source, "digest": "0" * 64}, "SmallConvNet", 32)
 

@@ -101,7 +101,7 @@ def test_no_command_shows_the_help_and_exits_2(capsys):
         (["backbone=InceptionV4"], "backbone: received 'InceptionV4'; did you mean InceptionV3"),
         (["image_size=64"], "image_size: received 64; InceptionV3 needs at least 75 pixels"),
         (["source=DIR"], "--set source="),
-        (["freeze={first_layers: 3}"], "'first_layers' is not supported by this version"),
+        (["freeze={match: '('}"], "match: '(' is not a regular expression"),
     ],
 )
 def test_a_wrong_configuration_is_refused_before_anything_is_written(capsys, tmp_path, config, overrides, said):

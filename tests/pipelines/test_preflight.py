@@ -170,3 +170,15 @@ preflight.check_here(preflight.for_this_machine(parse(RunConfig, values), Path({
 sys.exit(sorted({{"tensorflow", "keras", "kfp"}} & set(sys.modules)) and 1 or 0)
 """
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_backbone_file_must_exist_and_brings_its_own_weights(tmp_path, photos):
+    file = tmp_path / "mine.keras"
+    assert refusal(tmp_path, backbone=str(file), weights="own", source="digits") == (
+        "backbone",
+        f"backbone: received {str(file)!r}; there is no such file",
+    )
+    file.touch()
+    preflight.check_here(config(tmp_path, backbone=str(file), weights="own", source="digits"))
+    assert refusal(tmp_path, backbone=str(file), weights="random", source="digits")[0] == "weights"
+    assert refusal(tmp_path, weights="own", source="digits")[0] == "weights"
