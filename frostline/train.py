@@ -80,7 +80,10 @@ def _train(
         with scope.scope():
             loop.apply_phase(model, plan, phase)
             trainer = loop.Trainer(model, plan["backbone"], phase, data, scope)
-        say(f"phase {phase.number}: {_trainable(model):,} trainable parameters, learning rate {phase.learning_rate:g}")
+        say(
+            f"phase {phase.number} of {len(schedule)}: {_trainable(model):,} trainable parameters, "
+            f"learning rate {phase.learning_rate:g}"
+        )
         for row in trainer.fit(len(history), done):
             loop.describe(row, epochs)
             history.append(row)
