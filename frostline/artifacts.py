@@ -48,8 +48,12 @@ def write_file(path: Path, data: bytes) -> None:
 
 def write_json(path: Path, kind: str, payload: Json) -> None:
     """Write `payload` as a readable JSON file of the given kind."""
-    document = {"schema": schema(kind), **payload}
-    write_file(path, (json.dumps(document, indent=2, allow_nan=False) + "\n").encode())
+    write_file(path, encode(kind, payload))
+
+
+def encode(kind: str, payload: Json) -> bytes:
+    """The bytes that `write_json` writes."""
+    return (json.dumps({"schema": schema(kind), **payload}, indent=2, allow_nan=False) + "\n").encode()
 
 
 def read_json(path: Path, kind: str) -> Json:

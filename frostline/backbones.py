@@ -40,6 +40,17 @@ _FAMILIES: dict[str, tuple[int, tuple[str, ...]]] = {
 }
 _MODULE_OF = {name: module for module, (_, family) in _FAMILIES.items() for name in family}
 _SMALL_MINIMUM = 16  # three poolings leave 2 x 2
+# Height and width that an architecture defaults to, in pixels, where that is not 224.
+_DEFAULT_SIZES = {
+    SMALL: 32,
+    "InceptionV3": 299,
+    "InceptionResNetV2": 299,
+    "Xception": 299,
+    "NASNetLarge": 331,
+    **{f"EfficientNetB{number}": size for number, size in enumerate((224, 240, 260, 300, 380, 456, 528, 600))},
+    **{f"EfficientNetV2{size}": pixels for size, pixels in (("B1", 240), ("B2", 260), ("B3", 300), ("S", 384))},
+    **{f"EfficientNetV2{size}": 480 for size in ("M", "L")},
+}
 
 
 def names() -> list[str]:
@@ -70,6 +81,16 @@ def minimum_image_size(name: str) -> int:
     if is_file(name):
         return 1
     return _SMALL_MINIMUM if name == SMALL else _FAMILIES[_MODULE_OF[name]][0]
+
+
+def default_image_size(name: str) -> int:
+    """Height and width that the architecture defaults to, in pixels; for a file, which tells when it is read, 224.
+
+    Raises:
+        ConfigError: the name is unknown.
+    """
+    require(name)
+    return _DEFAULT_SIZES.get(name, 224)
 
 
 def require_size(name: str, image_size: int) -> None:

@@ -130,7 +130,7 @@ def publish(root: str, model: str, directory: Path, *, identity: str, metadata: 
         "files": files,
         "metadata": metadata,
     }
-    data = _encode(manifest)
+    data = artifacts.encode("version", manifest)
     storage.write_bytes(storage.join(uri, MANIFEST), data, if_generation=storage.ABSENT)
     return Version(model, number, uri, manifest, digests.of_bytes(data))
 
@@ -162,7 +162,9 @@ def promote(root: str, version: Version, *, expected: Alias | None, reason: str)
     }
     generation = storage.ABSENT if expected is None else expected.generation
     try:
-        stored = storage.write_bytes(_alias_uri(root, version.model), _encode(document), if_generation=generation)
+        stored = storage.write_bytes(
+            _alias_uri(root, version.model), artifacts.encode("alias", document), if_generation=generation
+        )
     except PreconditionFailed:
         compared = "no champion" if expected is None else f"version {expected.version}"
         found = champion(root, version.model)
@@ -220,7 +222,9 @@ def _claim(root: str, model: str, identity: str) -> int:
         claim = {"schema": artifacts.schema("claim"), "model": model, "version": number, "identity": identity}
         try:
             storage.write_bytes(
-                _address(root, model, "claims", f"{number}.json"), _encode(claim), if_generation=storage.ABSENT
+                _address(root, model, "claims", f"{number}.json"),
+                artifacts.encode("claim", claim),
+                if_generation=storage.ABSENT,
             )
         except PreconditionFailed:
             number += 1
@@ -287,10 +291,6 @@ def _record(root: str, model: str) -> None:
         storage.write_bytes(uri, found[1], if_generation=storage.ABSENT)
     except PreconditionFailed:
         return
-
-
-def _encode(document: Json) -> bytes:
-    return (json.dumps(document, indent=2, allow_nan=False) + "\n").encode()
 
 
 def _decode(data: bytes, uri: str, kind: str, fields: dict[str, type[Any]]) -> Json:

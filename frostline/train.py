@@ -12,7 +12,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from frostline import artifacts, digests, export, head, loop, storage, strategy, weights
+from frostline import artifacts, digests, export, head, loop, probe, storage, strategy, weights
 from frostline.artifacts import Json
 from frostline.config import HeadConfig
 from frostline.events import progress, say, step
@@ -37,6 +37,7 @@ def run(
 
     Raises:
         FreezeViolation: a frozen weight moved; no model is emitted.
+        FrostlineError: this Keras would not hold the plan.
         WeightsError, ConfigError, DataError, StorageError: what was handed over cannot be used.
     """
     head_config = parse(HeadConfig, head_section, field="head")
@@ -44,6 +45,7 @@ def run(
     plan = artifacts.read_json(Path(plan_dir) / "freeze_plan.json", "freeze_plan")
     source = artifacts.read_json(Path(weights_dir) / "source.json", "weights")
     schedule = phases(plan, epochs, learning_rate)
+    say(probe.require_trustworthy_keras())
     out = Path(model_dir)
     out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as scratch:
@@ -111,8 +113,6 @@ def _emit(model: keras.Model, proof: Json, plan: Json, info: Json, head_config: 
         "head": head_config.model_dump(mode="json"),
     }
     model_digest = digests.of_json({"weights": digest, **description})
-    proof |= {"model_digest": model_digest, "weights_digest": digest, "files": certificate.file_digests(out)}
-    artifacts.write_json(out / "freeze_certificate.json", "freeze_certificate", certificate.seal(proof))
     description |= {
         "model_digest": model_digest,
         "policy": plan["policy"],
@@ -120,7 +120,11 @@ def _emit(model: keras.Model, proof: Json, plan: Json, info: Json, head_config: 
         "parameters": plain.count_params(),
         "frozen_parameters": plan["totals"]["frozen_parameters"],
     }
-    artifacts.write_json(out / "model.json", "model", description)
+    described = artifacts.encode("model", description)
+    files = {**certificate.file_digests(out), "model.json": digests.of_bytes(described)}
+    proof |= {"model_digest": model_digest, "weights_digest": digest, "files": files}
+    artifacts.write_json(out / certificate.FILE, "freeze_certificate", certificate.seal(proof))
+    artifacts.write_file(out / "model.json", described)
     if proof["frozen_tensors"]:
         say(f"{proof['frozen_tensors']} frozen tensors are bit-identical after training, on every replica")
     if proof["unmoved_trainable"]:

@@ -106,6 +106,40 @@ def _print_summary(summary: dict[str, Any]) -> None:
         typer.echo(f"  {name:<12} {path}")
 
 
+@app.command()
+def freeze(
+    backbone: Annotated[str, typer.Argument(metavar="BACKBONE", help="Model of keras.applications, or .keras file.")],
+    policy: Annotated[
+        str, typer.Option("--policy", metavar="JSON", help='The freeze section: {"through": "mixed7"}, or head_only.')
+    ],
+    weights: Annotated[
+        str | None, typer.Option("--weights", metavar="REF", help="Resolve these weights too, to see whether they fit.")
+    ] = None,
+    image_size: Annotated[
+        int | None, typer.Option("--image-size", metavar="N", help="Height and width in pixels; else the model's own.")
+    ] = None,
+    registry: Annotated[str, typer.Option("--registry", metavar="ROOT", help="Where registry: weights are.")] = (
+        "runs/registry"
+    ),
+    html: Annotated[Path | None, typer.Option("--html", metavar="FILE", help="Write the plan as a page, too.")] = None,
+    as_json: AsJson = False,
+    debug: Debug = False,
+) -> None:
+    """Resolve a freeze policy against the real layer graph and show the plan, without training."""
+    from rich.console import Console
+
+    from frostline import report
+    from pipelines import freeze_command, plan_view
+
+    plan, source = freeze_command.resolve(backbone, policy, weights=weights, image_size=image_size, registry=registry)
+    if html:
+        report.write(html, "plan.html", plan=plan, source=source)
+    if as_json:
+        typer.echo(freeze_command.as_file(plan))
+    else:
+        plan_view.show(plan, Console(highlight=False))
+
+
 @app.command("compile")
 def compile_(
     config: Annotated[
@@ -129,6 +163,38 @@ def compile_(
         state = "differs from what the pipeline compiles to" if check.is_file() else "is missing"
         raise FrostlineError(f"{check}: {state}; write it with `frostline compile --output {check}`")
     typer.echo(f"{check} is up to date")
+
+
+@app.command()
+def verify(
+    model_dir: Annotated[
+        str, typer.Argument(metavar="MODEL_DIR", help="Directory of a trained model or of a version in a registry.")
+    ],
+    weights: Annotated[
+        str | None,
+        typer.Option("--weights", metavar="SOURCE", help="Compare with these: artifact, file or registry reference."),
+    ] = None,
+    registry: Annotated[str, typer.Option("--registry", metavar="ROOT", help="Where SOURCE is looked up.")] = "",
+    as_json: AsJson = False,
+    debug: Debug = False,
+) -> None:
+    """Prove a model's freeze certificate again, from its files. Exit code 1 if a check fails."""
+    from pipelines import quiet
+
+    quiet.import_tensorflow()
+    from frostline.verify import verify as prove
+
+    result = prove(model_dir, weights, registry)
+    if as_json:
+        typer.echo(json.dumps(result, indent=2))
+    else:
+        for check in result["checks"]:
+            typer.echo(f"{'passed' if check['passed'] else 'FAILED'}  {check['name']:<16} {check['reason']}")
+        failed = sum(not check["passed"] for check in result["checks"])
+        still = f"{result['frozen_tensors']} frozen tensors are bit-identical to those that training started from"
+        typer.echo(f"not verified: {failed} checks failed" if failed else f"verified: {still}")
+    if not result["verified"]:
+        raise typer.Exit(1)
 
 
 @app.command()

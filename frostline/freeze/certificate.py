@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 SEAL = "certificate_digest"
 FILE = "freeze_certificate.json"
+DOCUMENTS = ("model.keras", "freeze_plan.json", "training.jsonl", "model.json")  # what it vouches for, beside serving/
 _COUNTER = re.compile(r"_\d+$")
 Digests = dict[str, list[str]]  # tensor name -> its digest on each replica
 
@@ -165,6 +166,6 @@ def require_still(certificate: Json) -> None:
 
 
 def file_digests(directory: Path) -> dict[str, str]:
-    """SHA-256 of the files that a certificate vouches for, by path relative to the model's directory."""
-    files = [directory / "model.keras", directory / "freeze_plan.json", *sorted((directory / "serving").rglob("*"))]
+    """SHA-256 of the files there are of those that a certificate vouches for, by path relative to the directory."""
+    files = [*(directory / name for name in DOCUMENTS), *sorted((directory / "serving").rglob("*"))]
     return {path.relative_to(directory).as_posix(): digests.of_file(path) for path in files if path.is_file()}

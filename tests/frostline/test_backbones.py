@@ -33,6 +33,25 @@ def test_the_smallest_sizes_are_those_that_the_library_enforces():
         assert {int(size) for size in re.findall(r"min_size=(\d+)", text)} == {backbones.minimum_image_size(name)}
 
 
+class Asked(Exception):
+    """Carries the size that a constructor would have taken."""
+
+
+@pytest.mark.parametrize("name", [name for name in backbones.names() if not name.startswith(("Small", "MobileNetV3"))])
+def test_the_default_sizes_are_those_of_the_library(monkeypatch, name):
+    def ask(_, *, default_size, **rest):
+        raise Asked(default_size)
+
+    monkeypatch.setattr("keras.src.applications.imagenet_utils.obtain_input_shape", ask)
+    with pytest.raises(Asked, match=f"^{backbones.default_image_size(name)}$"):
+        getattr(keras.applications, name)(weights=None)
+
+
+def test_a_name_that_the_library_knows_no_size_for_still_has_one():
+    sizes = {"MobileNetV3Small": 224, "SmallConvNet": 32, "own.keras": 224}  # MobileNetV3 was trained at 224
+    assert {name: backbones.default_image_size(name) for name in sizes} == sizes
+
+
 def test_an_unknown_name_is_refused_with_the_nearest():
     with pytest.raises(ConfigError, match=r"backbone: received 'InceptionV4'; did you mean .*InceptionV3"):
         backbones.minimum_image_size("InceptionV4")

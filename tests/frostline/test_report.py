@@ -8,24 +8,68 @@ from frostline import report
 from frostline.freeze.graph import Layer, LayerGraph
 from frostline.freeze.plan import make_plan
 from frostline.freeze_config import FreezeConfig
+from frostline.section import parse
 
 
 @pytest.fixture
-def plan():
-    layers = [Layer("in", "InputLayer", (), 0), Layer("a", "Dense", (0,), 10), Layer("b", "Dense", (0,), 30)]
-    graph = LayerGraph((*layers, Layer("sum", "Add", (1, 2), 0), Layer("out", "Dense", (3,), 60)))
-    return make_plan(graph, FreezeConfig(through="block1"), backbone="Toy<script>", image_size=32)
+def graph():
+    layers = [Layer("in", "InputLayer", (), 0), Layer("a", "Dense", (0,), 10, 30), Layer("b", "Dense", (0,), 30, 60)]
+    return LayerGraph((*layers, Layer("sum", "Add", (1, 2), 0), Layer("out", "Dense", (3,), 60, 30)))
+
+
+def plan_of(graph, **section):
+    return make_plan(graph, parse(FreezeConfig, section), backbone="Toy<script>", image_size=32)
+
+
+@pytest.fixture
+def plan(graph):
+    return plan_of(graph, through="block1")
+
+
+def page_of(tmp_path, plan, source=None):
+    """The page as text, with every run of blanks as one."""
+    report.write(tmp_path / "plan.html", "plan.html", plan=plan, source=source)
+    return " ".join((tmp_path / "plan.html").read_text().split())
 
 
 def test_the_plan_page_shows_shares_and_boundary_and_escapes_names(tmp_path, plan):
-    source = {"resolved": "random", "digest": "d" * 64}
-    report.write(tmp_path / "plan.html", "plan.html", plan=plan, source=source)
-    page = (tmp_path / "plan.html").read_text()
+    page = page_of(tmp_path, plan, {"resolved": "random", "digest": "d" * 64})
     assert "40.0 %" in page
     assert "2 of 3" in page
-    assert 'class="boundary"' in page
+    assert "weights random <code>dddddddddddd</code>" in page
+    assert "40 parameters and 75.0 % of the backbone's forward FLOPs lie below it" in page
+    assert '<tr class="edge"><td colspan="6"><span>boundary sum</span>' in page
+    assert page.index("<td>block1</td>") < page.index('class="edge"') < page.index("<td>top</td>")
     assert "Toy&lt;script&gt;" in page
     assert "<script" not in page
+
+
+def test_the_bars_of_a_block_are_its_parameters_its_frozen_share_and_its_flops(tmp_path, graph):
+    plan = plan_of(graph, match="^a$|<i>")  # 10 of block1's 40 parameters; the widest block has 60
+    page = page_of(tmp_path, plan)
+    assert '<i style="width:66.67%"></i><i class="frozen" style="width:16.67%"></i>' in page
+    assert "<small>10 frozen</small>" in page
+    assert "<code>match: ^a$|&lt;i&gt;, batch_norm: freeze</code>" in page
+    assert '75.0 %<div class="bar"><i style="width:100.0%"></i>' in page
+
+
+def test_a_plan_without_a_boundary_says_so_and_one_of_the_head_ends_in_it(tmp_path, graph):
+    page = page_of(tmp_path, plan_of(graph, none=True, batch_norm="follow"))
+    assert "There is no boundary" in page
+    assert 'class="edge' not in page
+    page = page_of(tmp_path, plan_of(graph, head_only=True))
+    assert page.index("<td>top</td>") < page.index('class="edge"')
+    assert "boundary head_pool, in head" in page
+    assert "Only the head trains." in page
+
+
+def test_further_phases_have_a_summary_each(tmp_path, graph):
+    phase = {"policy": {"blocks": ["top"]}, "epochs": 3, "learning_rate": 0.0001}
+    page = page_of(tmp_path, plan_of(graph, through="block1", phases=[phase, {**phase, "policy": "head_only"}]))
+    assert "<code>blocks: [top]</code> · epochs 3 · learning_rate 0.0001" in page
+    assert "60.0 % of parameters frozen, 40 train; no boundary" in page
+    assert "<b>Phase 3</b> · <code>head_only</code>" in page
+    assert "Further phases" not in page_of(tmp_path, plan_of(graph, through="block1"))
 
 
 def test_the_validation_page_tells_problems_and_what_was_set_aside(tmp_path):

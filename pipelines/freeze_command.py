@@ -1,0 +1,67 @@
+"""What `frostline freeze` does: a freeze policy against the real layer graph, without data, store or training."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+
+import yaml
+
+from frostline import artifacts, backbones
+from frostline.artifacts import Json
+from frostline.errors import ConfigError, RegistryError, WeightsError
+from frostline.freeze_config import FreezeConfig
+from frostline.section import parse
+from pipelines import quiet
+
+
+def resolve(
+    backbone: str, policy: str, *, weights: str | None, image_size: int | None, registry: str
+) -> tuple[Json, Json | None]:
+    """Make the plan of a policy, and resolve the weights if any are named.
+
+    Args:
+        backbone: the backbone's name.
+        policy: the whole freeze section as JSON or YAML, or one bare word.
+        weights: a weights reference, or None for the graph alone.
+        image_size: height and width of the input, in pixels; None for the architecture's own.
+        registry: root of the registry that a weights reference may name.
+
+    Returns:
+        The plan, and what the weights resolved to.
+
+    Raises:
+        ConfigError, PolicyError: the policy, the backbone or the image size is wrong.
+        WeightsError, RegistryError: the weights cannot be had or do not fit; with the exit code of wrong usage.
+    """
+    config = parse(FreezeConfig, _read(policy), field="freeze")
+    size = image_size if image_size is not None else backbones.default_image_size(backbone)
+    backbones.require_size(backbone, size)
+    quiet.import_tensorflow()
+    with contextlib.redirect_stdout(sys.stderr):  # Keras draws the bar of a download on standard output
+        from frostline import weights as references
+        from frostline.freeze.graph import from_model
+        from frostline.freeze.plan import make_plan
+
+        source = None
+        if weights is None:
+            model = backbones.build(backbone, size)
+        else:
+            try:
+                model, source = references.resolve(weights, backbone, size, 0, registry)
+            except (WeightsError, RegistryError) as error:
+                error.exit_code = ConfigError.exit_code  # nothing was spent: what was asked for is wrong
+                raise
+        return make_plan(from_model(model), config, backbone=backbone, image_size=size), source
+
+
+def as_file(plan: Json) -> str:
+    """The plan as the text of freeze_plan.json, byte for byte as the plan stage writes it."""
+    return artifacts.encode("freeze_plan", plan).decode().rstrip("\n")
+
+
+def _read(policy: str) -> object:
+    try:
+        return yaml.safe_load(policy)
+    except yaml.YAMLError:
+        raise ConfigError("--policy", policy, 'expected JSON or YAML, such as {"through": "mixed7"}') from None

@@ -1,0 +1,38 @@
+"""Train on two logical CPUs while one replica's copy of a frozen kernel moves: `python mutant.py BENCH_DIR`.
+
+Prints the error that training ends in, as JSON: {"error": class, "message": text}.
+"""
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+cpu = tf.config.list_physical_devices("CPU")[0]
+tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+
+from frostline import loop  # noqa: E402
+from frostline.errors import FrostlineError  # noqa: E402
+
+from stages import Bench  # noqa: E402
+
+original = loop.Trainer._epoch
+
+
+def epoch(trainer, *arguments):
+    row = original(trainer, *arguments)
+    first, second = trainer._prefix.get_layer("block1_conv").weights[0].value.values
+    value = second.numpy()
+    value.flat[0] = np.nextafter(value.flat[0], np.float32(np.inf))
+    second.assign(value)
+    assert first.numpy().tobytes() != second.numpy().tobytes()
+    return row
+
+
+loop.Trainer._epoch = epoch
+try:
+    Bench(Path(sys.argv[1])).train(epochs=1, model="one-replica")
+except FrostlineError as error:
+    print(json.dumps({"error": type(error).__name__, "message": str(error)}))

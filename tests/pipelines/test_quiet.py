@@ -1,0 +1,33 @@
+"""TensorFlow's start-up lines stay off the terminal, except where they explain why it does not start."""
+
+import os
+import subprocess
+import sys
+
+ENVIRONMENT = {key: value for key, value in os.environ.items() if key != "TF_CPP_MIN_LOG_LEVEL"}
+IMPORT = "import os, sys; from pipelines import quiet; quiet.import_tensorflow(); "
+
+
+def run(code, **environment):
+    return subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, env={**ENVIRONMENT, **environment}
+    )
+
+
+def test_the_import_is_silent_and_what_comes_after_it_is_not():
+    ended = run(
+        IMPORT + "os.write(2, b'native\\n'); print('python', file=sys.stderr); assert 'tensorflow' in sys.modules"
+    )
+
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "", "native\npython\n")
+
+
+def test_a_tensorflow_that_does_not_start_says_why(tmp_path):
+    (tmp_path / "tensorflow.py").write_text(
+        "import os\nos.write(2, b'compiled for another CPU\\n')\nraise ImportError('no such symbol')\n"
+    )
+    ended = run(IMPORT, PYTHONPATH=str(tmp_path))
+
+    assert ended.returncode == 1
+    assert "compiled for another CPU" in ended.stderr
+    assert "ImportError: no such symbol" in ended.stderr
