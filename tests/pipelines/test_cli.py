@@ -67,7 +67,7 @@ def test_the_help_lists_every_command(capsys):
     code, out, _ = call(capsys, "--help")
 
     assert code == 0
-    for command in ("run", "compile", "submit", "schedule", "registry"):
+    for command in ("run", "compile", "freeze", "verify", "submit", "schedule", "registry"):
         assert re.search(rf"\b{command}\b", out)
 
 
