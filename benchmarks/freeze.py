@@ -95,8 +95,8 @@ def _prepare(root: Path, size: int) -> None:
 
     _photos(root / "photos", size)
     store = str(root / "store")
-    ingest.run(str(root / "photos"), {}, 1, store, f"{root}/dataset")
-    preprocess.run(f"{root}/dataset", 0, size, store, f"{root}/examples")
+    (shard,) = ingest.run(str(root / "photos"), {}, 1, store, f"{root}/dataset")
+    preprocess.run(f"{root}/dataset", shard, size, store, f"{root}/examples")
     validate.run(f"{root}/dataset", [f"{root}/examples"], size, store, f"{root}/info", f"{root}/validation.html")
     plan.run(
         "InceptionV3", "random", size, 0, {"head_only": True}, store, f"{root}/registry",

@@ -62,9 +62,8 @@ def _chosen(graph: LayerGraph, name: str, value: object, field: str) -> Collecti
     """Positions of the layers that the policy freezes."""
     if name == "none":
         return ()
-    if name == "head_only":
-        return range(len(graph.layers))
     resolvers = {
+        "head_only": _head_only,
         "first_layers": _first_layers,
         "through": _through,
         "blocks": _blocks,
@@ -76,6 +75,10 @@ def _chosen(graph: LayerGraph, name: str, value: object, field: str) -> Collecti
     if not any(graph.layers[position].parameters for position in chosen):
         raise PolicyError(f"{where}: received {value!r}, which freezes nothing: {_why_nothing(graph, chosen)}")
     return chosen
+
+
+def _head_only(graph: LayerGraph, _: bool, __: str) -> range:
+    return range(len(graph.layers))
 
 
 def _first_layers(graph: LayerGraph, count: int, where: str) -> range:
@@ -139,6 +142,8 @@ def _hint(received: str, names: Sequence[str]) -> str:
 
 
 def _why_nothing(graph: LayerGraph, chosen: Collection[int]) -> str:
+    if not any(layer.parameters for layer in graph.layers):
+        return "the backbone owns no weights"
     kinds = Counter(graph.layers[position].kind for position in chosen)
     listed = ", ".join(kind if len(kinds) == 1 else f"{count} {kind}" for kind, count in kinds.most_common(3))
     own = "owns no weights" if len(chosen) == 1 else "own no weights"

@@ -87,3 +87,52 @@ def test_a_layer_without_weights_is_refused():
     graph = LayerGraph((*layers, Layer("sum", "Add", (1, 2), 0), Layer("out", "Dense", (3,), 9)))
     with pytest.raises(PolicyError, match="which freezes nothing: its 1 layer is ReLU, which owns no weights"):
         resolve(graph, PolicyConfig(match="^a$"), "freeze")
+
+
+@pytest.mark.parametrize("policy", [{"head_only": True}, {"fraction": 0.5}, {"first_layers": 2}, {"through": "block1"}])
+def test_a_backbone_without_weights_has_nothing_to_freeze(policy):
+    graph = LayerGraph((Layer("in", "InputLayer", (), 0), Layer("a", "ReLU", (0,), 0)))
+    with pytest.raises(PolicyError, match="which freezes nothing: the backbone owns no weights"):
+        resolve(graph, PolicyConfig(**policy), "freeze")
+
+
+def chain(*parameters):
+    """Blocks of one dense layer each, one after the other."""
+    layers = [Layer("image", "InputLayer", (), 0)]
+    for number, size in enumerate(parameters, start=1):
+        layers.append(Layer(f"block{number}_dense", "Dense", (number - 1,), size))
+    return LayerGraph(tuple(layers))
+
+
+@pytest.mark.parametrize(("share", "expected"), [(0.01, 1), (0.5, 2), (0.51, 3), (0.75, 3), (1.0, 4)])
+def test_a_fraction_is_the_fewest_blocks_that_hold_it(share, expected):
+    verdicts = resolve(chain(25, 25, 25, 25), PolicyConfig(fraction=share), "follow")
+    assert [verdict.frozen for verdict in verdicts[1:]] == [True] * expected + [False] * (4 - expected)
+
+
+def test_globs_choose_blocks_and_names_that_are_none_are_refused(inception):
+    plan = plan_of(inception, blocks=["mixed1*", "stem"], batch_norm="follow")
+    assert {x["block"] for x in plan["layers"] if x["frozen"]} == {"stem", "mixed1", "mixed10"}
+    with pytest.raises(PolicyError, match=r"freeze\.blocks: received 'mixed_1\*', which is no block"):
+        plan_of(inception, blocks=["mixed1*", "mixed_1*"])
+
+
+def test_more_layers_than_there_are_and_layers_before_any_weight_are_refused(inception):
+    with pytest.raises(PolicyError, match=r"freeze\.first_layers: received 312; the backbone has 311 layers"):
+        plan_of(inception, first_layers=312)
+    with pytest.raises(PolicyError, match=r"received 1, which freezes nothing: its 1 layer is InputLayer"):
+        plan_of(inception, first_layers=1)
+
+
+def test_a_regular_expression_that_no_name_contains_is_refused_with_near_names(inception):
+    with pytest.raises(PolicyError, match=r"received 'conv3d_7', which no layer's name contains; did you mean conv2d_"):
+        plan_of(inception, match="conv3d_7")
+
+
+def test_a_rule_says_what_decided(inception):
+    plan = plan_of(inception, match="^conv2d_1$")
+    rules = {x["name"]: x["rule"] for x in plan["layers"]}
+    assert rules["conv2d_1"] == "match: ^conv2d_1$"
+    assert rules["batch_normalization_1"] == "batch_norm: freeze"
+    assert rules["conv2d_2"] == "trainable"
+    assert plan["boundary"] is None  # conv2d moves below it

@@ -7,7 +7,7 @@ import keras
 import numpy as np
 import pytest
 
-from frostline import backbones, head, loop
+from frostline import artifacts, backbones, head, loop, weights
 from frostline.config import HeadConfig
 from frostline.errors import PolicyError
 from frostline.freeze import certificate
@@ -15,6 +15,9 @@ from frostline.freeze.graph import from_model
 from frostline.freeze.phases import phases
 from frostline.freeze.plan import frozen_layers, make_plan
 from frostline.freeze_config import FreezeConfig
+
+import pictures
+from stages import Bench
 
 SIZE = 75
 # Random convolutions under BatchNorm that normalises nothing shrink what passes: bright pixels keep gradients alive.
@@ -99,16 +102,16 @@ def test_head_only_keeps_the_statistics_of_batch_norm_though_the_model_trains(th
 
 
 def test_the_first_100_layers_are_exactly_what_lies_before_mixed3(thawed):
-    # The trap: counting layers without looking where the count ends. 100 ends a block; 97 would cut through one.
+    # The trap: counting layers without looking where the count ends. 100 ends a block; 90 would cut through one.
     plan = plan_of(thawed, first_layers=100, batch_norm="follow")
     names = [layer.name for layer in thawed.layers]
     assert [layer["name"] for layer in plan["layers"] if layer["frozen"]] == names[:100]
-    assert {layer["block"] for layer in plan["layers"] if layer["frozen"] and layer["parameters"]} == {
-        "stem", "mixed0", "mixed1", "mixed2",
-    }  # fmt: skip
+    assert names[100] == "mixed3"  # the block's own merge, which owns no weights: below it all of mixed3 is frozen
     assert plan["totals"]["frozen_layers"] == 60
     assert plan["totals"]["frozen_parameters"] == 2_146_976
     assert plan["boundary"]["layer"] == "mixed3"
+    assert plan["totals"] == plan_of(thawed, through="mixed3", batch_norm="follow")["totals"]
+    assert plan_of(thawed, first_layers=90)["boundary"]["layer"] == "mixed2"
 
     apply(thawed, plan)
     assert parameters(thawed.non_trainable_weights) - _statistics(thawed.layers[100:]) == 2_146_976
@@ -166,3 +169,32 @@ def test_chosen_blocks_alone_are_trained_by_freezing_the_others(thawed):
     convolutions = {x["name"] for x in plan["layers"] if x["block"] in TOP and x["class"] == "Conv2D"}
     assert len(convolutions) == 24
     assert moved == convolutions | {"head_logits"}
+
+
+def test_each_phase_unfreezes_what_it_says_and_trains_with_its_own_learning_rate(tmp_path):
+    # The trap: unfreezing without compiling again, so that what thaws stays still, or learns at the head's rate. The
+    # first step of an Adam of its own moves a weight by the learning rate: the largest move of each layer tells it.
+    section = {
+        "head_only": True,
+        "phases": [
+            {"policy": {"through": "block2"}, "epochs": 1, "learning_rate": 0.002},
+            {"policy": {"through": "block1"}, "epochs": 1, "learning_rate": 0.0005},
+        ],
+    }
+    bench = Bench(tmp_path)
+    bench.data(pictures.make(tmp_path / "photos", 24))
+    bench.plan(section)
+    bench.train(epochs=1, batch_size=500, learning_rate=0.01)  # all examples in one step
+    source = artifacts.read_json(tmp_path / "weights" / "source.json", "weights")
+    before = weights.load(source, "SmallConvNet", 32)
+    after = keras.models.load_model(tmp_path / "model" / "model.keras")
+    moves = {
+        f"block{number}_conv": np.abs(
+            after.get_layer(f"block{number}_conv").kernel.numpy()
+            - before.get_layer(f"block{number}_conv").kernel.numpy()
+        )
+        for number in (1, 2, 3)
+    }
+    assert moves["block1_conv"].max() == 0
+    assert moves["block2_conv"].max() == pytest.approx(0.0005, rel=0.01)  # one step, in the last phase
+    assert moves["block3_conv"].max() == pytest.approx(0.002 + 0.0005, rel=0.01)  # one in each of the last two

@@ -98,6 +98,17 @@ def test_trainable_variables_that_are_listed_once_and_for_all_are_refused(monkey
     assert "a layer with trainable=True stays still in a training step when it was set to True" in refusal()
 
 
+def test_a_layer_that_does_not_thaw_is_refused(monkeypatch):
+    trainable = keras.layers.Dense.trainable
+
+    def set_once(self, value):
+        self._was_frozen = getattr(self, "_was_frozen", False) or not value
+        trainable.fset(self, value and not self._was_frozen)
+
+    monkeypatch.setattr(keras.layers.Dense, "trainable", property(trainable.fget, set_once))
+    assert "a layer with trainable=True stays still in a training step when it was set to True" in refusal()
+
+
 def test_a_batch_norm_that_never_freezes_again_is_refused(monkeypatch):
     def once_free(self, real, inputs, training):
         self._free = getattr(self, "_free", False) or (bool(training) and self.trainable)
