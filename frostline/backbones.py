@@ -8,6 +8,7 @@ from __future__ import annotations
 import difflib
 import importlib
 import tempfile
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -84,12 +85,14 @@ def minimum_image_size(name: str) -> int:
 
 
 def default_image_size(name: str) -> int:
-    """Height and width that the architecture defaults to, in pixels; for a file, which tells when it is read, 224.
+    """Height and width that the architecture defaults to, in pixels; a file is read to tell its own, 224 if it is free.
 
     Raises:
-        ConfigError: the name is unknown.
+        ConfigError: the name is unknown, or the file cannot be loaded.
     """
     require(name)
+    if is_file(name):
+        return _read(name).inputs[0].shape[1] or 224
     return _DEFAULT_SIZES.get(name, 224)
 
 
@@ -168,7 +171,23 @@ def _small_conv_net(image_size: int) -> keras.Model:
 
 
 def _own(name: str, image_size: int) -> keras.Model:
-    """A user's own model, out of its file."""
+    """A user's own model, with the image size fixed where the file leaves it free."""
+    import keras
+
+    model = _read(name)
+    model = keras.Model(model.inputs[0], model.outputs[0], name=model.name)  # a sequential model gets a graph, too
+    wrong = _why_not(model, image_size)
+    if wrong:
+        raise ConfigError("backbone", name, wrong)
+    if None in model.inputs[0].shape[1:3]:
+        fixed = keras.models.clone_model(model, input_tensors=keras.Input((image_size, image_size, 3)))
+        fixed.set_weights(model.get_weights())
+        return fixed
+    return model
+
+
+def _read(name: str) -> keras.Model:
+    """The model in a file, loaded in safe mode, if it has inputs and outputs."""
     import keras
 
     with tempfile.TemporaryDirectory() as directory:
@@ -179,27 +198,36 @@ def _own(name: str, image_size: int) -> keras.Model:
         except Exception as error:  # zipfile, h5py and Keras each raise their own
             reason = " ".join(str(error).split())[:200]
             raise ConfigError("backbone", name, f"it cannot be loaded: {reason}") from error
-    wrong = _why_not(model, image_size)
-    if wrong:
-        raise ConfigError("backbone", name, wrong)
-    return keras.Model(model.inputs[0], model.outputs[0], name=model.name)  # a sequential model gets a graph, too
+    if not getattr(model, "inputs", None) or len(model.inputs) != 1 or len(model.outputs) != 1:
+        raise ConfigError("backbone", name, "expected a functional or sequential model with one input and one output")
+    return model
 
 
 def _why_not(model: keras.Model, image_size: int) -> str:
     """Why a model cannot be a backbone, or nothing."""
-    import keras
 
-    if not getattr(model, "inputs", None) or len(model.inputs) != 1 or len(model.outputs) != 1:
-        return "expected a functional or sequential model with one input and one output"
     image, features = model.inputs[0].shape, model.outputs[0].shape
     if len(image) != 4 or any(size not in (None, image_size) for size in image[1:3]) or image[3] != 3:
         return f"its input is {image}; expected (None, {image_size}, {image_size}, 3), as image_size says"
     if len(features) not in (2, 4):
         return f"its output is {features}; expected features, [batch, height, width, channels] or [batch, channels]"
+    calls = Counter(id(node.operation) for nodes in model._nodes_by_depth.values() for node in nodes)
     for layer in model.layers:
-        inner = layer._flatten_layers(include_self=False) if isinstance(layer, keras.Model) else ()
-        if any(isinstance(part, keras.layers.BatchNormalization) for part in inner):
-            return f"its layer {layer.name!r} is a model with BatchNormalization inside; use that model's layers"
-        if layer.name.startswith("head_"):
-            return f"its layer {layer.name!r} has a name of the head's; rename it"
+        wrong = _why_no_layer(layer, calls[id(layer)])
+        if wrong:
+            return f"its layer {layer.name!r} {wrong}"
     return ""
+
+
+def _why_no_layer(layer: keras.layers.Layer, calls: int) -> str:
+    """Why a layer cannot be part of a backbone whose freezing is to be proven, or nothing."""
+    import keras
+
+    inner = list(layer._flatten_layers(include_self=False))
+    if any(isinstance(part, keras.layers.BatchNormalization) for part in inner):
+        return "has BatchNormalization inside, which would not be frozen by itself; use its layers one by one"
+    if any(isinstance(part, keras.layers.SpectralNormalization) for part in (layer, *inner)):
+        return "is a SpectralNormalization, which rewrites its weights in training even while frozen"
+    if calls > 1:
+        return "is used more than once; give each place a layer of its own"
+    return "has a name of the head's; rename it" if layer.name.startswith("head_") else ""

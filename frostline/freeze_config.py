@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 from typing import Annotated, Any, Literal
 
@@ -23,25 +24,30 @@ class PolicyConfig(Section):
         None, min_length=1, description="freeze these blocks; names or globs, such as mixed*"
     )
     match: str | None = Field(None, min_length=1, description="freeze layers in whose name this regular expression is")
-    fraction: float | None = Field(
+    fraction: Number | None = Field(
         None, gt=0.0, le=1.0, description="freeze the fewest shallow blocks that hold this share of the parameters"
     )
 
     @model_validator(mode="before")
     @classmethod
     def _bare_word(cls, value: Any) -> Any:
-        """`head_only` and `none` are policies as they are; any other word is a key without its value."""
+        """`head_only` and `none` are policies as they are."""
+        if isinstance(value, str) and value not in ("head_only", "none"):
+            near = difflib.get_close_matches(value, POLICIES, n=1)
+            hint = f"did you mean {near[0]}? " if near else ""
+            raise ValueError(f"{hint}expected head_only, none, or a mapping such as {{through: mixed7}}")
         return {value: True} if isinstance(value, str) else value
 
     @model_validator(mode="after")
     def _exactly_one(self) -> PolicyConfig:
         chosen = [name for name in POLICIES if getattr(self, name) is not None]
         if len(chosen) != 1:
-            raise ValueError(f"choose exactly one policy of {', '.join(POLICIES)}; found {', '.join(chosen) or 'none'}")
+            found = ", ".join(chosen) or "no policy"
+            raise ValueError(f"choose exactly one policy of {', '.join(POLICIES)}; found {found}")
         if self.match is not None:
             try:
                 re.compile(self.match)
-            except re.error as error:
+            except (re.error, OverflowError, RecursionError) as error:
                 raise ValueError(f"match: {self.match!r} is not a regular expression: {error}") from None
         return self
 
@@ -69,7 +75,7 @@ class FreezeConfig(PolicyConfig):
     phases: Annotated[tuple[PhaseConfig, ...], BeforeValidator(as_tuple)] = Field(
         (), description="what follows the first phase, which takes the run's own epochs and learning rate"
     )
-    layer_lr_decay: float = Field(
+    layer_lr_decay: Number = Field(
         1.0, gt=0.0, le=1.0, description="learning rate of each block, as a multiple of that of the block above it"
     )
 

@@ -39,6 +39,11 @@ class Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
 
+_TOLD = {  # pydantic's words where they speak of Python
+    "tuple_type": "expected a list",
+    "model_type": "expected a mapping",
+    "too_short": "expected at least one item",
+}
 S = TypeVar("S", bound=Section)
 
 
@@ -64,6 +69,8 @@ def parse(model: type[S], value: Any, *, field: str = "") -> S:
 def _expected(model: type[Section], error: Any) -> str:
     if error["type"] == "extra_forbidden":
         return f"unknown key; known keys are {', '.join(_owner(model, error['loc'][:-1]).model_fields)}"
+    if error["type"] in _TOLD:
+        return _TOLD[error["type"]]
     message = str(error["msg"]).removeprefix("Value error, ")
     return message[0].lower() + message[1:]
 

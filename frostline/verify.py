@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from frostline import artifacts, evidence, storage
+from frostline import artifacts, backbones, evidence, storage
 from frostline.artifacts import Json
 from frostline.errors import ConfigError, FrostlineError, NotFound
 from frostline.weights import SUFFIXES, load, resolve
@@ -132,6 +132,8 @@ def _place(source: str, registry: str, into: Path) -> str:
 
 def _load(source: str, registry: str, plan: Json) -> keras.Model:
     backbone, size = plan["backbone"], plan["image_size"]
+    if backbones.is_file(source) and backbones.is_file(backbone):  # the file of training time may be gone by now
+        return backbones.build(source, size)
     if source.startswith("registry:") or source.endswith(SUFFIXES):
         return resolve(source, backbone, size, 0, registry)[0]
     path = Path(source) / "source.json" if Path(source).is_dir() else Path(source)

@@ -35,9 +35,11 @@ def resolve(
         WeightsError, RegistryError: the weights cannot be had or do not fit; with the exit code of wrong usage.
     """
     config = parse(FreezeConfig, _read(policy), field="freeze")
-    size = image_size if image_size is not None else backbones.default_image_size(backbone)
-    backbones.require_size(backbone, size)
+    backbones.require(backbone)
+    if image_size is not None:
+        backbones.require_size(backbone, image_size)
     quiet.import_tensorflow()
+    size = image_size if image_size is not None else backbones.default_image_size(backbone)
     with contextlib.redirect_stdout(sys.stderr):  # Keras draws the bar of a download on standard output
         from frostline import weights as references
         from frostline.freeze.graph import from_model

@@ -22,6 +22,8 @@ def of_operation(operation: Any) -> int:
 
     if isinstance(operation, keras.Model):
         return sum(of_operation(layer) for layer in operation.layers)
+    if isinstance(operation, keras.layers.Conv2DTranspose):
+        return int(2 * math.prod(operation.input.shape[1:-1]) * math.prod(operation.kernel.shape))
     if isinstance(operation, keras.layers.SeparableConv2D):
         depthwise, pointwise = operation.depthwise_kernel.shape, operation.pointwise_kernel.shape
         return int(2 * _places(operation) * (math.prod(depthwise) + math.prod(pointwise)))

@@ -12,12 +12,13 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import keras
 
 STEM, TOP = "stem", "top"
+BATCH_NORM = "BatchNormalization"
 _GATES = ("Multiply",)  # squeeze-and-excitation scales a tensor in the middle of a block: a merge that ends none
 # A merge that names the block which it ends.
 _ENDS_BLOCK = re.compile(r"mixed_?\d+[a-z]?")
@@ -163,6 +164,14 @@ def _block_name(layer: str) -> str:
     return f"conv_{found['separable']}" if found["separable"] else found[found.lastgroup]
 
 
+def _kind(operation: Any) -> str:
+    """The class's name; a BatchNormalization's descendants are told as what they are."""
+    import keras
+
+    normalises = isinstance(operation, keras.layers.BatchNormalization)
+    return BATCH_NORM if normalises else type(operation).__name__
+
+
 def from_model(model: keras.Model) -> LayerGraph:
     """Read the graph of a functional Keras model.
 
@@ -183,7 +192,7 @@ def from_model(model: keras.Model) -> LayerGraph:
         tuple(
             Layer(
                 operation.name,
-                type(operation).__name__,
+                _kind(operation),
                 tuple(sorted(parents[index])),
                 sum(math.prod(weight.shape) for weight in getattr(operation, "weights", ())),
                 of_operation(operation),

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from frostline.artifacts import Json
+from frostline.errors import PolicyError
 from frostline.freeze.graph import LayerGraph
 from frostline.freeze.policy import Verdict, resolve
 from frostline.freeze_config import FreezeConfig, PolicyConfig
@@ -27,6 +28,15 @@ def make_plan(graph: LayerGraph, config: FreezeConfig, *, backbone: str, image_s
         PolicyError: a policy cannot be resolved.
     """
     first = _resolved(graph, config, config, "freeze")
+    later = [
+        _resolved(graph, phase.policy, config, f"freeze.phases.{number}.policy")
+        for number, phase in enumerate(config.phases)
+    ]
+    if config.layer_lr_decay != 1.0 and not any(part["totals"]["trainable_parameters"] for part in [first, *later]):
+        raise PolicyError(
+            f"freeze.layer_lr_decay: received {config.layer_lr_decay}, which changes nothing: no layer of the backbone "
+            "trains in any phase"
+        )
     verdicts = resolve(graph, config, config.batch_norm)
     layers = [
         {
@@ -60,9 +70,9 @@ def make_plan(graph: LayerGraph, config: FreezeConfig, *, backbone: str, image_s
                 "policy": phase.policy.policy(),
                 "epochs": phase.epochs,
                 "learning_rate": phase.learning_rate,
-                **_resolved(graph, phase.policy, config, f"freeze.phases.{number}.policy"),
+                **resolved,
             }
-            for number, phase in enumerate(config.phases)
+            for phase, resolved in zip(config.phases, later, strict=True)
         ],
     }
 

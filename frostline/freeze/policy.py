@@ -14,10 +14,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 from frostline.errors import PolicyError
-from frostline.freeze.graph import Block, LayerGraph
+from frostline.freeze.graph import BATCH_NORM, Block, LayerGraph
 from frostline.freeze_config import PolicyConfig
 
-BATCH_NORM = "BatchNormalization"
 _SHOWN = 12  # names listed in a message
 
 
@@ -82,10 +81,15 @@ def _head_only(graph: LayerGraph, _: bool, __: str) -> range:
 
 
 def _first_layers(graph: LayerGraph, count: int, where: str) -> range:
-    layers = [position for position, layer in enumerate(graph.layers) if layer.is_layer]
+    layers = _layers(graph)
     if count > len(layers):
         raise PolicyError(f"{where}: received {count}; the backbone has {len(layers)} layers")
     return range(layers[count - 1] + 1)
+
+
+def _layers(graph: LayerGraph) -> list[int]:
+    """Positions of `model.layers`, plain operations left out."""
+    return [position for position, layer in enumerate(graph.layers) if layer.is_layer]
 
 
 def _through(graph: LayerGraph, name: str, where: str) -> range:
@@ -147,7 +151,10 @@ def _why_nothing(graph: LayerGraph, chosen: Collection[int]) -> str:
     kinds = Counter(graph.layers[position].kind for position in chosen)
     listed = ", ".join(kind if len(kinds) == 1 else f"{count} {kind}" for kind, count in kinds.most_common(3))
     own = "owns no weights" if len(chosen) == 1 else "own no weights"
-    return f"its {len(chosen)} layer{'s are' if len(chosen) > 1 else ' is'} {listed}, which {own}"
+    number, position = next((n, p) for n, p in enumerate(_layers(graph), start=1) if graph.layers[p].parameters)
+    block = next(block.name for block in graph.blocks if block.first <= position <= block.last)
+    first = f"the first layer with weights is number {number}, {graph.layers[position].name}, in block {block}"
+    return f"its {len(chosen)} layer{'s are' if len(chosen) > 1 else ' is'} {listed}, which {own}; {first}"
 
 
 def _glob(names: Sequence[str]) -> str:

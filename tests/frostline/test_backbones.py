@@ -48,7 +48,7 @@ def test_the_default_sizes_are_those_of_the_library(monkeypatch, name):
 
 
 def test_a_name_that_the_library_knows_no_size_for_still_has_one():
-    sizes = {"MobileNetV3Small": 224, "SmallConvNet": 32, "own.keras": 224}  # MobileNetV3 was trained at 224
+    sizes = {"MobileNetV3Small": 224, "SmallConvNet": 32}  # MobileNetV3 was trained at 224
     assert {name: backbones.default_image_size(name) for name in sizes} == sizes
 
 

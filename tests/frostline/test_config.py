@@ -33,11 +33,11 @@ BAD = [
     ({"source": ""}, "source: received ''; string should have at least 1 character"),
     ({"freeze": {"match": "("}}, "match: '(' is not a regular expression"),
     ({"freeze": {"match": ""}}, "freeze.match: received ''; string should have at least 1 character"),
-    ({"freeze": {"blocks": []}}, "freeze.blocks: received []; value should have at least 1 item"),
+    ({"freeze": {"blocks": []}}, "freeze.blocks: received []; expected at least one item"),
     ({"freeze": {"first_layers": 0}}, "freeze.first_layers: received 0; input should be greater than or equal to 1"),
     ({"freeze": {"fraction": 0.0}}, "freeze.fraction: received 0.0; input should be greater than 0"),
     ({"freeze": {"none": False}}, "freeze.none: received False; input should be True"),
-    ({"freeze": "mixed7"}, "freeze.mixed7: received True; unknown key"),
+    ({"freeze": "mixed7"}, "freeze: received 'mixed7'; expected head_only, none, or a mapping"),
     ({"freeze": {"none": True, "layer_lr_decay": 1.5}}, "freeze.layer_lr_decay: received 1.5"),
     ({"freeze": {"none": True, "phases": [{"policy": "none", "epochs": 1}]}}, "freeze.phases.0.learning_rate"),
     (

@@ -103,3 +103,11 @@ def test_digests_are_the_same_after_a_reload_where_variables_are_counted(tmp_pat
     model.save(tmp_path / "model.keras")
     loaded = keras.models.load_model(tmp_path / "model.keras")
     assert certificate.weights_digest(model.layers) == certificate.weights_digest(loaded.layers)
+
+
+def test_replicas_that_differed_from_the_start_are_a_violation(backbone, plan):
+    states = {name: values * 2 for name, values in certificate.replica_digests(backbone.layers).items()}
+    states["block1_conv/0:kernel"] = [states["block1_conv/0:kernel"][0], "another digest"]
+    proof = certify(plan, states, states)
+    assert proof["moved"] == ["block1_conv/0:kernel"]
+    assert not proof["verified"]

@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from frostline import artifacts, backbones, storage
 from frostline.errors import ConfigError, WeightsError
+from frostline.freeze.graph import from_model
 
 import pictures
 from stages import Bench
@@ -99,6 +100,22 @@ def nested():
     return keras.Model(image, keras.layers.Conv2D(4, 3)(inner(image)))
 
 
+def wrapped():
+    image = keras.Input((32, 32, 3))
+    return keras.Model(image, keras.layers.TimeDistributed(keras.layers.BatchNormalization())(image))
+
+
+def shared():
+    image = keras.Input((32, 32, 3))
+    twice = keras.layers.Conv2D(3, 3, padding="same", name="twice")
+    return keras.Model(image, twice(keras.layers.ReLU()(twice(image))))
+
+
+def spectral():
+    image = keras.Input((32, 32, 3))
+    return keras.Model(image, keras.layers.SpectralNormalization(keras.layers.Conv2D(3, 3))(image))
+
+
 def two_outputs():
     image = keras.Input((32, 32, 3))
     return keras.Model(image, [keras.layers.Conv2D(4, 3)(image), keras.layers.Conv2D(4, 5)(image)])
@@ -113,7 +130,10 @@ def taken_name():
     ("make", "message"),
     [
         (lambda: convolutions(48), r"its input is \(None, 48, 48, 3\); expected \(None, 32, 32, 3\)"),
-        (nested, "is a model with BatchNormalization inside"),
+        (nested, "has BatchNormalization inside, which would not be frozen by itself"),
+        (wrapped, "has BatchNormalization inside"),
+        (shared, "its layer 'twice' is used more than once"),
+        (spectral, "is a SpectralNormalization, which rewrites its weights"),
         (two_outputs, "expected a functional or sequential model with one input and one output"),
         (taken_name, "its layer 'head_pool' has a name of the head's"),
     ],
@@ -141,3 +161,40 @@ def test_weights_by_name_are_refused_for_a_file(tmp_path, saved, weights):
 def test_own_weights_are_refused_for_a_name(tmp_path):
     with pytest.raises(WeightsError, match="for the backbone SmallConvNet expected 'random' or 'imagenet'"):
         Bench(tmp_path).plan({"none": True}, weights="own")
+
+
+def test_a_file_that_leaves_the_image_size_free_is_fixed_to_the_runs_own(tmp_path, saved):
+    original = convolutions(None)
+    path = saved(original)
+    model = backbones.build(path, 48)
+    assert model.input.shape == (None, 48, 48, 3)
+    image = np.random.default_rng(0).random((1, 48, 48, 3), np.float32)
+    np.testing.assert_array_equal(model(image, training=False), original(image, training=False))
+    assert backbones.default_image_size(path) == 224
+    Bench(tmp_path / "bench").plan({"head_only": True}, backbone=path, weights="own", size=48)
+
+
+def test_a_file_tells_its_own_image_size(saved):
+    assert backbones.default_image_size(saved(convolutions(40))) == 40
+
+
+def test_a_verification_needs_no_file_of_training_time(tmp_path, saved):
+    from frostline.verify import verify
+
+    bench = Bench(tmp_path / "bench")
+    bench.data(pictures.make(tmp_path / "photos", 24))
+    path = Path(saved(convolutions()))
+    bench.plan({"through": "block1"}, backbone=str(path), weights="own")
+    bench.train(epochs=1)
+    moved = path.rename(tmp_path / "elsewhere.keras")
+    result = verify(bench.path("model"), str(moved))
+    assert result["verified"], result["checks"]
+
+
+def test_a_descendant_of_batch_norm_is_told_as_one():
+    class MyNorm(keras.layers.BatchNormalization):
+        pass
+
+    image = keras.Input((4,))
+    graph = from_model(keras.Model(image, MyNorm()(image)))
+    assert graph.layers[1].kind == "BatchNormalization"

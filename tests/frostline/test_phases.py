@@ -125,3 +125,8 @@ def test_a_decayed_block_moves_less_in_a_real_training(tmp_path):
     assert moves["block3_conv"] == pytest.approx(0.005, rel=0.01)
     assert moves["block2_conv"] == pytest.approx(0.0025, rel=0.01)
     assert moves["block1_conv"] == pytest.approx(0.00125, rel=0.01)
+
+
+def test_a_decay_that_changes_nothing_is_refused(tmp_path):
+    with pytest.raises(PolicyError, match=r"layer_lr_decay: received 0\.5, which changes nothing"):
+        Bench(tmp_path).plan({"head_only": True, "layer_lr_decay": 0.5})
