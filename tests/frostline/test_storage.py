@@ -191,7 +191,7 @@ def test_check_writable_leaves_nothing(root, tmp_path):
 
 @pytest.mark.parametrize("part", ["", "..", "a/../b", "/etc", "a//b", ".", "a\\b", "a\0b", "a/"])
 def test_a_part_that_could_lead_elsewhere_is_refused(part):
-    for place in ("/root/dir", "gs://bucket"):
+    for place in ("/some/dir", "gs://bucket"):
         with pytest.raises(StorageError, match="relative path"):
             storage.join(place, "fine", part)
 
