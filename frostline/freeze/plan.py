@@ -9,7 +9,7 @@ from frostline.artifacts import Json
 from frostline.errors import PolicyError
 from frostline.freeze.graph import LayerGraph
 from frostline.freeze.policy import Verdict, resolve
-from frostline.freeze_config import FreezeConfig, PolicyConfig
+from frostline.freeze_config import FreezeConfig
 
 POOL = "head_pool"  # the head's pooling: the boundary where the whole backbone is frozen
 HEAD = "head"
@@ -27,9 +27,10 @@ def make_plan(graph: LayerGraph, config: FreezeConfig, *, backbone: str, image_s
     Raises:
         PolicyError: a policy cannot be resolved.
     """
-    first = _resolved(graph, config, config, "freeze")
+    verdicts = resolve(graph, config, config.batch_norm)
+    first = _resolved(graph, verdicts)
     later = [
-        _resolved(graph, phase.policy, config, f"freeze.phases.{number}.policy")
+        _resolved(graph, resolve(graph, phase.policy, config.batch_norm, field=f"freeze.phases.{number}.policy"))
         for number, phase in enumerate(config.phases)
     ]
     if config.layer_lr_decay != 1.0 and not any(part["totals"]["trainable_parameters"] for part in [first, *later]):
@@ -37,7 +38,6 @@ def make_plan(graph: LayerGraph, config: FreezeConfig, *, backbone: str, image_s
             f"freeze.layer_lr_decay: received {config.layer_lr_decay}, which changes nothing: no layer of the backbone "
             "trains in any phase"
         )
-    verdicts = resolve(graph, config, config.batch_norm)
     layers = [
         {
             "name": layer.name,
@@ -77,15 +77,7 @@ def make_plan(graph: LayerGraph, config: FreezeConfig, *, backbone: str, image_s
     }
 
 
-def frozen_layers(plan: Json) -> list[set[str]]:
-    """Names of the frozen layers that own weights, for each phase in order."""
-    weighted = {layer["name"] for layer in plan["layers"] if layer["parameters"]}
-    first = {layer["name"] for layer in plan["layers"] if layer["frozen"]}
-    return [first & weighted, *(set(phase["frozen"]) & weighted for phase in plan["phases"])]
-
-
-def _resolved(graph: LayerGraph, policy: PolicyConfig, config: FreezeConfig, field: str) -> Json:
-    verdicts = resolve(graph, policy, config.batch_norm, field=field)
+def _resolved(graph: LayerGraph, verdicts: Sequence[Verdict]) -> Json:
     return {
         "totals": _totals(graph, verdicts, range(len(graph.layers))),
         "boundary": _boundary(graph, verdicts),

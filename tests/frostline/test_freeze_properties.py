@@ -10,8 +10,10 @@ from hypothesis import strategies as st
 from frostline.errors import PolicyError
 from frostline.freeze.graph import Layer, LayerGraph
 from frostline.freeze.phases import phases
-from frostline.freeze.plan import POOL, frozen_layers, make_plan
+from frostline.freeze.plan import POOL, make_plan
 from frostline.freeze_config import FreezeConfig
+
+from plans import frozen_layers
 
 NORM = "BatchNormalization"
 WEIGHTED, WEIGHTLESS = ("Conv2D", "Dense", NORM), ("ReLU", "Add", "Concatenate", "Multiply", "MaxPooling2D")

@@ -13,10 +13,11 @@ from frostline.errors import PolicyError
 from frostline.freeze import certificate
 from frostline.freeze.graph import from_model
 from frostline.freeze.phases import phases
-from frostline.freeze.plan import frozen_layers, make_plan
+from frostline.freeze.plan import make_plan
 from frostline.freeze_config import FreezeConfig
 
 import pictures
+from plans import frozen_layers
 from stages import Bench
 
 SIZE = 75
