@@ -5,30 +5,32 @@ from kfp import dsl
 
 @dsl.component(base_image="frostline:0.1.0", install_kfp_package=False)
 def train(
-    info: dsl.Input[dsl.Dataset],
-    freeze_plan: dsl.Input[dsl.Artifact],
-    backbone_weights: dsl.Input[dsl.Artifact],
-    head: dict,
-    epochs: int,
-    batch_size: int,
-    learning_rate: float,
-    seed: int,
-    model: dsl.Output[dsl.Model],
-):
+    info: dsl.Input[dsl.Dataset], freeze_plan: dsl.Input[dsl.Artifact], backbone_weights: dsl.Input[dsl.Artifact],
+    features: dsl.Input[list[dsl.Artifact]], head: dict, training: dict, augment: dict, cache: dict,
+    epochs: int, batch_size: int, learning_rate: float, seed: int, store: str,
+    model: dsl.Output[dsl.Model], logs: dsl.Output[dsl.Artifact],
+):  # fmt: skip
     """Fine-tune the backbone and a new head; emit no model if a frozen weight moved.
 
     Args:
         info: the validated dataset.
         freeze_plan: which layers are frozen.
         backbone_weights: what training starts from.
+        features: of each shard, what was decided about the frozen prefix and where its features are.
         head: hidden layers and dropout.
-        epochs: passes over the training split.
+        training: optimizer, schedule, loss, early stopping, checkpoints.
+        augment: how training images are varied.
+        cache: what is kept of the frozen prefix.
+        epochs: passes over the training split in the first phase.
         batch_size: images a step, over all replicas.
-        learning_rate: Adam's step size.
-        seed: seed of the head, shuffling and dropout.
-        model: model.keras, serving/, freeze_plan.json, freeze_certificate.json, training.jsonl, model.json.
+        learning_rate: step size of the first phase.
+        seed: seed of the head, shuffling, dropout and variants of images.
+        store: root of the heavy bytes, checkpoints among them.
+        model: model.keras, serving/, the freeze plan and certificate, training.jsonl, training.json, model.json.
+        logs: scalars for TensorBoard.
     """
     from frostline import train as stage
 
-    settings = (epochs, batch_size, learning_rate, seed)
-    stage.run(info.path, freeze_plan.path, backbone_weights.path, head, *settings, model.path)
+    inputs = (info.path, freeze_plan.path, backbone_weights.path, [one.path for one in features])
+    sections = {"head": head, "training": training, "augment": augment, "cache": cache}
+    stage.run(*inputs, sections, epochs, batch_size, learning_rate, seed, store, model.path, logs.path)

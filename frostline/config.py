@@ -16,6 +16,7 @@ from pydantic import BeforeValidator, Field, model_validator
 from frostline.errors import ConfigError
 from frostline.freeze_config import FreezeConfig
 from frostline.section import Fraction, Integer, Number, Section, as_tuple, parse
+from frostline.training_config import AugmentConfig, CacheConfig, TrainingConfig
 
 
 class DataConfig(Section):
@@ -82,7 +83,7 @@ class RunConfig(Section):
     image_size: Integer = Field(299, ge=16, le=2048, description="height and width of the model's input, in pixels")
     epochs: Integer = Field(10, ge=1, description="passes over the training split")
     batch_size: Integer = Field(32, ge=1, description="images a step, over all replicas")
-    learning_rate: Number = Field(0.001, gt=0.0, description="Adam's step size")
+    learning_rate: Number = Field(0.001, gt=0.0, description="step size of the optimizer")
     seed: Integer = Field(0, ge=0, le=2**31 - 1, description="seed of weights, shuffling and dropout")
     shards: Integer = Field(2, ge=1, le=1000, description="parallel preprocessing pods, one TFRecord shard each")
     store: str = Field("/frostline/store", min_length=1, description="root of the heavy bytes: a directory or gs://")
@@ -91,6 +92,11 @@ class RunConfig(Section):
     data: DataConfig = Field(DataConfig(), description="which images are used, and their split")
     freeze: FreezeConfig = Field(FreezeConfig(head_only=True), description="the freeze policy")
     head: HeadConfig = Field(HeadConfig(), description="the layers on top of the backbone")
+    training: TrainingConfig = Field(
+        TrainingConfig(), description="optimizer, schedule, loss, early stopping, checkpoints"
+    )
+    augment: AugmentConfig = Field(AugmentConfig(), description="random changes to training images")
+    cache: CacheConfig = Field(CacheConfig(), description="what is kept of the frozen prefix")
     gate: GateConfig = Field(GateConfig(), description="what a promotion demands")
 
     def arguments(self) -> dict[str, Any]:

@@ -6,6 +6,9 @@ FrostlineError            exit code 1: the run failed, or its outcome is "no"
 ├── WeightsError          weights are missing or do not fit the backbone
 ├── PolicyError           exit code 2: a freeze policy that cannot be resolved against the backbone
 ├── FreezeViolation       a frozen weight moved during training
+├── FeaturesDisagree      cached features do not give what the whole model gives
+├── NonFiniteLoss         training diverged, or met an image that it cannot take
+├── Preempted             exit code 143: training was told to stop, and can go on from its checkpoint
 ├── StorageError          a file, directory or bucket cannot be read or written
 │   ├── NotFound          there is nothing at this address
 │   └── PreconditionFailed  the object is no longer, or already, what the writer assumed
@@ -56,6 +59,20 @@ class PolicyError(FrostlineError):
 
 class FreezeViolation(FrostlineError):
     """A frozen weight moved during training."""
+
+
+class FeaturesDisagree(FrostlineError):
+    """Cached features do not give what the whole model gives."""
+
+
+class NonFiniteLoss(FrostlineError):
+    """The loss of a step is infinite or no number."""
+
+
+class Preempted(FrostlineError):
+    """Training was told to stop; its checkpoint is written, and the next attempt goes on from there."""
+
+    exit_code = 143  # 128 + SIGTERM, as a shell tells it
 
 
 class StorageError(FrostlineError):

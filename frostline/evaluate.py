@@ -40,7 +40,7 @@ def run(
         The numbers for the run's page: accuracy (0..1) and log_loss (nats).
 
     Raises:
-        DataError: there is no test image, or an image changed since it was ingested.
+        DataError: there is no test image, an image changed since it was ingested, or the training's history is missing.
         RegistryError: the champion cannot be read.
     """
     confidence = parse(GateConfig, gate, field="gate").confidence
@@ -65,12 +65,20 @@ def run(
     out = Path(evaluation_dir)
     out.mkdir(parents=True, exist_ok=True)
     _write_predictions(out / "predictions.parquet", rows, predicted, probabilities)
-    report.write(out / "report.html", "evaluation.html", evaluation=evaluation, model_name=model_name)
+    training = _training(Path(model_dir))
+    report.write(out / "report.html", "evaluation.html", evaluation=evaluation, model_name=model_name, **training)
     artifacts.write_file(Path(page), (out / "report.html").read_bytes())
     artifacts.write_json(out / "evaluation.json", "evaluation", evaluation)
     accuracy = evaluation["accuracy"]
     say(f"accuracy {accuracy['value']:.3f} ({accuracy['low']:.3f} to {accuracy['high']:.3f}) on {len(rows)} images")
     return {"accuracy": accuracy["value"], "log_loss": evaluation["log_loss"]}
+
+
+def _training(model: Path) -> Json:
+    """What the page says about the training: a row for each epoch, and sentences where training left some."""
+    summary = model / "training.json"
+    sentences = artifacts.read_json(summary, "training")["sentences"] if summary.exists() else []
+    return {"history": list(artifacts.read_jsonl(model / "training.jsonl")), "sentences": sentences}
 
 
 def predict(serving: Path, rows: Sequence[Json], unit: str) -> NDArray[np.float32]:

@@ -47,16 +47,40 @@ def say(message: str) -> None:
     emit("say", message=message)
 
 
+class Progress:
+    """Tells how many of `total` are done: at once, at most five times a second, and at the end. A context manager."""
+
+    def __init__(self, total: int, unit: str) -> None:
+        """Take what is counted; `unit` is a plural, such as `images`."""
+        self._total, self._unit = total, unit
+        self._done = 0
+        self._told = 0.0
+
+    def __enter__(self) -> Progress:
+        self._tell()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is None:
+            self._tell()
+
+    def advance(self, count: int) -> None:
+        """So many more are done."""
+        self._done += count
+        if time.monotonic() - self._told >= _INTERVAL:
+            self._tell()
+
+    def _tell(self) -> None:
+        self._told = time.monotonic()
+        emit("progress", done=self._done, total=self._total, unit=self._unit)
+
+
 def progress(items: Iterable[T], *, total: int, unit: str) -> Iterator[T]:
-    """Yield `items`, telling how many of `total` are done at most five times a second."""
-    last = 0.0
-    for done, item in enumerate(items):
-        now = time.monotonic()
-        if now - last >= _INTERVAL:
-            emit("progress", done=done, total=total, unit=unit)
-            last = now
-        yield item
-    emit("progress", done=total, total=total, unit=unit)
+    """Yield `items`, of which there are `total`, telling how many are done as `Progress` does."""
+    with Progress(total, unit) as told:
+        for item in items:
+            yield item
+            told.advance(1)
 
 
 def step(name: str) -> Callable[[Callable[P, R]], Callable[P, R]]:

@@ -9,6 +9,7 @@ from frostline.config import HeadConfig
 if TYPE_CHECKING:
     import keras
 
+PREFIX = "head_"  # of every layer's name
 LOGITS = "head_logits"
 
 

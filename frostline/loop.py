@@ -1,48 +1,42 @@
-"""The training loop: explicit steps under a strategy, gradients only above the freeze boundary."""
+"""One phase of training, step by step: under a strategy, with gradients only above the freeze boundary."""
 
 from __future__ import annotations
 
-import math
-import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
-from frostline import backbones, head, input_pipeline
+from frostline import backbones, dropout, head, input_pipeline, optimizer
 from frostline.artifacts import Json
-from frostline.errors import ConfigError, DataError, FrostlineError
-from frostline.events import say
+from frostline.errors import ConfigError
 from frostline.freeze.phases import Phase
-from frostline.optimizer import LayerwiseAdam
+from frostline.input_pipeline import Source
+from frostline.objective import Objective
+from frostline.precision import low_precision
 from frostline.strategy import split
+from frostline.training_config import TrainingConfig
 
 
 @dataclass(frozen=True)
-class Data:
-    """Where the records are, and how they are read.
+class Settings:
+    """What holds for all phases.
 
     Attributes:
-        directory: holds the TFRecords.
-        image_size: stored height and width, in pixels.
-        splits: number of examples by split.
+        backbone: says how pixels are normalised.
+        training: optimizer, schedule, loss.
         batch_size: images a step, over all replicas.
-        seed: of the order of the training examples.
+        seed: of the order of the examples and of the masks of Dropout.
     """
 
-    directory: Path
-    image_size: int
-    splits: dict[str, int]
+    backbone: str
+    training: TrainingConfig
     batch_size: int
     seed: int
-
-    @property
-    def steps(self) -> int:
-        """Steps of one epoch."""
-        return input_pipeline.steps(self.splits["train"], self.batch_size)
 
 
 def apply_phase(model: keras.Model, plan: Json, phase: Phase) -> None:
@@ -60,126 +54,141 @@ class Trainer:
     """One model in one phase under one strategy; all that must happen in the strategy's scope happens here."""
 
     def __init__(
-        self, model: keras.Model, backbone: str, phase: Phase, data: Data, strategy: tf.distribute.MirroredStrategy
+        self,
+        model: keras.Model,
+        phase: Phase,
+        source: Source,
+        settings: Settings,
+        strategy: tf.distribute.Strategy,
+        classes: Sequence[int],
     ) -> None:
-        """Split the model at the phase's boundary and make the optimizer, which knows no frozen weight.
+        """Split the model where the inputs come in and at the phase's boundary; make an optimizer for what trains.
 
         Must be called in the strategy's scope, after `apply_phase`.
+
+        Args:
+            model: the whole model, to probabilities.
+            phase: what is frozen.
+            source: of the inputs, whose layer is at or below the phase's boundary.
+            settings: of the run.
+            strategy: one or more replicas.
+            classes: training images of each class.
+
+        Raises:
+            ConfigError: the training split is too small for the number of replicas, or for the schedule.
         """
+        self.steps = input_pipeline.steps(len(source.examples), settings.batch_size)
+        if len(source.examples) // self.steps < strategy.num_replicas_in_sync:
+            raise ConfigError(
+                "batch_size", settings.batch_size, f"every one of {self.steps} steps needs an image for each replica"
+            )
         outputs = {operation.name: operation.output for operation in model.operations}
-        cut = outputs[phase.boundary] if phase.boundary else None
-        self._backbone = backbone
-        self._phase = phase
-        self._data = data
-        self._strategy = strategy
-        self._prefix = None if cut is None else keras.Model(model.input, cut)
-        self._suffix = keras.Model(model.input if cut is None else cut, outputs[head.LOGITS])
+        entry = outputs[source.layer] if source.layer else model.input
+        cut = outputs[phase.boundary] if phase.boundary else model.input
+        self._settings, self._strategy, self._raw = settings, strategy, not source.layer
+        self._below = None if cut is entry else keras.Model(entry, cut)  # frozen, and computed again in every step
+        self._suffix, self.counting = dropout.by_step(keras.Model(cut, outputs[head.LOGITS]))
+        self._objective = Objective(settings.training, classes)
         self._trainable = model.trainable_variables
-        self._optimizer = LayerwiseAdam(phase.learning_rate, model, phase.scales)
-        signature = [
-            tf.TensorSpec([None, data.image_size, data.image_size, 3], tf.uint8),
-            tf.TensorSpec([None], tf.int64),
-        ]
-        self._predict = tf.function(self._measure, input_signature=signature)
+        steps = self.steps * phase.epochs
+        self.optimizer = optimizer.make(settings.training, phase.learning_rate, steps, model, phase.scales)
+        scalar = tf.TensorSpec([], tf.int64)
+        vector = tf.TensorSpec([None], tf.int64)
+        alone = strategy.num_replicas_in_sync == 1
+        # Parts of a batch have no signature: a step is traced for each of the two sizes that batches have. (Relaxed, the
+        # shapes are static on one replica and not on the other, which synchronized BatchNorm cannot be traced with.)
+        signature = [source.spec, vector, vector, scalar, scalar] if alone else None
+        self._step = tf.function(self._global_step, input_signature=signature)
+        self._predict = tf.function(self._measure, input_signature=[source.spec, vector])
+
+    def step(self, inputs: Any, labels: Any, number: int) -> tuple[Any, Any]:
+        """One optimizer step on one global batch.
+
+        Args:
+            inputs: as the source gives them.
+            labels: [batch] int64.
+            number: of the step, counted over the whole run.
+
+        Returns:
+            The summed loss (nats, float32) and how many were right (int64).
+        """
+        size = tf.shape(labels, out_type=tf.int64)[0]
+        parts = split(self._strategy, (inputs, labels, tf.range(size)))
+        return self._step(*parts, size, tf.constant(number, tf.int64))  # type: ignore[no-any-return]
+
+    def validate(self, source: Source) -> Json:
+        """Loss and accuracy on all examples of a source that enters where the training's does; empty without any."""
+        if not len(source.examples):
+            return {}
+        parts = input_pipeline.cut(np.arange(len(source.examples)), self._settings.batch_size)
+        totals = [self._predict(inputs, labels) for inputs, labels in input_pipeline.batches(source, parts)]
+        loss, right = (sum(float(total[part]) for total in totals) for part in (0, 1))
+        examples = len(source.examples)
+        return {"validation_loss": loss / examples, "validation_accuracy": right / examples}
 
     @property
     def optimized(self) -> list[Any]:
         """The variables that the optimizer has slots for."""
-        return list(self._optimizer._trainable_variables)
+        return list(self.optimizer._trainable_variables)
 
-    def fit(self, first_epoch: int, done: Iterator[int]) -> Iterator[Json]:
-        """Train the phase epoch by epoch and yield one history row after each.
+    @property
+    def learning_rate(self) -> float:
+        """Of the next step, for a layer whose scale is 1."""
+        return float(keras.ops.convert_to_numpy(self.optimizer.learning_rate))
 
-        Args:
-            first_epoch: epochs of the phases before; the order of the examples depends on it.
-            done: is advanced once a step.
+    @contextmanager
+    def configured(self) -> Iterator[None]:
+        """Steps are traced inside: what trains computes in the configured precision; logits and weights in float32.
 
-        Raises:
-            ConfigError: the training split is too small for the number of replicas.
-            DataError: the records do not hold the examples that the data set says.
-            FrostlineError: the loss is not finite.
+        BatchNorm that trains takes its statistics over all replicas where that is configured.
         """
-        data = self._data
-        if data.splits["train"] // data.steps < self._strategy.num_replicas_in_sync:
-            raise ConfigError(
-                "batch_size", data.batch_size, f"every one of {data.steps} steps needs an image for each replica"
-            )
-        for epoch in range(first_epoch, first_epoch + self._phase.epochs):
-            started = time.monotonic()
-            row = {"epoch": epoch + 1, "phase": self._phase.number, **self._epoch(epoch, done), **self.validate()}
-            if not math.isfinite(row["loss"]):
-                raise FrostlineError(f"epoch {epoch + 1}: the loss is {row['loss']}; try a lower learning_rate")
-            yield {**row, "seconds": round(time.monotonic() - started, 3)}
+        training = self._settings.training
+        layers = [layer for layer in self._suffix.layers if layer.name != head.LOGITS]
+        low = layers if training.precision == "bfloat16" else []
+        synchronized = trained_batch_norms(layers) if training.synchronized_batch_norm else []
+        with low_precision(low), _synchronized(synchronized):
+            yield
 
-    def _epoch(self, epoch: int, done: Iterator[int]) -> Json:
-        data, examples = self._data, self._data.splits["train"]
-        loss, right, seen = tf.constant(0.0), tf.constant(0, tf.int64), 0
-        for images, labels in self._batches("train", shuffle_seed=data.seed * 1_000_003 + epoch):
-            next(done, None)
-            size = tf.cast(tf.shape(labels)[0], tf.float32)
-            batch_loss, batch_right = self._step(split(self._strategy, (images, labels)), size)
-            loss, right, seen = loss + batch_loss, right + batch_right, seen + int(labels.shape[0])
-        if seen != examples:
-            raise DataError(f"train: read {seen} examples from {data.directory}; the data set has {examples}")
-        return {"loss": float(loss) / examples, "accuracy": int(right) / examples}
-
-    def validate(self) -> Json:
-        """Loss and accuracy on the validation split; empty where there is none."""
-        examples = self._data.splits.get("validation", 0)
-        if not examples:
-            return {}
-        totals = [self._predict(images, labels) for images, labels in self._batches("validation")]
-        loss, right = (sum(float(total[part]) for total in totals) for part in (0, 1))
-        return {"validation_loss": loss / examples, "validation_accuracy": right / examples}
-
-    def _batches(self, name: str, shuffle_seed: int | None = None) -> Any:
-        data = self._data
-        return input_pipeline.batches(
-            data.directory,
-            name,
-            examples=data.splits[name],
-            image_size=data.image_size,
-            batch_size=data.batch_size,
-            shuffle_seed=shuffle_seed,
-        )
-
-    @tf.function
-    def _step(self, batch: Any, size: Any) -> tuple[Any, Any]:
-        """One optimizer step on one global batch: (summed loss, number right)."""
-        losses, right = self._strategy.run(self._replica_step, args=(*batch, size))
+    def _global_step(self, inputs: Any, labels: Any, places: Any, size: Any, number: Any) -> tuple[Any, Any]:
+        losses, right = self._strategy.run(self._replica_step, args=(inputs, labels, places, size, number))
         total = tf.distribute.ReduceOp.SUM
         return self._strategy.reduce(total, losses, axis=None), self._strategy.reduce(total, right, axis=None)
 
-    def _replica_step(self, images: Any, labels: Any, size: Any) -> tuple[Any, Any]:
-        features = self._features(images)
-        with tf.GradientTape() as tape:
+    def _replica_step(self, inputs: Any, labels: Any, places: Any, size: Any, number: Any) -> tuple[Any, Any]:
+        features = self._features(inputs)
+        with dropout.masks(self._settings.seed, number, places, size), tf.GradientTape() as tape:
             logits = self._suffix(features, training=True)
-            loss = tf.reduce_sum(_losses(labels, logits))
-            scaled = loss / size  # the optimizer sums gradients over replicas: the mean is over the global batch
+            loss = tf.reduce_sum(self._objective.losses(labels, logits))
+            scaled = loss / tf.cast(size, tf.float32)  # summed over replicas: the mean over the global batch
         gradients = tape.gradient(scaled, [variable.value for variable in self._trainable])
-        self._optimizer.apply(gradients, self._trainable)
-        return loss, _number_right(labels, logits)
+        gradients = optimizer.clipped(gradients, self._settings.training.clip_norm)
+        self.optimizer.apply(gradients, self._trainable)
+        return loss, self._objective.number_right(labels, logits)
 
-    def _measure(self, images: Any, labels: Any) -> tuple[Any, Any]:
-        logits = self._suffix(self._features(images), training=False)
-        return tf.reduce_sum(_losses(labels, logits)), _number_right(labels, logits)
+    def _measure(self, inputs: Any, labels: Any) -> tuple[Any, Any]:
+        logits = self._suffix(self._features(inputs), training=False)
+        return tf.reduce_sum(self._objective.plain(labels, logits)), self._objective.number_right(labels, logits)
 
-    def _features(self, images: Any) -> Any:
-        pixels = backbones.normalise(images, self._backbone)
-        return pixels if self._prefix is None else self._prefix(pixels, training=False)
-
-
-def describe(row: Json, epochs: int) -> None:
-    """Say one history row in a line: the first, the last, and some ten between."""
-    if row["epoch"] not in (1, epochs) and row["epoch"] % max(1, epochs // 10):
-        return
-    validation = f", validation accuracy {row['validation_accuracy']:.3f}" if "validation_accuracy" in row else ""
-    say(f"epoch {row['epoch']}/{epochs}: loss {row['loss']:.4f}, accuracy {row['accuracy']:.3f}{validation}")
+    def _features(self, inputs: Any) -> Any:
+        """What enters the part that trains: frozen layers run in inference mode, outside the tape."""
+        x = backbones.normalise(inputs, self._settings.backbone) if self._raw else tf.cast(inputs, tf.float32)
+        return x if self._below is None else self._below(x, training=False)
 
 
-def _losses(labels: Any, logits: Any) -> Any:
-    return tf.nn.sparse_softmax_cross_entropy_with_logits(labels, tf.cast(logits, tf.float32))
+def trained_batch_norms(layers: Iterable[keras.layers.Layer]) -> list[keras.layers.Layer]:
+    """BatchNorm layers whose statistics move."""
+    found = [part for layer in layers for part in layer._flatten_layers()]
+    return [part for part in found if isinstance(part, keras.layers.BatchNormalization) and part.trainable]
 
 
-def _number_right(labels: Any, logits: Any) -> Any:
-    return tf.reduce_sum(tf.cast(tf.argmax(logits, axis=-1) == labels, tf.int64))
+@contextmanager
+def _synchronized(layers: Sequence[keras.layers.Layer]) -> Iterator[None]:
+    """BatchNorm layers reduce their statistics over replicas while a step is traced inside; nothing of it is saved."""
+    before = [layer.synchronized for layer in layers]
+    try:
+        for layer in layers:
+            layer.synchronized = True
+        yield
+    finally:
+        for layer, value in zip(layers, before, strict=True):
+            layer.synchronized = value

@@ -14,23 +14,20 @@ import keras
 import numpy as np
 import tensorflow as tf
 from keras.src.backend.common import global_state
+from numpy.typing import NDArray
 
 from frostline import backbones, head, loop
 from frostline.errors import FrostlineError
+from frostline.examples import Examples
 from frostline.freeze import certificate
 from frostline.freeze.phases import Phase
+from frostline.input_pipeline import Images
+from frostline.training_config import TrainingConfig
 
 _EXAMPLES, _SIZE = 8, 4  # images, and their height and width in pixels
 _LAYERS = ("probe_dense", "probe_bn_below", "probe_bn_above")
 _CUT = "probe_dropout"
 _UIDS = "object_name_uids"  # where Keras counts the names that it gives
-
-
-class _Trainer(loop.Trainer):
-    """The trainer, with images in memory instead of records."""
-
-    def _batches(self, name: str, shuffle_seed: int | None = None) -> Any:
-        return [(_images(), tf.range(_EXAMPLES, dtype=tf.int64) % 2)]
 
 
 def require_trustworthy_keras() -> str:
@@ -63,8 +60,7 @@ def _require_phase(model: keras.Model, frozen: Collection[str], boundary: str, w
     if any(certificate.layer_of(name) in frozen for name in listed):
         raise _refusal(f"a layer with trainable=False is in model.trainable_variables{when}")
     before = certificate.replica_digests(model.layers)
-    data = loop.Data(Path(), _SIZE, {"train": _EXAMPLES}, _EXAMPLES, 0)
-    list(_Trainer(model, backbones.SMALL, phase, data, tf.distribute.get_strategy()).fit(0, iter(())))
+    _step(_trainer(model, phase))
     after = certificate.replica_digests(model.layers)
     for name in before:
         moved, held = before[name] != after[name], certificate.layer_of(name) in frozen
@@ -73,6 +69,20 @@ def _require_phase(model: keras.Model, frozen: Collection[str], boundary: str, w
             raise _refusal(f"{kind} with trainable=False moves in a training step{when}")
         if not moved and not held:
             raise _refusal(f"a layer with trainable=True stays still in a training step{when}")
+
+
+def _trainer(model: keras.Model, phase: Phase) -> loop.Trainer:
+    source = Images(Examples("", ("",) * _EXAMPLES, _labels(), (), Path()), _SIZE)
+    settings = loop.Settings(backbones.SMALL, TrainingConfig(), _EXAMPLES, 0)
+    return loop.Trainer(model, phase, source, settings, tf.distribute.get_strategy(), np.bincount(_labels()).tolist())
+
+
+def _step(trainer: loop.Trainer) -> None:
+    trainer.step(_images(), tf.constant(_labels()), 0)
+
+
+def _labels() -> NDArray[np.int64]:
+    return np.arange(_EXAMPLES) % 2
 
 
 def _require_inference(model: keras.Model) -> None:

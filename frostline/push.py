@@ -11,7 +11,14 @@ from frostline.errors import ChampionChanged, RegistryError
 from frostline.events import say, step
 from frostline.registry import Alias, Version, champion, promote, publish, resolve
 
-_MODEL_FILES = ("model.keras", "freeze_plan.json", "freeze_certificate.json", "training.jsonl", "model.json")
+_MODEL_FILES = (
+    "model.keras",
+    "freeze_plan.json",
+    "freeze_certificate.json",
+    "training.jsonl",
+    "training.json",
+    "model.json",
+)
 _DESCRIBED = ("labels", "image_size", "backbone", "policy", "parameters", "frozen_parameters")
 
 

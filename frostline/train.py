@@ -2,23 +2,69 @@
 
 from __future__ import annotations
 
-import math
 import shutil
 import tempfile
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import keras
 import tensorflow as tf
 
-from frostline import artifacts, digests, export, head, loop, probe, storage, strategy, weights
+from frostline import (
+    artifacts,
+    digests,
+    equality,
+    export,
+    feed,
+    head,
+    loop,
+    prefix_precision,
+    probe,
+    storage,
+    strategy,
+    telemetry,
+    training_report,
+    weights,
+)
 from frostline.artifacts import Json
+from frostline.checkpoint import Checkpoints
 from frostline.config import HeadConfig
-from frostline.events import progress, say, step
+from frostline.errors import ConfigError, DataError, FeaturesDisagree
+from frostline.events import say, step
+from frostline.feature_sets import Maker, Pictures
+from frostline.fit import Fit, Sources, State
 from frostline.freeze import certificate
-from frostline.freeze.phases import Phase, phases
+from frostline.freeze.phases import phases
+from frostline.input_pipeline import Features
+from frostline.preemption import stop_requested
 from frostline.section import parse
+from frostline.training_config import AugmentConfig, CacheConfig, TrainingConfig
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a training is told, sections checked.
+
+    Attributes:
+        head, training, augment, cache: sections of the configuration.
+        epochs: passes over the training split in the first phase.
+        batch_size: images a step, over all replicas.
+        learning_rate: step size in the first phase.
+        seed: of everything that is drawn.
+        store: root of the heavy bytes.
+    """
+
+    head: HeadConfig
+    training: TrainingConfig
+    augment: AugmentConfig
+    cache: CacheConfig
+    epochs: int
+    batch_size: int
+    learning_rate: float
+    seed: int
+    store: str
 
 
 @step("train")
@@ -26,78 +72,180 @@ def run(
     info_dir: str,
     plan_dir: str,
     weights_dir: str,
-    head_section: dict[str, Any],
+    features_dirs: Sequence[str],
+    sections: dict[str, dict[str, Any]],
     epochs: int,
     batch_size: int,
     learning_rate: float,
     seed: int,
+    store: str,
     model_dir: str,
+    logs_dir: str,
 ) -> None:
     """Train, certify and export; model.json, the last file written, makes the artifact whole.
 
+    Args:
+        info_dir, plan_dir, weights_dir, features_dirs: what validate, plan and, for each shard, featurize wrote.
+        sections: head, training, augment and cache, as configured.
+        epochs: passes over the training split in the first phase.
+        batch_size: images a step, over all replicas.
+        learning_rate: step size in the first phase.
+        seed: of the head, the order of examples, dropout and variants of images.
+        store: root of the heavy bytes; checkpoints lie there until the model is whole.
+        model_dir: directory to create.
+        logs_dir: directory to create, with scalars for TensorBoard.
+
     Raises:
         FreezeViolation: a frozen weight moved; no model is emitted.
+        NonFiniteLoss: training diverged.
+        Preempted: the process was told to stop; the next attempt goes on.
         FrostlineError: this Keras would not hold the plan.
         WeightsError, ConfigError, DataError, StorageError: what was handed over cannot be used.
     """
-    head_config = parse(HeadConfig, head_section, field="head")
+    settings = Settings(
+        parse(HeadConfig, sections["head"], field="head"),
+        parse(TrainingConfig, sections["training"], field="training"),
+        parse(AugmentConfig, sections["augment"], field="augment"),
+        parse(CacheConfig, sections["cache"], field="cache"),
+        epochs,
+        batch_size,
+        learning_rate,
+        seed,
+        store,
+    )
     info = artifacts.read_json(Path(info_dir) / "info.json", "info")
     plan = artifacts.read_json(Path(plan_dir) / "freeze_plan.json", "freeze_plan")
     source = artifacts.read_json(Path(weights_dir) / "source.json", "weights")
-    schedule = phases(plan, epochs, learning_rate)
+    made = [artifacts.read_json(Path(path) / "features.json", "features") for path in features_dirs]
     say(probe.require_trustworthy_keras())
     out = Path(model_dir)
     out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as scratch:
-        records = storage.localize(info["records"], Path(scratch))
-        data = loop.Data(records, info["image_size"], info["splits"], batch_size, seed)
-        model, proof = _train(plan, schedule, source, head_config, len(info["labels"]), data, out)
+        training = Training(settings, info, plan, source, made, Path(scratch))
+        training.run()
+    proof = training.certify()
+    if not proof["verified"]:
+        training.checkpoints.clear()  # nothing may go on from a training that is not what its plan says
     certificate.require_still(proof)
+    artifacts.write_jsonl(out / "training.jsonl", training.state.history)
+    artifacts.write_json(out / "training.json", "training", training.report())
+    training_report.write_scalars(Path(logs_dir), training.state.history)
     shutil.copyfile(Path(plan_dir) / "freeze_plan.json", out / "freeze_plan.json")
-    _emit(model, proof, plan, info, head_config, out)
+    _emit(training.model, proof, plan, info, settings.head, out)
+    training.checkpoints.clear()
 
 
-def _train(
-    plan: Json,
-    schedule: Sequence[Phase],
-    source: Json,
-    head_config: HeadConfig,
-    classes: int,
-    data: loop.Data,
-    out: Path,
-) -> tuple[keras.Model, Json]:
-    keras.utils.set_random_seed(data.seed)
-    tf.config.experimental.enable_op_determinism()
-    scope = strategy.mirrored()
-    with scope.scope():
-        backbone = weights.load(source, plan["backbone"], plan["image_size"])
-        keras.utils.set_random_seed(data.seed)  # the head's weights do not depend on how the backbone was built
-        model = head.attach(backbone, head_config, classes)
-    epochs = sum(phase.epochs for phase in schedule)
-    say(f"{data.splits['train']} images, {epochs} epochs, {scope.num_replicas_in_sync} replica(s)")
-    done = progress(range(epochs * data.steps), total=epochs * data.steps, unit="steps")
-    states, slots = [certificate.replica_digests(backbone.layers)], []
-    history: list[Json] = []
-    for phase in schedule:
-        with scope.scope():
-            loop.apply_phase(model, plan, phase)
-            trainer = loop.Trainer(model, plan["backbone"], phase, data, scope)
-        say(
-            f"phase {phase.number} of {len(schedule)}: {_trainable(model):,} trainable parameters, "
-            f"learning rate {phase.learning_rate:g}"
+class Training:
+    """One training from its weights to its last step, on cached features where the shards made them."""
+
+    def __init__(
+        self, settings: Settings, info: Json, plan: Json, source: Json, made: Sequence[Json], scratch: Path
+    ) -> None:
+        """Take what the steps before wrote; `scratch` is for files of a bucket."""
+        self._settings, self._info, self._plan, self._source = settings, info, plan, source
+        self._scratch = scratch
+        self._schedule = phases(plan, settings.epochs, settings.learning_rate)
+        self._uses, self._sets = feed.gather(made)
+        self._verdicts = {layer: verdict for part in made for layer, verdict in part["verdicts"].items()}
+        if len(self._uses) != len(self._schedule):
+            raise ConfigError("features.json", len(self._uses), f"the plan has {len(self._schedule)} phases")
+
+    def run(self) -> None:
+        """Train; where features in low precision turn out not to stand for the model, once more with float32's."""
+        try:
+            self._run(float32=False)
+        except FeaturesDisagree as error:
+            lowered = [verdict for verdict in self._verdicts.values() if verdict["computed_in"] != "float32"]
+            if not lowered:
+                raise
+            say(f"{error}; the prefix is computed in float32 instead, and training starts again")
+            for verdict in lowered:
+                prefix_precision.withdraw(verdict, f"after training: {error}")
+            self._run(float32=True)
+
+    def _run(self, *, float32: bool) -> None:
+        settings = self._settings
+        keras.utils.set_random_seed(settings.seed)
+        tf.config.experimental.enable_op_determinism()
+        self._strategy = strategy.mirrored()
+        with self._strategy.scope():
+            self._backbone = weights.load(self._source, self._plan["backbone"], self._plan["image_size"])
+            keras.utils.set_random_seed(settings.seed)  # the head does not depend on how the backbone was built
+            self.model = head.attach(self._backbone, settings.head, len(self._info["labels"]))
+        images = Pictures(
+            self._info["records"], self._info["image_size"], settings.augment, settings.seed, self._scratch
         )
-        for row in trainer.fit(len(history), done):
-            loop.describe(row, epochs)
-            history.append(row)
-        states.append(certificate.replica_digests(backbone.layers))
-        slots.append(certificate.names_of(trainer.optimized, backbone.layers))
-    next(done, None)
-    artifacts.write_jsonl(out / "training.jsonl", history)
-    return model, certificate.certify(plan, schedule, states, slots, source_digest=source["digest"])
+        maker = Maker(settings.store, self.model, self._plan["backbone"], images, settings.cache)
+        with feed.Feed(settings.store, maker, self._scratch) as self._feed:
+            self._feed.open(self._sets, float32=float32)
+            sources = self._feed.sources(self._uses, self._schedule)
+            self.checkpoints = Checkpoints(storage.join(settings.store, "checkpoints", self._fingerprint(sources)))
+            self._require_whole(sources[0])
+            say(f"{len(sources[0].train.examples)} images, {self._strategy.num_replicas_in_sync} replica(s)")
+            with stop_requested() as stopped:
+                self._fit = Fit(
+                    self.model,
+                    self._backbone.layers,
+                    self._plan,
+                    self._schedule,
+                    sources,
+                    loop.Settings(self._plan["backbone"], settings.training, settings.batch_size, settings.seed),
+                    self._strategy,
+                    self.checkpoints,
+                    self._prove,
+                    stopped,
+                )
+                self.state: State = self._fit.run()
+        self._maker = maker
 
+    def _require_whole(self, sources: Sources) -> None:
+        for split, source in (("train", sources.train), ("validation", sources.validation)):
+            found, expected = len(source.examples), self._info["splits"][split]
+            if found != expected:
+                where = self._info["records"]
+                raise DataError(f"{split}: {where} tells of {found} examples; the data set has {expected}")
 
-def _trainable(model: keras.Model) -> int:
-    return sum(math.prod(weight.shape) for weight in model.trainable_variables)
+    def _prove(self, sources: Sources) -> Json | None:
+        """Compare a phase's features with the whole model, on images that are as they are where there are some."""
+        validated = len(sources.validation.examples) > 0
+        found = sources.validation if validated else sources.train
+        if not isinstance(found, Features):
+            return None
+        images = self._feed.images("validation" if validated else "train", varied=not validated)
+        view, exact = min(found.readers), self._feed.exact(found.layer)
+        return equality.prove(self.model, self._plan["backbone"], found, images, view, exact)
+
+    def _fingerprint(self, sources: Sequence[Sources]) -> str:
+        """Of everything that the trained bits depend on: another training does not go on from these checkpoints."""
+        settings = self._settings
+        return digests.of_json(
+            {
+                "data": self._info["dataset_digest"],
+                "examples": [digests.of_json(list(part.train.examples.ids)) for part in sources],
+                "plan": self._plan,
+                "weights": self._source["digest"],
+                "features": self._feed.digest,
+                "entries": [part.train.layer for part in sources],
+                "head": settings.head.model_dump(mode="json"),
+                "training": settings.training.model_dump(mode="json", exclude={"checkpoint_seconds"}),
+                "augment": settings.augment.model_dump(mode="json"),
+                "numbers": [settings.epochs, settings.batch_size, settings.learning_rate, settings.seed],
+                "replicas": self._strategy.num_replicas_in_sync,
+                "versions": [tf.__version__, keras.__version__],
+            }
+        )
+
+    def certify(self) -> Json:
+        """The freeze certificate of what was trained."""
+        state, digest = self.state, self._source["digest"]
+        return certificate.certify(self._plan, self._schedule, state.digests, state.slots, source_digest=digest)
+
+    def report(self) -> Json:
+        """What training.json tells."""
+        return training_report.make(
+            self.state, self._uses, self._feed.report, self._verdicts, self._maker.computed, self._fit.resumed_from,
+            self._strategy.num_replicas_in_sync, telemetry.peak_memory(),
+        )  # fmt: skip
 
 
 def _emit(model: keras.Model, proof: Json, plan: Json, info: Json, head_config: HeadConfig, out: Path) -> None:

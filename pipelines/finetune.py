@@ -3,6 +3,7 @@
 1. plan        weights resolved, freeze policy drawn        (beside ingest: a wrong policy fails in seconds)
 2. ingest      the source's images, labels, splits
 3. preprocess  TFRecords, one pod a shard
+   featurize   each shard through the frozen prefix, once, where keeping that pays
 4. validate    the dataset as a whole
 5. train       MirroredStrategy, frozen as planned, certified after
 6. evaluate    the export, on original bytes, beside the champion
@@ -13,6 +14,7 @@
 from kfp import dsl, kubernetes
 
 from components.evaluate import evaluate
+from components.featurize import featurize
 from components.gate import gate as decide
 from components.hold import hold
 from components.ingest import ingest
@@ -56,6 +58,9 @@ def finetune_graph(
     data: dict = DEFAULT["data"],
     freeze: dict = DEFAULT["freeze"],
     head: dict = DEFAULT["head"],
+    training: dict = DEFAULT["training"],
+    augment: dict = DEFAULT["augment"],
+    cache: dict = DEFAULT["cache"],
     gate: dict = DEFAULT["gate"],
 ) -> str:
     """Fine-tune, certify, evaluate, gate, then push or hold."""
@@ -66,13 +71,19 @@ def finetune_graph(
 
     with dsl.ParallelFor(ingested.outputs["Output"], name="shards") as shard:
         preprocessed = on_cluster(preprocess(dataset=dataset, shard=shard, image_size=image_size, store=store), image)
+        featurized = on_cluster(featurize(dataset=dataset, examples=preprocessed.outputs["examples"],
+                                          freeze_plan=planned.outputs["freeze_plan"],
+                                          backbone_weights=planned.outputs["backbone_weights"], epochs=epochs,
+                                          seed=seed, augment=augment, cache=cache, store=store), image)  # fmt: skip
     validated = on_cluster(validate(dataset=dataset, examples=dsl.Collected(preprocessed.outputs["examples"]),
                                     image_size=image_size, store=store), image)  # fmt: skip
     info = validated.outputs["info"]
 
     trained = on_cluster(train(info=info, freeze_plan=planned.outputs["freeze_plan"],
-                               backbone_weights=planned.outputs["backbone_weights"], head=head, epochs=epochs,
-                               batch_size=batch_size, learning_rate=learning_rate, seed=seed), image)  # fmt: skip
+                               backbone_weights=planned.outputs["backbone_weights"],
+                               features=dsl.Collected(featurized.outputs["features"]), head=head, training=training,
+                               augment=augment, cache=cache, epochs=epochs, batch_size=batch_size,
+                               learning_rate=learning_rate, seed=seed, store=store), image)  # fmt: skip
     model = trained.outputs["model"]
     evaluated = on_cluster(evaluate(dataset=dataset, info=info, model=model, model_name=model_name, gate=gate,
                                     registry=registry), image)  # fmt: skip

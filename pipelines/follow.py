@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, TextColumn
+from rich.table import Column
+from rich.text import Text
 
 Event = dict[str, Any]
 
@@ -45,6 +48,18 @@ class Steps:
         return {name: round(end - self.launched[name], 2) for name, end in self.finished.items()}
 
 
+class _Pace(ProgressColumn):
+    """The rate over the last half minute and the time left at it; until there is a rate, the time since the start."""
+
+    def render(self, task: Task) -> Text:
+        """`85/s  0:00:33 left`."""
+        speed, left = task.speed, task.time_remaining
+        if speed is None or left is None:
+            return Text(str(timedelta(seconds=int(task.elapsed or 0))))
+        rate = f"{speed:.0f}" if speed >= 10 else f"{speed:.2g}"
+        return Text(f"{rate}/s  {timedelta(seconds=int(left))} left")
+
+
 class Follower:
     """Tails an events file; draws bars and prints lines. A context manager, so that bars are always taken away."""
 
@@ -56,10 +71,10 @@ class Follower:
         self._bars: dict[int, TaskID] = {}  # by process id, once the process has reported
         self._starting: dict[str, list[TaskID]] = {}  # by step: processes that have not reported yet
         self._progress = Progress(
-            TextColumn("{task.fields[step]:<11}"),
+            TextColumn("{task.fields[step]:<11}", table_column=Column(min_width=11, no_wrap=True)),
             BarColumn(),
             TextColumn("{task.fields[count]}"),
-            TimeElapsedColumn(),
+            _Pace(table_column=Column(min_width=18, no_wrap=True)),  # where the terminal is narrow, the bar gives way
             console=console,
             transient=True,
             disable=not console.is_terminal,

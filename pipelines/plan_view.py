@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from frostline.artifacts import Json
+from frostline.cache_plan import size_words
 
 _WIDEST = 100  # characters; in a longer row the eye loses the line
 _BAR = 8
@@ -115,7 +116,7 @@ def _summary(plan: Json) -> Table:
         ("boundary", _boundary(plan["boundary"])),
     ]
     for number, phase in enumerate(plan["phases"], start=2):
-        edge = phase["boundary"]["layer"] if phase["boundary"] else "none"
+        edge = f"{phase['boundary']['layer']}; {_features(phase['boundary'])}" if phase["boundary"] else "none"
         how = f"epochs: {phase['epochs']}, learning_rate: {phase['learning_rate']:g}"
         text = f"{policy_words(phase['policy'])}, {how}; {_frozen(phase['totals'])} frozen, boundary {edge}"
         lines.append((f"phase {number}", text))
@@ -130,8 +131,13 @@ def _boundary(boundary: Json | None) -> str:
         return "none: weights next to the image train"
     return (
         f"{boundary['layer']}: between the image and it nothing moves; {boundary['parameters_below']:,} parameters "
-        f"and {100 * boundary['flops_share']:.1f} % of the forward FLOPs lie below it"
+        f"and {100 * boundary['flops_share']:.1f} % of the forward FLOPs lie below it; {_features(boundary)}"
     )
+
+
+def _features(boundary: Json) -> str:
+    shape = " x ".join(map(str, boundary["shape"]))
+    return f"one image's features there are {shape}, {size_words(boundary['feature_bytes'])} in float32"
 
 
 def _frozen(totals: Json) -> str:

@@ -37,11 +37,11 @@ def for_this_machine(config: RunConfig, root: Path) -> RunConfig:
 
 
 def check_model(config: RunConfig) -> None:
-    """Check what needs nothing but the configuration: the source's form, the backbone and its image size.
+    """Check what needs nothing but the configuration: the source's form, the backbone, and sections that contradict.
 
     Raises:
-        ConfigError: the source is still a placeholder or an unknown address, the backbone is unknown, or the image
-            is smaller than it accepts.
+        ConfigError: the source is still a placeholder or an unknown address, the backbone is unknown, the image is
+            smaller than it accepts, or a section asks for what another one rules out.
     """
     _check_source_form(config.source)
     if len(config.data.classes) == 1:
@@ -56,6 +56,21 @@ def check_model(config: RunConfig) -> None:
         raise ConfigError("weights", "own", "is for a backbone that is a .keras file")
     if config.weights == "imagenet" and config.backbone == backbones.SMALL:
         raise ConfigError("weights", "imagenet", f"{config.backbone} has none; use random, registry:MODEL or a file")
+    _check_sections(config)
+
+
+def _check_sections(config: RunConfig) -> None:
+    if config.cache.mode == "require" and config.freeze.none:
+        # Features of the source's weights serve no later phase either, once the first has moved all of them.
+        raise ConfigError(
+            "cache", "require", "freeze: none leaves no frozen prefix to keep; use auto, or freeze the first blocks"
+        )
+    if config.training.patience > 0 and config.data.validation_fraction == 0:
+        raise ConfigError(
+            "training.patience",
+            config.training.patience,
+            "it looks at validation images; set data.validation_fraction above 0, or patience: 0",
+        )
 
 
 def check_here(config: RunConfig) -> None:

@@ -24,7 +24,13 @@ if TYPE_CHECKING:
 
 SEAL = "certificate_digest"
 FILE = "freeze_certificate.json"
-DOCUMENTS = ("model.keras", "freeze_plan.json", "training.jsonl", "model.json")  # what it vouches for, beside serving/
+DOCUMENTS = (
+    "model.keras",
+    "freeze_plan.json",
+    "training.jsonl",
+    "training.json",
+    "model.json",
+)  # what it vouches for, beside serving/
 _COUNTER = re.compile(r"_\d+$")
 Digests = dict[str, list[str]]  # tensor name -> its digest on each replica
 

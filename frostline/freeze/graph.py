@@ -45,6 +45,7 @@ class Layer:
         parameters: number of scalars in all its weights, statistics included.
         flops: floating-point operations of one forward pass over one image; see `frostline.freeze.flops`.
         is_layer: whether it is one of `model.layers`; plain operations are not.
+        shape: of its output for one image; 0 for a dimension that the size of the image does not fix.
     """
 
     name: str
@@ -53,6 +54,7 @@ class Layer:
     parameters: int
     flops: int = 0
     is_layer: bool = True
+    shape: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -184,8 +186,10 @@ def from_model(model: keras.Model) -> LayerGraph:
     layers = {id(layer) for layer in model.layers}
     position = {id(operation): index for index, operation in enumerate(operations)}
     parents: list[set[int]] = [set() for _ in operations]
+    shapes: dict[int, tuple[int, ...]] = {}
     for nodes in model._nodes_by_depth.values():
         for node in nodes:
+            shapes[position[id(node.operation)]] = tuple(size or 0 for size in node.output_tensors[0].shape[1:])
             for tensor in node.input_tensors:
                 parents[position[id(node.operation)]].add(position[id(tensor._keras_history.operation)])
     return LayerGraph(
@@ -197,6 +201,7 @@ def from_model(model: keras.Model) -> LayerGraph:
                 sum(math.prod(weight.shape) for weight in getattr(operation, "weights", ())),
                 of_operation(operation),
                 id(operation) in layers,
+                shapes[index],
             )
             for index, operation in enumerate(operations)
         )

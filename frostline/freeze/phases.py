@@ -26,6 +26,8 @@ class Phase:
         frozen: names of the frozen layers.
         boundary: name of the layer up to which nothing moves; empty for none.
         scales: multiple of the learning rate by layer; a layer that is not in it (the head) learns at the full rate.
+        reusable: name of the layer up to which nothing has moved since before the first phase, nor moves in this one:
+            features computed from the source weights are right up to it. Empty for none.
     """
 
     number: int
@@ -35,14 +37,16 @@ class Phase:
     frozen: frozenset[str]
     boundary: str
     scales: Mapping[str, float] = field(default_factory=dict)
+    reusable: str = ""
 
 
 def phases(plan: Json, epochs: int, learning_rate: float) -> tuple[Phase, ...]:
     """All phases of a plan, in order: a pure function of its arguments."""
     scales = _scales(plan)
+    reusable = _reusable(plan)
     first = frozenset(layer["name"] for layer in plan["layers"] if layer["frozen"])
     policy = {key: value for key, value in plan["policy"].items() if key in POLICIES}
-    found = [Phase(1, policy, epochs, learning_rate, first, _layer(plan["boundary"]), scales)]
+    found = [Phase(1, policy, epochs, learning_rate, first, _layer(plan["boundary"]), scales, reusable[0])]
     for number, phase in enumerate(plan["phases"], start=2):
         found.append(
             Phase(
@@ -53,9 +57,21 @@ def phases(plan: Json, epochs: int, learning_rate: float) -> tuple[Phase, ...]:
                 frozenset(phase["frozen"]),
                 _layer(phase["boundary"]),
                 scales,
+                reusable[number - 1],
             )
         )
     return tuple(found)
+
+
+def _reusable(plan: Json) -> list[str]:
+    """For each phase the shallowest boundary so far: all are cut points of one graph, so each has those before it."""
+    depth = {layer["name"]: index for index, layer in enumerate(plan["layers"])}
+    found: list[str] = []
+    for boundary in (plan["boundary"], *(phase["boundary"] for phase in plan["phases"])):
+        so_far = [*found[-1:], _layer(boundary)]
+        # The head's pooling is none of the backbone's layers, and deeper than all of them.
+        found.append(min(so_far, key=lambda name: depth.get(name, len(depth))) if all(so_far) else "")
+    return found
 
 
 def _layer(boundary: Json | None) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,6 +14,7 @@ from frostline.freeze_config import FreezeConfig
 
 POOL = "head_pool"  # the head's pooling: the boundary where the whole backbone is frozen
 HEAD = "head"
+_FLOAT32 = 4  # bytes
 
 
 def make_plan(graph: LayerGraph, config: FreezeConfig, *, backbone: str, image_size: int) -> Json:
@@ -22,10 +24,12 @@ def make_plan(graph: LayerGraph, config: FreezeConfig, *, backbone: str, image_s
         backbone, image_size, policy (the section as configured), blocks, and of the first phase totals, boundary and
         layers; `phases` has one entry for each further phase: policy, epochs, learning_rate, totals, boundary and
         frozen (names of the layers). Parameters count every weight of a layer, statistics included. `boundary` is
-        null where nothing below any cut point is wholly frozen.
+        null where nothing below any cut point is wholly frozen; else it has layer, block, parameters_below,
+        flops_share (0..1), flops_below (of a forward pass over one image), and what comes out for one image there:
+        shape ([height, width, channels]; of the head's pooling [channels]) and feature_bytes (as float32).
 
     Raises:
-        PolicyError: a policy cannot be resolved.
+        PolicyError: a policy cannot be resolved, or the size of the image does not fix the boundary's shape.
     """
     verdicts = resolve(graph, config, config.batch_norm)
     first = _resolved(graph, verdicts)
@@ -116,13 +120,22 @@ def _boundary(graph: LayerGraph, verdicts: Sequence[Verdict]) -> dict[str, Any] 
     below = graph.layers[: cuts[-1] + 1] if cuts else ()
     if not any(layer.parameters for layer in below):
         return None
-    total = sum(layer.flops for layer in graph.layers)
     whole = moving is None
+    total, flops = (sum(layer.flops for layer in some) for some in (graph.layers, below))
+    shape = below[-1].shape[-1:] if whole else below[-1].shape  # pooling leaves the channels
+    if 0 in shape:
+        raise PolicyError(
+            f"freeze: the boundary {below[-1].name} has an output of {list(below[-1].shape)}, where 0 is a dimension "
+            "that image_size does not fix; choose a policy with another boundary"
+        )
     return {
         "layer": POOL if whole else below[-1].name,
         "block": HEAD if whole else _block_of(graph)[cuts[-1]],
         "parameters_below": sum(layer.parameters for layer in below),
-        "flops_share": round(sum(layer.flops for layer in below) / total, 6) if total else 0.0,
+        "flops_share": round(flops / total, 6) if total else 0.0,
+        "flops_below": flops,
+        "shape": list(shape),
+        "feature_bytes": _FLOAT32 * math.prod(shape),
     }
 
 

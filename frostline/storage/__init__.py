@@ -18,6 +18,7 @@ __all__ = [
     "ABSENT",
     "Stat",
     "check_writable",
+    "delete",
     "join",
     "list_files",
     "localize",
@@ -40,6 +41,7 @@ class _Backend(Protocol):
     def upload_file(self, path: Path, uri: str, if_generation: str | None) -> Stat: ...
     def localize(self, uri: str, into: Path) -> Path: ...
     def check_writable(self, uri: str) -> None: ...
+    def delete(self, uri: str) -> bool: ...
 
 
 def join(root: str, *parts: str) -> str:
@@ -137,6 +139,15 @@ def check_writable(uri: str) -> None:
         StorageError: it cannot be written.
     """
     _backend(uri).check_writable(uri)
+
+
+def delete(uri: str) -> bool:
+    """Remove one object; False if there was none. A directory is none.
+
+    Raises:
+        StorageError: it cannot be removed.
+    """
+    return _backend(uri).delete(uri)
 
 
 def _backend(uri: str) -> _Backend:

@@ -93,6 +93,26 @@ def check_writable(uri: str) -> None:
         _blob(probe).delete(if_generation_match=int(written.generation))
 
 
+def delete(uri: str) -> bool:
+    """See `storage.delete`. The client repeats a deletion only where it names a generation."""
+    from google.api_core.exceptions import NotFound as Missing
+    from google.api_core.exceptions import PreconditionFailed as Refused
+
+    for _ in range(_ATTEMPTS):
+        found = stat(uri)
+        if found is None:
+            return False
+        with _told(uri):
+            try:
+                _blob(uri).delete(if_generation_match=int(found.generation))
+            except Refused:  # replaced since it was looked at
+                continue
+            except Missing:  # an earlier attempt arrived, or another process was faster
+                pass
+            return True
+    raise StorageError(f"{uri}: is being replaced over and over; it was not removed")
+
+
 _BINARY = "application/octet-stream"
 
 

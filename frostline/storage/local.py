@@ -71,6 +71,20 @@ def check_writable(uri: str) -> None:
         probe.unlink()
 
 
+def delete(uri: str) -> bool:
+    """See `storage.delete`."""
+    path = Path(uri)
+    with _told(uri, "removed"):
+        if path.is_dir():
+            return False
+        try:
+            path.unlink()
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+        _sync(path.parent)
+        return True
+
+
 def _write(uri: str, produce: Callable[[Path], None], if_generation: str | None) -> Stat:
     path = Path(uri)
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.partial")

@@ -50,6 +50,7 @@ def test_predictions_cover_the_readable_test_images_and_agree_with_the_metrics(b
     page = (Path(bench.path("evaluation")) / "report.html").read_text()
     assert "There is none yet" in page
     assert "cobalt" in page
+    assert '<polyline class="train"' in page
 
 
 def publish(bench, name, labels=None):
@@ -145,3 +146,16 @@ def test_every_stage_works_on_buckets(tmp_path, gcs, photos):
     assert (champion["version"], champion["comparable"], champion["difference"]["value"]) == (1, True, 0)
     assert bench.push() == "pushed: toy version 1 already serves this model"
     assert not (tmp_path / "store").exists()
+
+
+def test_what_training_says_of_itself_is_on_the_page_and_another_schema_is_refused(bench):
+    summary = Path(bench.path("model")) / "training.json"
+    try:
+        artifacts.write_json(summary, "training", {"sentences": ["The prefix ran once an image."]})
+        bench.evaluate()
+        assert "The prefix ran once an image." in (Path(bench.path("evaluation")) / "report.html").read_text()
+        artifacts.write_json(summary, "elsewhere", {"sentences": []})
+        with pytest.raises(DataError, match="this version reads 'frostline/training/v1'"):
+            bench.evaluate()
+    finally:
+        summary.unlink()

@@ -75,6 +75,24 @@ def test_progress_yields_everything_and_ends_with_the_total(told):
     assert len(progress) < 20  # told by the clock, not by the item
 
 
+def test_progress_that_comes_in_uneven_parts_is_told_at_once_and_as_it_ended(told):
+    with events.Progress(1000, "images") as progress:
+        first = told()[-1]
+        for _ in range(100):
+            progress.advance(7)
+    assert (first["done"], first["total"], first["unit"]) == (0, 1000, "images")
+    assert told()[-1]["done"] == 700  # a training that stops early has not done the rest
+    assert len(told()) < 20
+
+
+def test_progress_that_an_error_ends_is_not_told_again(told):
+    with pytest.raises(DataError), events.Progress(10, "images") as progress:
+        progress.advance(4)
+        before = told()
+        raise DataError("no")
+    assert told() == before
+
+
 def test_nothing_is_written_where_nobody_listens(monkeypatch, capsys):
     monkeypatch.delenv(events.EVENTS_FILE, raising=False)
 

@@ -182,3 +182,19 @@ def test_a_chain_without_block_names_is_one_block():
     image = keras.Input((4,))
     graph = from_model(keras.Model(image, keras.layers.Dense(2)(keras.layers.Dense(3)(image))))
     assert [(b.first, b.last) for b in graph.blocks] == [(0, len(graph.layers) - 1)]
+
+
+def test_the_shape_of_each_layer_is_that_of_its_output_for_one_image(family):
+    _, model, graph = family
+    shapes = {layer.name: layer.shape for layer in graph.layers}
+    assert not [shape for shape in shapes.values() if 0 in shape]
+    for layer in model.layers:
+        assert shapes[layer.name] == tuple(layer.output.shape[1:])
+
+
+def test_the_size_of_the_image_fixes_what_a_free_model_leaves_open(tmp_path):
+    image = keras.Input((None, None, 3))
+    x = keras.layers.Conv2D(4, 3, strides=2, name="block1_conv")(image)
+    keras.Model(image, keras.layers.Conv2D(8, 3, name="block2_conv")(x)).save(tmp_path / "free.keras")
+    graph = from_model(backbones.build(str(tmp_path / "free.keras"), 33))
+    assert [layer.shape for layer in graph.layers] == [(33, 33, 3), (16, 16, 4), (14, 14, 8)]

@@ -36,6 +36,9 @@ def test_through_freezes_the_block_and_everything_before_it(inception):
         "block": "mixed2",
         "parameters_below": 993_056,
         "flops_share": 0.534056,
+        "flops_below": 215_200_960,
+        "shape": [7, 7, 288],
+        "feature_bytes": 7 * 7 * 288 * 4,
     }
 
 
@@ -136,3 +139,21 @@ def test_a_rule_says_what_decided(inception):
     assert rules["batch_normalization_1"] == "batch_norm: freeze"
     assert rules["conv2d_2"] == "trainable"
     assert plan["boundary"] is None  # conv2d moves below it
+
+
+def test_the_head_pools_what_lies_below_it_to_one_number_a_channel(inception):
+    boundary = plan_of(inception, head_only=True)["boundary"]
+    assert (boundary["layer"], boundary["shape"], boundary["feature_bytes"]) == ("head_pool", [2048], 8192)
+    assert boundary["flops_below"] == sum(layer.flops for layer in inception.layers)
+
+
+def test_a_boundary_whose_shape_the_image_does_not_fix_is_refused():
+    graph = LayerGraph(
+        (
+            Layer("image", "InputLayer", (), 0),
+            Layer("conv", "Conv2D", (0,), 9, shape=(0, 32, 8)),
+            Layer("out", "Dense", (1,), 9),
+        )
+    )
+    with pytest.raises(PolicyError, match=r"the boundary conv has an output of \[0, 32, 8\], where 0 is a dimension"):
+        plan_of(graph, first_layers=2)

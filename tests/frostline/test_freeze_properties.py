@@ -1,6 +1,7 @@
 """What holds for every graph and every policy, tried on random ones."""
 
 import fnmatch
+import math
 import re
 
 import pytest
@@ -43,7 +44,9 @@ def graphs(draw, weighted=True):
         if any(layer.name == name for layer in layers):
             name = f"{name}_twin{position}"
         flops = draw(st.integers(0, 99)) if parameters else 0
-        layers.append(Layer(name, kind, parents[position], parameters, flops, parameters > 0 or draw(st.booleans())))
+        shape = tuple(draw(st.lists(st.integers(1, 9), min_size=1, max_size=3)))
+        is_layer = parameters > 0 or draw(st.booleans())
+        layers.append(Layer(name, kind, parents[position], parameters, flops, is_layer, shape))
     graph = LayerGraph(tuple(layers))
     assume(not weighted or any(layer.parameters for layer in layers))
     return graph
@@ -238,6 +241,9 @@ def test_the_boundary_is_the_deepest_cut_point_below_which_nothing_can_move(data
         "block": "head" if whole else next(b.name for b in graph.blocks if b.first <= still[-1] <= b.last),
         "parameters_below": sum(x.parameters for x in below),
         "flops_share": round(sum(x.flops for x in below) / flops, 6) if flops else 0.0,
+        "flops_below": sum(x.flops for x in below),
+        "shape": list(below[-1].shape)[-1 if whole else 0 :],
+        "feature_bytes": 4 * (below[-1].shape[-1] if whole else math.prod(below[-1].shape)),
     }
 
 
@@ -290,3 +296,21 @@ def test_learning_rates_fall_by_the_same_factor_from_each_block_to_the_one_below
         for layer in graph.layers[block.first : block.last + 1]:
             if layer.parameters:
                 assert scales[layer.name] == pytest.approx(decay**depth)
+
+
+@quietly
+@given(st.data())
+def test_below_what_a_phase_may_reuse_nothing_has_moved_since_the_source(data):
+    """The deepest such cut point, found once more from the layers that each phase freezes."""
+    graph = data.draw(graphs())
+    chosen = [data.draw(policies(graph)) for _ in range(3)]
+    assume(None not in [resolved(graph, policy) for policy in chosen])
+    later = tuple({"policy": policy, "epochs": 1, "learning_rate": 0.1} for policy in chosen[1:])
+    still = {x.name for x in graph.layers}
+    for phase in phases(plan_of(graph, chosen[0], phases=later), 1, 0.1):
+        still &= phase.frozen
+        moved = [p for p, x in enumerate(graph.layers) if x.parameters and x.name not in still]
+        cuts = [cut for cut in cut_points(graph) if not moved or cut < moved[0]]
+        some = cuts and any(x.parameters for x in graph.layers[: cuts[-1] + 1])
+        whole = POOL if not moved else graph.layers[cuts[-1]].name if cuts else ""
+        assert phase.reusable == (whole if some else "")

@@ -12,9 +12,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from frostline import artifacts, loop
+from frostline import fit, loop, optimizer
 from frostline.errors import FreezeViolation
-from frostline.optimizer import LayerwiseAdam
+from frostline.training_config import TrainingConfig
 
 import pictures
 from stages import Bench
@@ -35,11 +35,6 @@ def emitted(bench, model):
     return [path.name for path in Path(bench.path(model)).iterdir() if path.name != "training.jsonl"]
 
 
-def probing(trainer):
-    """Whether this is the start-up probe's trainer, which is left sound: these are mutations of the training."""
-    return type(trainer) is not loop.Trainer
-
-
 def moved_by_one_ulp(weight):
     value = weight.numpy().copy()
     value.flat[-1] = np.nextafter(value.flat[-1], np.float32(np.inf))
@@ -57,16 +52,14 @@ def test_without_a_mutation_the_model_is_emitted(bench):
     ids=["kernel", "moving mean below the boundary", "moving mean above it"],
 )
 def test_a_loop_that_moves_one_frozen_value_by_one_ulp(bench, monkeypatch, layer, index):
-    original = loop.Trainer._epoch
+    original = fit.Fit._epoch
 
-    def epoch(trainer, *arguments):
-        row = original(trainer, *arguments)
-        if not probing(trainer):
-            model = trainer._suffix if layer == "block3_bn" else trainer._prefix
-            moved_by_one_ulp(model.get_layer(layer).weights[index])
+    def epoch(training, *arguments):
+        row = original(training, *arguments)
+        moved_by_one_ulp(training._model.get_layer(layer).weights[index])
         return row
 
-    monkeypatch.setattr(loop.Trainer, "_epoch", epoch)
+    monkeypatch.setattr(fit.Fit, "_epoch", epoch)
     name = f"moved-{layer}"
     with pytest.raises(FreezeViolation, match=f"frozen weights moved during training, in {layer}; no model is emitted"):
         bench.train(epochs=1, model=name)
@@ -75,15 +68,15 @@ def test_a_loop_that_moves_one_frozen_value_by_one_ulp(bench, monkeypatch, layer
 
 def test_a_value_that_moves_in_the_second_phase_alone(bench, monkeypatch):
     """block2 may move in the first phase and is frozen in the second."""
-    original = loop.Trainer._epoch
+    original = fit.Fit._epoch
 
-    def epoch(trainer, number, done):
-        row = original(trainer, number, done)
-        if number == 1 and not probing(trainer):
-            moved_by_one_ulp(trainer._prefix.get_layer("block2_conv").weights[0])
+    def epoch(training, phase, *arguments):
+        row = original(training, phase, *arguments)
+        if phase.number == 2:
+            moved_by_one_ulp(training._model.get_layer("block2_conv").weights[0])
         return row
 
-    monkeypatch.setattr(loop.Trainer, "_epoch", epoch)
+    monkeypatch.setattr(fit.Fit, "_epoch", epoch)
     second = {"policy": {"through": "block2"}, "epochs": 1, "learning_rate": 0.001}
     bench.plan({"through": "block1", "phases": [second]})
     try:
@@ -110,16 +103,31 @@ def test_an_optimizer_that_has_slots_for_a_frozen_weight(bench, monkeypatch):
     """Nothing moves, because no gradient reaches the weight; but it could have."""
     original = loop.Trainer.__init__
 
-    def init(trainer, model, backbone, phase, data, strategy):
-        original(trainer, model, backbone, phase, data, strategy)
-        if probing(trainer):
-            return
+    def init(trainer, model, phase, *arguments):
+        original(trainer, model, phase, *arguments)
+        if not model.name.startswith("small_conv_net"):
+            return  # the start-up probe's trainer is left sound: this is a mutation of the training
         model.get_layer("block1_conv").trainable = True
-        trainer._optimizer = LayerwiseAdam(phase.learning_rate, model, phase.scales)
+        trainer.optimizer = optimizer.make(TrainingConfig(), phase.learning_rate, 1, model, phase.scales)
         model.get_layer("block1_conv").trainable = False
 
     monkeypatch.setattr(loop.Trainer, "__init__", init)
     with pytest.raises(FreezeViolation, match="the optimizer has slots for frozen weights, in block1_conv"):
         bench.train(epochs=1, model="slots")
     assert emitted(bench, "slots") == []
-    assert next(artifacts.read_jsonl(Path(bench.path("slots")) / "training.jsonl"))["epoch"] == 1
+
+
+def test_a_violation_leaves_no_checkpoint_to_go_on_from(bench, monkeypatch):
+    original = fit.Fit._epoch
+
+    def epoch(training, *arguments):
+        row = original(training, *arguments)
+        moved_by_one_ulp(training._model.get_layer("block1_conv").weights[0])
+        return row
+
+    with monkeypatch.context() as patch:
+        patch.setattr(fit.Fit, "_epoch", epoch)
+        with pytest.raises(FreezeViolation):
+            bench.train(epochs=1, model="once")
+    bench.train(epochs=1, model="again")
+    assert "model.json" in emitted(bench, "again")

@@ -21,6 +21,7 @@ class Run:
             path.write_bytes(data + digest.encode())
         (directory / "model" / "model.keras").write_bytes(b"keras")
         (directory / "model" / "training.jsonl").write_text("{}\n")
+        (directory / "model" / "training.json").write_text("{}\n")
         for name in ("freeze_plan", "freeze_certificate"):
             artifacts.write_json(directory / "model" / f"{name}.json", name, {})
         self.write("model", "model", model_digest=digest, labels=["a", "b"], image_size=32, backbone="SmallConvNet")
@@ -59,7 +60,8 @@ def test_a_promoted_model_becomes_the_champion(root, tmp_path):
     assert {name: (directory / name).read_bytes() for name in SERVING} == {
         name: data + b"d1" for name, data in SERVING.items()
     }
-    described = {"freeze_plan.json", "freeze_certificate.json", "training.jsonl", "model.json", "evaluation.json"}
+    described = {"freeze_plan.json", "freeze_certificate.json", "training.jsonl", "training.json", "model.json"}
+    described |= {"evaluation.json"}
     assert described | {"model.keras", "decision.json", "decision.md"} | set(SERVING) == set(version.manifest["files"])
     assert run.published() == {
         "schema": "frostline/published/v1",

@@ -14,7 +14,7 @@ from frostline.section import parse
 @pytest.fixture
 def graph():
     layers = [Layer("in", "InputLayer", (), 0), Layer("a", "Dense", (0,), 10, 30), Layer("b", "Dense", (0,), 30, 60)]
-    return LayerGraph((*layers, Layer("sum", "Add", (1, 2), 0), Layer("out", "Dense", (3,), 60, 30)))
+    return LayerGraph((*layers, Layer("sum", "Add", (1, 2), 0, shape=(5, 6)), Layer("out", "Dense", (3,), 60, 30)))
 
 
 def plan_of(graph, **section):
@@ -38,6 +38,7 @@ def test_the_plan_page_shows_shares_and_boundary_and_escapes_names(tmp_path, pla
     assert "2 of 3" in page
     assert "weights random <code>dddddddddddd</code>" in page
     assert "40 parameters and 75.0 % of the backbone's forward FLOPs lie below it" in page
+    assert "one image's features there are 5 × 6, 120 B in float32." in page
     assert '<tr class="edge"><td colspan="6"><span>boundary sum</span>' in page
     assert page.index("<td>block1</td>") < page.index('class="edge"') < page.index("<td>top</td>")
     assert "Toy&lt;script&gt;" in page
@@ -97,3 +98,97 @@ def test_a_template_that_misses_a_value_fails_rather_than_showing_nothing(tmp_pa
     with pytest.raises(Exception, match="undefined"):
         report.write(tmp_path / "plan.html", "plan.html", source={})
     assert not (tmp_path / "plan.html").exists()
+
+
+EVALUATION = {
+    "model_digest": "d" * 64,
+    "labels": ["x", "y"],
+    "examples": 4,
+    "confidence": 0.95,
+    "accuracy": {"value": 0.75, "low": 0.3, "high": 0.95},
+    "log_loss": 0.5,
+    "per_class": [],
+    "confusion": [[2, 0], [1, 1]],
+    "champion": None,
+}
+HISTORY = [
+    {
+        "epoch": n,
+        "phase": 1 + (n > 2),
+        "loss": 2.0 / n,
+        "accuracy": n / 4,
+        "validation_loss": 1.0,
+        "validation_accuracy": 0.5,
+    }
+    for n in (1, 2, 3, 4)
+]
+
+
+def evaluation_page(tmp_path, history, sentences=()):
+    context = {"evaluation": EVALUATION, "model_name": "toy", "history": history, "sentences": sentences}
+    report.write(tmp_path / "e.html", "evaluation.html", **context)
+    return " ".join((tmp_path / "e.html").read_text().split())
+
+
+def bare(history):
+    """Rows of a run without validation images."""
+    return [{name: value for name, value in row.items() if not name.startswith("validation")} for row in history]
+
+
+def test_a_point_of_a_curve_lies_where_its_epoch_and_value_say():
+    curve = report.curve(HISTORY, "loss")
+    frame = curve["frame"]
+    assert [text for _, text in curve["y_ticks"]] == ["0.5", "1", "1.5", "2"]
+    (left, top), *_, (right, bottom) = curve["lines"]["train"]
+    assert (top, bottom) == (frame["top"], frame["bottom"])  # 2 and 0.5 are the outermost levels
+    assert left - frame["left"] == pytest.approx(frame["right"] - right, abs=0.11)
+    ticks = dict(map(reversed, curve["x_ticks"]))
+    assert list(ticks) == ["2", "4"]
+    assert [x for x, _ in curve["lines"]["train"]][1::2] == list(ticks.values())
+    assert {y for _, y in curve["lines"]["validation"]} == {dict(map(reversed, curve["y_ticks"]))["1"]}
+    assert curve["phases"] == [(pytest.approx(ticks["2"] + (ticks["4"] - ticks["2"]) / 4, abs=0.1), 2)]
+
+
+@pytest.mark.parametrize(
+    "values", [[0.0], [1.0], [0.3, 0.3], [1.0, 0.9999999], [1e-9, 1e6], [0.01, 0.99], [0.96, 0.98]]
+)
+@pytest.mark.parametrize("epochs", [1, 2, 7, 250])
+def test_every_curve_has_few_levels_that_enclose_it_and_say_different_things(values, epochs):
+    history = [{"epoch": n + 1, "phase": 1, "loss": values[n % len(values)]} for n in range(epochs)]
+    curve = report.curve(history, "loss")
+    for ticks in (curve["x_ticks"], curve["y_ticks"]):
+        assert len({text for _, text in ticks}) == len(ticks) <= 5
+        assert max(len(text) for _, text in ticks) <= 7
+    assert all(text == str(int(text)) for _, text in curve["x_ticks"])
+    assert curve["x_ticks"]
+    frame = curve["frame"]
+    assert all(frame["top"] <= y <= frame["bottom"] for _, y in curve["lines"]["train"])
+    assert all(frame["left"] < x < frame["right"] for x, _ in curve["lines"]["train"])
+
+
+def test_an_accuracy_that_stays_at_one_has_no_level_above_it():
+    assert report.curve([{"epoch": 1, "phase": 1, "accuracy": 1.0}], "accuracy")["y_ticks"][-1][1] == "1"
+
+
+def test_the_page_draws_both_splits_their_legend_and_where_a_phase_starts(tmp_path):
+    page = evaluation_page(tmp_path, HISTORY, ["9 of 10 passes <saved>.", "It took 3 s."])
+    assert page.count('<polyline class="train"') == page.count('<polyline class="validation"') == 3  # legend and two
+    assert page.count('class="starts"') == 2
+    assert "phase 2</text>" in page
+    assert "<p>9 of 10 passes &lt;saved&gt;. It took 3 s.</p>" in page
+    assert not re.findall(r"""<script|(?:src|href|url)\s*[=(]""", page)
+
+
+def test_a_run_without_validation_has_one_line_and_one_epoch_is_a_point(tmp_path):
+    page = evaluation_page(tmp_path, bare(HISTORY))
+    assert page.count('<polyline class="train"') == 3
+    assert 'class="validation"' not in page
+    page = evaluation_page(tmp_path, HISTORY[:1])
+    assert "<polyline" not in page
+    assert page.count('<circle class="validation"') == 3
+    assert 'class="starts"' not in page
+
+
+def test_a_value_that_is_not_finite_leaves_a_gap():
+    history = [{**HISTORY[0], "loss": float("nan")}, *HISTORY[1:]]
+    assert len(report.curve(history, "loss")["lines"]["train"]) == 3

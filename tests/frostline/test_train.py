@@ -60,7 +60,7 @@ def test_the_certificate_is_bound_to_plan_source_and_exported_files(bench, model
     source = artifacts.read_json(Path(bench.path("weights")) / "source.json", "weights")
     assert certificate["source_digest"] == source["digest"]
     assert certificate["model_digest"] == model["model_digest"]
-    vouched = [model_dir / name for name in ("model.keras", "freeze_plan.json", "training.jsonl", "model.json")]
+    vouched = [model_dir / name for name in ("model.keras", "freeze_plan.json", "training.jsonl", "training.json", "model.json")]
     files = [*vouched, *(path for path in (model_dir / "serving").rglob("*") if path.is_file())]
     found = {str(path.relative_to(model_dir)): digests.of_file(path) for path in files}
     assert certificate["files"] == found
@@ -157,20 +157,44 @@ def test_an_unknown_key_of_the_head_is_refused_by_the_step_too(bench):
 
 
 def test_a_loss_that_is_not_finite_stops_the_run_in_one_line(bench):
-    with pytest.raises(FrostlineError, match="the loss is nan; try a lower learning_rate"):
+    with pytest.raises(FrostlineError, match=r"step \d \(epoch 1\): the loss is nan; .* try a lower learning_rate"):
         bench.train(epochs=3, learning_rate=1e30, model="diverged")
 
 
-def test_what_a_killed_writer_left_is_not_read_and_a_wrong_count_stops_the_run(bench):
+def test_what_a_killed_writer_left_is_not_read(bench, model_dir):
     info = artifacts.read_json(Path(bench.path("info")) / "info.json", "info")
     records = Path(info["records"])
     whole = next(path for path in records.glob("*-train.tfrecord-*") if path.stat().st_size)
     left = records / f".{whole.name}.0123.partial"
     left.write_bytes(whole.read_bytes())
-    bench.train(epochs=1, model="with-leftover")
-    left.rename(records / whole.name.replace("-of-", "-again-of-"))
     try:
-        with pytest.raises(DataError, match=r"train: read \d+ examples from .*; the data set has 63"):
-            bench.train(epochs=1, model="doubled")
+        bench.train(model="with-leftover")
     finally:
-        (records / whole.name.replace("-of-", "-again-of-")).unlink()
+        left.unlink()
+    assert documents(Path(bench.path("with-leftover")))[1] == documents(model_dir)[1]
+
+
+def test_records_that_are_not_those_of_the_data_set_stop_the_run(bench):
+    path = Path(bench.path("info")) / "info.json"
+    whole = path.read_text()
+    info = json.loads(whole)
+    path.write_text(json.dumps({**info, "splits": {**info["splits"], "train": 64}}))
+    try:
+        with pytest.raises(DataError, match=r"train: .* tells of 63 examples; the data set has 64"):
+            bench.train(epochs=1, model="other-data")
+    finally:
+        path.write_text(whole)
+
+
+def test_training_json_tells_what_was_cached_and_what_bounded_the_run(bench, model_dir):
+    report = artifacts.read_json(model_dir / "training.json", "training")
+    (phase,) = report["phases"]
+    assert (phase["layer"], phase["epochs"], phase["passes_saved"]) == ("block1_pool", 2, 1)
+    assert phase["bound"].startswith("bound by ")
+    (cached,) = report["cache"]
+    assert (cached["layer"], cached["images"], cached["computed"]) == ("block1_pool", 76, 0)
+    (proof,) = report["equality"]
+    assert proof["max_difference"] <= 1e-3
+    assert (report["prefix_images"], report["resumed_from"], report["replicas"]) == (0, None, 1)
+    assert any("up to block1_pool computes in" in sentence for sentence in report["sentences"])
+    assert list(Path(bench.path("model-logs")).glob("events.out.tfevents.*"))

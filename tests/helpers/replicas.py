@@ -1,5 +1,9 @@
-"""Train on N logical CPUs and write the weights: `python replicas.py N BENCH_DIR OUT.npz`. One process a strategy."""
+"""Train on N logical CPUs and write the weights: `python replicas.py N BENCH_DIR OUT.npz JSON`. One process a strategy.
 
+JSON holds what `Bench.train` is called with.
+"""
+
+import json
 import sys
 from pathlib import Path
 
@@ -17,8 +21,9 @@ from frostline import artifacts  # noqa: E402
 from stages import Bench  # noqa: E402
 
 bench = Bench(root)
-bench.train(epochs=3, batch_size=16, model=f"model-{count}")
-model = root / f"model-{count}"
+name = f"{Path(out).stem}-model"
+bench.train(**json.loads(sys.argv[4]), model=name)
+model = root / name
 trained = keras.models.load_model(model / "model.keras")
 certificate = artifacts.read_json(model / "freeze_certificate.json", "freeze_certificate")
 rows = list(artifacts.read_jsonl(model / "training.jsonl"))

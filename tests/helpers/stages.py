@@ -44,12 +44,38 @@ class Bench:
             self.path("plan"), self.path("weights"), self.path("plan.html"),
         )  # fmt: skip
 
-    def train(self, epochs=2, batch_size=16, learning_rate=0.003, seed=0, head=None, model="model"):
+    def featurize(self, epochs=2, seed=0, augment=None, cache=None):
+        """Every shard, one after the other; the documents that they write."""
+        from frostline import artifacts, featurize
+
+        for shard in self.shards():
+            featurize.run(
+                self.path("dataset"), self.path(f"examples-{shard}"), self.path("plan"), self.path("weights"),
+                epochs, seed, augment or {}, {"mode": "auto"} if cache is None else cache, self.store,
+                self.path(f"features-{shard}"),
+            )  # fmt: skip
+        return [artifacts.read_json(path / "features.json", "features") for path in self.features()]
+
+    def shards(self):
+        return sorted(path.name.removeprefix("examples-") for path in self.root.glob("examples-*"))
+
+    def features(self):
+        return [self.root / f"features-{shard}" for shard in self.shards()]
+
+    def train(
+        self, epochs=2, batch_size=16, learning_rate=0.003, seed=0, head=None, model="model", training=None,
+        augment=None, cache=None, featurize=True,
+    ):  # fmt: skip
+        """The two steps that depend on the plan: featurize, then train."""
         from frostline import train
 
+        cache = {"mode": "auto"} if cache is None else cache
+        if featurize:
+            self.featurize(epochs, seed, augment, cache)
+        sections = {"head": head or {}, "training": training or {}, "augment": augment or {}, "cache": cache}
         train.run(
-            self.path("info"), self.path("plan"), self.path("weights"), head or {},
-            epochs, batch_size, learning_rate, seed, self.path(model),
+            self.path("info"), self.path("plan"), self.path("weights"), [str(path) for path in self.features()],
+            sections, epochs, batch_size, learning_rate, seed, self.store, self.path(model), self.path(f"{model}-logs"),
         )  # fmt: skip
 
     def gate(self, section):

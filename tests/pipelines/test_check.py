@@ -133,7 +133,7 @@ def test_an_unknown_field_is_refused(path, where):
         ("0 root", "pipeline.root.dag.tasks"),
         ("0 components", "root.condition-branches-2.componentRef"),
         ("0 deploymentSpec", "platforms.kubernetes.executors.exec-evaluate"),
-        (f"{TASKS} plan", "root.train"),
+        (f"{TASKS} plan", "root.for-loop-1"),
         (f"{TASKS} train componentRef", "root.train.componentRef"),
         (f"{TASKS} train dependentTasks", "root.train.inputs"),
         (f"{TASKS} train inputs artifacts info", "root.train.inputs.info"),

@@ -3,6 +3,7 @@
 import io
 import json
 
+import pytest
 from rich.console import Console
 
 from pipelines.follow import Follower
@@ -48,6 +49,49 @@ def test_a_terminal_shows_a_bar_for_each_process_at_work(tmp_path):
 
     assert "3/9 images" in shown
     assert "5/8 images" in shown
+
+
+@pytest.mark.parametrize("width", [60, 100])
+def test_a_bar_shows_the_rate_and_the_time_left_in_one_line(tmp_path, width):
+    """A resumed training reports what it had done before at once; that is no rate."""
+    path = tmp_path / "events.jsonl"
+    console = Console(file=io.StringIO(), force_terminal=True, width=width)
+    follower = Follower(path, console)
+    clock = [0.0]
+    follower._progress.get_time = lambda: clock[0]
+    path.write_text(event("launch", number=1) + event("start"))
+    follower.poll()
+    for done in (0, 1000, 1050, 1100, 1150, 1200):
+        clock[0] += 1.0
+        with path.open("a") as file:
+            file.write(event("progress", done=done, total=4000, unit="images"))
+        follower.poll()
+    console.print(follower._progress)
+    [line] = console.file.getvalue().splitlines()
+
+    assert line.startswith("train ")
+    assert line.rstrip().endswith("1200/4000 images 50/s  0:00:56 left")
+    assert "━" in line
+
+
+def test_a_slow_step_shows_a_rate_other_than_zero_and_a_starting_one_its_time(tmp_path):
+    path = tmp_path / "events.jsonl"
+    console = Console(file=io.StringIO(), force_terminal=True, width=100)
+    follower = Follower(path, console)
+    clock = [0.0]
+    follower._progress.get_time = lambda: clock[0]
+    path.write_text(event("launch", number=1) + event("launch", "push", number=2) + event("start"))
+    follower.poll()
+    for done in (0, 1, 2):
+        clock[0] += 20.0
+        with path.open("a") as file:
+            file.write(event("progress", done=done, total=100, unit="steps"))
+        follower.poll()
+    console.print(follower._progress)
+    train, push = console.file.getvalue().splitlines()
+
+    assert "0.05/s  0:32:40 left" in train
+    assert push.rstrip().endswith("starting    0:01:00")
 
 
 def test_events_of_an_unknown_kind_are_passed_over(tmp_path):

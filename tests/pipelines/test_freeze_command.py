@@ -54,6 +54,8 @@ def test_the_recipes_on_inception_v3(capsys, policy, frozen, boundary):
     assert plan["totals"]["frozen_parameters"] == frozen
     assert plan["boundary"]["layer"] == boundary
     assert plan["boundary"]["parameters_below"] == frozen
+    assert plan["boundary"]["shape"] == [17, 17, 768]
+    assert plan["boundary"]["feature_bytes"] == 887_808
     assert (plan["image_size"], plan["policy"]) == (299, policy)
     if boundary == "mixed3":
         assert {layer["name"]: layer["parameters"] for layer in plan["layers"]}["mixed3"] == 0
@@ -134,6 +136,8 @@ def test_the_table_the_page_and_an_image_size_of_ones_own(capsys, tmp_path):
     assert out.startswith("SmallConvNet at 64 px, through: block2, batch_norm: freeze\n")
     assert "boundary block2_pool" in out
     assert "boundary block2_pool" in page.read_text()
+    assert "one image's features there are 16 x 16 x 64, 65.5 kB in float32" in " ".join(out.split())
+    assert "one image's features there are 16 × 16 × 64, 65.5 kB in float32" in page.read_text()
 
 
 def test_nothing_but_the_plan_reaches_the_terminal():

@@ -14,7 +14,7 @@ from pipelines import plan_view
 
 def graph_of(names=("stem_conv", "block1_conv", "block1_out", "block2_conv", "block2_out")):
     layers = [
-        Layer(name, "Conv2D" if count else "ReLU", (index,), count, count * 10)
+        Layer(name, "Conv2D" if count else "ReLU", (index,), count, count * 10, shape=(16, 16, 32))
         for index, (name, count) in enumerate(zip(names, (300, 4000, 0, 2000, 5_000_000), strict=True))
     ]
     return LayerGraph((Layer("in", "InputLayer", (), 0), *layers))
@@ -54,6 +54,14 @@ def test_the_whole_backbone_frozen_puts_the_line_last():
 
     assert line_after(lines, "block2").startswith("boundary head_pool, in head ━━━")
     assert any(line.startswith("trainable  0 parameters, and the head") for line in lines)
+
+
+def test_the_boundary_tells_what_comes_out_there_in_every_phase():
+    later = {"policy": {"through": "block1"}, "epochs": 1, "learning_rate": 0.1}
+    text = " ".join(" ".join(shown({"head_only": True, "phases": [later]})).split())
+
+    assert "lie below it; one image's features there are 32, 128 B in float32" in text
+    assert text.endswith("boundary block1_out; one image's features there are 16 x 16 x 32, 32.8 kB in float32")
 
 
 def test_no_boundary_draws_no_line_and_says_why():

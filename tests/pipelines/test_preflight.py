@@ -182,3 +182,21 @@ def test_a_backbone_file_must_exist_and_brings_its_own_weights(tmp_path, photos)
     preflight.check_here(config(tmp_path, backbone=str(file), weights="own", source="digits"))
     assert refusal(tmp_path, backbone=str(file), weights="random", source="digits")[0] == "weights"
     assert refusal(tmp_path, weights="own", source="digits")[0] == "weights"
+
+
+def test_a_required_cache_needs_a_first_phase_that_freezes_something(tmp_path):
+    later = [{"policy": "head_only", "epochs": 1, "learning_rate": 0.1}]
+    for phases in ([], later):  # what the first phase moved, no later one can take from the source
+        said = refusal(tmp_path, cache="require", freeze={"none": True, "phases": phases})
+        assert said[0] == "cache"
+        assert said[1].startswith("cache: received 'require'; freeze: none leaves no frozen prefix to keep; use auto")
+    preflight.check_here(config(tmp_path, cache="require", freeze="head_only"))
+    preflight.check_here(config(tmp_path, cache="auto", freeze="none"))
+
+
+def test_patience_needs_validation_images(tmp_path):
+    field, message = refusal(tmp_path, training={"patience": 3}, data={"validation_fraction": 0.0})
+    assert field == "training.patience"
+    assert "set data.validation_fraction above 0" in message
+    preflight.check_here(config(tmp_path, training={"patience": 3}))
+    preflight.check_here(config(tmp_path, data={"validation_fraction": 0.0}))

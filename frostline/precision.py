@@ -1,0 +1,72 @@
+"""Low precision: whether this machine computes in bfloat16, where to do so, and whether the results agree."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import keras
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from frostline.artifacts import Json
+
+MAX_RELATIVE_L2 = 1e-2
+MIN_AGREEMENT = 0.99  # share of images with the same prediction
+_CPU_FLAGS = {"avx512_bf16", "amx_bf16"}
+_GPU_CAPABILITY = (8, 0)  # Ampere, the first with bfloat16 in its tensor cores
+
+
+def hardware_has_bfloat16() -> bool:
+    """Whether every device that computes here does so faster in bfloat16."""
+    gpus = tf.config.list_physical_devices("GPU")
+    if gpus:
+        details = [tf.config.experimental.get_device_details(gpu) for gpu in gpus]
+        return all(detail.get("compute_capability", (0, 0)) >= _GPU_CAPABILITY for detail in details)
+    try:
+        return bool(_CPU_FLAGS & set(Path("/proc/cpuinfo").read_text().split()))
+    except OSError:  # no Linux
+        return False
+
+
+@contextmanager
+def low_precision(layers: Iterable[keras.layers.Layer]) -> Iterator[None]:
+    """Layers, and those inside them, compute in bfloat16 while a function is traced inside; weights stay float32."""
+    changed = [part for layer in layers for part in layer._flatten_layers() if part.dtype_policy.name == "float32"]
+    try:
+        for layer in changed:
+            layer.dtype_policy = keras.DTypePolicy("mixed_bfloat16")
+        yield
+    finally:
+        for layer in changed:
+            layer.dtype_policy = keras.DTypePolicy("float32")
+
+
+def compare(full: NDArray[np.float32], low: NDArray[np.float32], labels: NDArray[np.int64]) -> Json:
+    """How far features in low precision are from those in float32, and whether a classifier would notice.
+
+    The classifier predicts the class whose mean feature (of `full`, pooled over positions) is nearest.
+
+    Args:
+        full: [images, ..., channels], computed in float32.
+        low: the same in low precision.
+        labels: [images] class indexes.
+
+    Returns:
+        {images, relative_l2, agreement, agrees}: the L2 norm of the difference over that of `full`; the share of
+        images with the same prediction; whether both are within their limits.
+    """
+    length = float(np.linalg.norm(full))
+    relative = float(np.linalg.norm(low - full)) / (length or 1.0)
+    pooled = [features.reshape(len(features), -1, features.shape[-1]).mean(axis=1) for features in (full, low)]
+    means = np.stack([pooled[0][labels == label].mean(axis=0) for label in np.unique(labels)])
+    nearest = [np.linalg.norm(part[:, None] - means[None], axis=-1).argmin(axis=1) for part in pooled]
+    agreement = float(np.mean(nearest[0] == nearest[1]))
+    return {
+        "images": len(full),
+        "relative_l2": relative,
+        "agreement": agreement,
+        "agrees": bool(relative <= MAX_RELATIVE_L2 and agreement >= MIN_AGREEMENT),
+    }

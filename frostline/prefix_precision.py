@@ -1,0 +1,101 @@
+"""Whether the frozen prefix may compute in bfloat16: tried once on a sample of the real images, and kept in the store.
+
+Every pod of every run finds the first one's answer, so that all features of a run are of one kind.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import keras
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from frostline import artifacts, digests, images, precision, records, storage
+from frostline.artifacts import Json
+from frostline.errors import DataError, NotFound, PreconditionFailed
+from frostline.prefix import BATCH, BFLOAT16, FLOAT32, Prefix
+from frostline.training_config import CacheConfig
+
+_SAMPLE = BATCH  # images
+
+
+def choose(
+    store: str, model: keras.Model, backbone: str, layer: str, config: CacheConfig, rows: Iterable[Json], size: int
+) -> Json:
+    """What the prefix up to `layer` computes in.
+
+    Args:
+        store: root of the heavy bytes.
+        model: a backbone with a head.
+        backbone: says how pixels are normalised.
+        layer: the boundary.
+        config: of the cache.
+        rows: the manifest; its first readable training images by content are the sample.
+        size: height and width of the model's input, in pixels.
+
+    Returns:
+        {computed_in, reason, uri}; where it was tried also what `precision.compare` gives. `uri` is where the answer
+        is kept, empty where none had to be found.
+    """
+    if config.precision == FLOAT32:
+        return {"computed_in": FLOAT32, "reason": "as configured", "uri": ""}
+    if not precision.hardware_has_bfloat16():
+        return {"computed_in": FLOAT32, "reason": "this hardware gains nothing from bfloat16", "uri": ""}
+    candidates = sorted((row for row in rows if row["split"] == "train"), key=lambda row: str(row["sha256"]))
+    full = Prefix(model, backbone, layer)
+    made_from = {"prefix": full.description(), "size": size, "images": [row["sha256"] for row in candidates[:_SAMPLE]]}
+    uri = storage.join(store, "precision", f"{digests.of_json(made_from)}.json")
+    found = _read(uri)
+    if found is not None:
+        return found
+    pixels, labels = _sample(candidates, size)
+    measured = precision.compare(full(pixels), Prefix(model, backbone, layer, BFLOAT16)(pixels), labels)
+    kind = BFLOAT16 if measured["agrees"] else FLOAT32
+    return _write(uri, {"computed_in": kind, "reason": _told(measured), **measured}, storage.ABSENT)
+
+
+def withdraw(verdict: Json, reason: str) -> Json:
+    """Replace an answer by float32, for this run and all that follow."""
+    return _write(verdict["uri"], {"computed_in": FLOAT32, "reason": reason}, None)
+
+
+def _told(measured: Json) -> str:
+    return (
+        f"on {measured['images']} images the features differ from float32's by {measured['relative_l2']:.2g} (relative "
+        f"L2, limit {precision.MAX_RELATIVE_L2:g}) and {100 * measured['agreement']:.1f} % of the predictions agree "
+        f"(limit {100 * precision.MIN_AGREEMENT:g} %)"
+    )
+
+
+def _sample(rows: Iterable[Json], size: int) -> tuple[tf.Tensor, NDArray[np.int64]]:
+    """The first readable images: [n, size, size, 3] uint8 and [n] int64."""
+    pixels, labels = [], []
+    for row in rows:
+        try:
+            pixels.append(images.from_bytes(tf.constant(records.original(row)), size))
+        except tf.errors.InvalidArgumentError:
+            continue
+        labels.append(row["label"])
+        if len(pixels) == _SAMPLE:
+            break
+    return tf.stack(pixels), np.array(labels, np.int64)
+
+
+def _read(uri: str) -> Json | None:
+    try:
+        found = artifacts.parse_json(storage.read_bytes(uri), uri)
+    except (NotFound, DataError):
+        return None
+    known = found.get("schema") == artifacts.schema("precision") and found.get("computed_in") in (FLOAT32, BFLOAT16)
+    return {**found, "uri": uri} if known else None
+
+
+def _write(uri: str, verdict: Json, if_generation: str | None) -> Json:
+    try:
+        storage.write_bytes(uri, artifacts.encode("precision", verdict), if_generation=if_generation)
+    except PreconditionFailed:  # another pod was first, or what is there is no answer
+        found = _read(uri)
+        return found if found is not None else _write(uri, verdict, None)
+    return {**verdict, "uri": uri}
