@@ -6,6 +6,7 @@ Names and limits are known without TensorFlow, so that a configuration can be ch
 from __future__ import annotations
 
 import difflib
+import functools
 import importlib
 import tempfile
 from collections import Counter
@@ -151,8 +152,12 @@ def normalise(images: Any, name: str) -> Any:
         return pixels
     if name == SMALL:
         return pixels / 127.5 - 1.0
-    module = importlib.import_module(f"keras.applications.{_MODULE_OF[name]}")
-    return module.preprocess_input(pixels, data_format="channels_last")
+    return _preprocess_input(name)(pixels, data_format="channels_last")
+
+
+@functools.cache  # which also keeps AutoGraph from looking into the import
+def _preprocess_input(name: str) -> Any:
+    return importlib.import_module(f"keras.applications.{_MODULE_OF[name]}").preprocess_input
 
 
 def _small_conv_net(image_size: int) -> keras.Model:

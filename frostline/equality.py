@@ -13,8 +13,8 @@ from frostline.artifacts import Json
 from frostline.errors import FeaturesDisagree
 from frostline.input_pipeline import Features, Images
 from frostline.precision import MIN_AGREEMENT
-from frostline.prefix import BATCH
 
+_SAMPLE = 16  # images
 MAX_DIFFERENCE = 1e-5  # of two probabilities, where all is float32: one product summed in another order gives 1e-7
 
 
@@ -37,7 +37,7 @@ def prove(model: keras.Model, backbone: str, features: Features, images: Images,
     """
     outputs = {operation.name: operation.output for operation in model.operations}
     upper = keras.Model(outputs[features.layer], model.output)
-    part = np.argsort(np.array(features.examples.ids))[:BATCH]
+    part = np.argsort(np.array(features.examples.ids))[:_SAMPLE]
     ((pixels, _),) = input_pipeline.batches(images, [part], view)
     ((cached, _),) = input_pipeline.batches(features, [part], view)
 

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from frostline import artifacts, storage
 from frostline.artifacts import Json
-from frostline.errors import DataError
+from frostline.errors import DataError, NotFound
 
 _HEADER = struct.Struct("<QI")  # of a TFRecord: length of the data, and a checksum of the length
 _CHECKSUM = struct.Struct("<I")
@@ -74,7 +74,10 @@ class Examples:
                 return
             places: list[tuple[int, int, int]] = []
             for uri, count in self.files:
-                path = storage.localize(uri, self.scratch)
+                try:
+                    path = storage.localize(uri, self.scratch)
+                except NotFound:
+                    raise DataError(f"{uri}: is missing; run the pipeline again, which writes it again") from None
                 descriptor = os.open(path, os.O_RDONLY)
                 self._descriptors.append(descriptor)
                 found = [(descriptor, offset, length) for offset, length in _frames(descriptor, str(path))]
@@ -86,11 +89,11 @@ class Examples:
     def _record(self, position: int) -> bytes:
         descriptor, offset, length = self._places[position]
         data = os.pread(descriptor, length + _CHECKSUM.size, offset)
-        if len(data) < length + _CHECKSUM.size or _masked(data[:length]) != _CHECKSUM.unpack(data[length:])[0]:
-            raise DataError(
-                f"{self.origin}: the record of example {self.ids[position]} is damaged; remove the directory"
-            )
-        return data[:length]
+        record, identifier = data[:length], self.ids[position]
+        whole = len(data) == length + _CHECKSUM.size and _masked(record) == _CHECKSUM.unpack(data[length:])[0]
+        if not whole or identifier.encode() not in record:  # the id that a record holds is its first field
+            raise DataError(f"{self.origin}: the record of example {identifier} is damaged; remove the directory")
+        return record
 
     def close(self) -> None:
         """Close the files; reading opens them again."""
@@ -136,7 +139,10 @@ def _is_state(name: str) -> bool:
 
 
 def _state(uri: str) -> Json:
-    state = artifacts.parse_json(storage.read_bytes(uri), uri)
+    try:
+        state = artifacts.parse_json(storage.read_bytes(uri), uri)
+    except NotFound:
+        raise DataError(f"{uri}: is missing; run the pipeline again, which writes it again") from None
     if state.get("schema") != artifacts.schema("shard_state"):
         raise DataError(f"{uri}: received schema {state.get('schema')!r}; expected {artifacts.schema('shard_state')!r}")
     return state

@@ -21,7 +21,7 @@ from frostline.config import HeadConfig
 from frostline.events import Progress, say
 from frostline.features import Layout, Writer
 from frostline.input_pipeline import Images
-from frostline.prefix import Prefix
+from frostline.prefix import BFLOAT16, FLOAT32, Prefix
 from frostline.training_config import AugmentConfig, CacheConfig
 
 GIGABYTE = 1_000_000_000
@@ -104,6 +104,7 @@ class Maker:
         """
         self._store, self._model, self._backbone = store, model, backbone
         self.pictures, self._cache = pictures, cache
+        self._functions: dict[tuple[str, str], Prefix] = {}
         self.computed = 0  # images that went through the prefix, once for each set
 
     @classmethod
@@ -149,13 +150,23 @@ class Maker:
 
     def _choose(self, layer: str, manifest: Sequence[Json]) -> Json:
         size = self.pictures.image_size
-        return prefix_precision.choose(self._store, self._model, self._backbone, layer, self._cache, manifest, size)
+        full, low = self._function(layer, FLOAT32), self._function(layer, BFLOAT16)
+        return prefix_precision.choose(self._store, full, low, self._cache, manifest, size)
+
+    def _function(self, layer: str, computed_in: str) -> Prefix:
+        """The prefix; folding and tracing it take seconds, so it is kept."""
+        if (layer, computed_in) not in self._functions:
+            if computed_in == BFLOAT16:
+                self._functions[layer, computed_in] = self._function(layer, FLOAT32).lowered()
+            else:
+                self._functions[layer, computed_in] = Prefix(self._model, self._backbone, layer)
+        return self._functions[layer, computed_in]
 
     def describe(self, layer: str, view: int, computed_in: str) -> tuple[FeatureSet, Prefix]:
         """A set, no pack of it named yet, and the function that makes it."""
-        function = Prefix(self._model, self._backbone, layer, computed_in)
+        function = self._function(layer, computed_in)
         varied = {} if view == PLAIN else prefix.view_description(self.pictures.augment, self.pictures.seed, view)
-        address = prefix.address(function.description(), computed_in, self._cache.dtype, varied)
+        address = prefix.address(function.description, computed_in, self._cache.dtype, varied)
         return FeatureSet(layer, view, computed_in, Layout(function.shape, self._cache.dtype), address), function
 
     def complete(
@@ -176,7 +187,7 @@ class Maker:
                 for count in prefix.fill(function, source, positions, max(wanted.view, 0), writer, wanted.layout):
                     progress.advance(count)
                 source.examples.close()
-        self.computed += function.images
+        self.computed += sum(len(positions) for _, positions in todo)
         return list(writer.packs)
 
     def tidy(self, in_use: Sequence[str]) -> None:

@@ -70,12 +70,10 @@ class Writer:
             pack_bytes: of rows in a pack, before it is finished.
         """
         self._root, self._layout, self._limit = root, layout, pack_bytes
-        self._ids: list[str] = []
-        self._digests: list[str] = []
         self.packs: list[str] = []
 
     def __enter__(self) -> Writer:
-        self._file = tempfile.NamedTemporaryFile(prefix="frostline-features-")
+        self._begin()
         return self
 
     def __exit__(
@@ -101,6 +99,13 @@ class Writer:
             if len(self._ids) * self._layout.row_bytes >= self._limit:
                 self._finish()
 
+    def _begin(self) -> None:
+        """A new file for each pack: the store may keep the old one, by a hard link."""
+        self._ids: list[str] = []
+        self._digests: list[str] = []
+        self._file = tempfile.NamedTemporaryFile(prefix="frostline-features-")  # noqa: SIM115  (closed on leaving)
+        os.fchmod(self._file.fileno(), 0o644)
+
     def _finish(self) -> None:
         if not self._ids:
             return
@@ -110,32 +115,23 @@ class Writer:
         encoded = artifacts.encode("feature_pack", {**sidecar, "seal": digests.of_json(sidecar)})
         _put(self._root, name, Path(self._file.name), encoded, self._layout)
         self.packs.append(name)
-        self._ids, self._digests = [], []
-        self._file.seek(0)
-        self._file.truncate()
+        self._file.close()
+        self._begin()
 
 
 def _put(root: str, name: str, rows: Path, sidecar: bytes, layout: Layout) -> None:
     """Store a pack; an intact one of that name stays as it is, a damaged one is replaced."""
     data_uri, sidecar_uri = storage.join(root, f"{name}.bin"), storage.join(root, f"{name}.json")
     try:
-        _upload_copy(rows, data_uri, storage.ABSENT)
+        storage.upload_file(rows, data_uri, if_generation=storage.ABSENT)
     except PreconditionFailed:
-        if digests.of_bytes(storage.read_bytes(data_uri)) != digests.of_file(rows):
-            _upload_copy(rows, data_uri, None)
+        if digests.of_bytes(storage.read_bytes(data_uri)) != digests.of_file(rows):  # damaged, or other bits
+            storage.upload_file(rows, data_uri)
     try:
         storage.write_bytes(sidecar_uri, sidecar, if_generation=storage.ABSENT)
     except PreconditionFailed:
         if _sidecar(root, name, layout) is None or storage.read_bytes(sidecar_uri) != sidecar:
             storage.write_bytes(sidecar_uri, sidecar)
-
-
-def _upload_copy(rows: Path, uri: str, condition: str | None) -> None:
-    """Upload the writer's file, which it goes on using: a hard link to it would change with it."""
-    with tempfile.TemporaryDirectory(prefix="frostline-features-", dir=rows.parent) as directory:
-        copy = Path(directory) / "rows"
-        copy.write_bytes(rows.read_bytes())
-        storage.upload_file(copy, uri, if_generation=condition)
 
 
 def packs(root: str) -> list[str]:

@@ -171,7 +171,9 @@ class Fit:
 
     def _epoch(self, phase: Phase, trainer: loop.Trainer, sources: Sources, stopping: EarlyStopping) -> Json:
         state, train = self._state, sources.train
-        epoch, examples = len(state.history), len(train.examples)
+        # Counted as planned, also where an earlier phase ended early: the cache holds the views of the plan.
+        epoch = sum(part.epochs for part in self._schedule[: state.phase]) + state.epoch
+        examples = len(train.examples)
         order = input_pipeline.order(examples, self._settings.seed, epoch)
         parts = input_pipeline.cut(order, self._settings.batch_size)
         todo = parts[state.step :]
@@ -184,7 +186,7 @@ class Fit:
                 self._settle(train, parts)
             self._save_if_due(trainer, stopping, train, parts)
         row = {
-            "epoch": epoch + 1,
+            "epoch": len(state.history) + 1,
             "phase": phase.number,
             "loss": state.loss / examples,
             "accuracy": state.right / examples,
@@ -193,10 +195,12 @@ class Fit:
             **self._clock.lap(sum(map(len, todo))),
         }
         if not math.isfinite(row.get("validation_loss", 0.0)):
-            raise NonFiniteLoss(f"epoch {epoch + 1}: the validation loss is {row['validation_loss']}; one of its images?")
+            raise NonFiniteLoss(
+                f"epoch {row['epoch']}: the validation loss is {row['validation_loss']}; one of its images?"
+            )
         state.history.append(row)
         state.epoch, state.step, state.loss, state.right = state.epoch + 1, 0, 0.0, 0
-        if stopping.update(epoch + 1, row):
+        if stopping.update(row["epoch"], row):
             self._best = snapshot.take(self._moving(), _BEST)
         return row
 
@@ -218,8 +222,8 @@ class Fit:
         listed = self._checkpoints.note("non_finite.json", {"step": number, "loss": str(loss), "ids": list(ids)})
         shown = ", ".join(one[:12] for one in ids[:_SHOWN])
         return NonFiniteLoss(
-            f"step {number} (epoch {len(self._state.history) + 1}): the loss is {loss}; {where}; the batch's images are "
-            f"{shown}{', ...' if len(ids) > _SHOWN else ''}, all in {listed}; try a lower learning_rate"
+            f"step {number} (epoch {len(self._state.history) + 1}): the loss is {loss}; {where}; the batch's images "
+            f"are {shown}{', ...' if len(ids) > _SHOWN else ''}, all in {listed}; try a lower learning_rate"
         )
 
     def _save_if_due(

@@ -95,8 +95,8 @@ class Trainer:
         scalar = tf.TensorSpec([], tf.int64)
         vector = tf.TensorSpec([None], tf.int64)
         alone = strategy.num_replicas_in_sync == 1
-        # Parts of a batch have no signature: a step is traced for each of the two sizes that batches have. (Relaxed, the
-        # shapes are static on one replica and not on the other, which synchronized BatchNorm cannot be traced with.)
+        # Parts of a batch have no signature: a step is traced for each of the two sizes that batches have. Relaxed
+        # shapes can be static on one replica only, and then synchronized BatchNorm cannot be traced.
         signature = [source.spec, vector, vector, scalar, scalar] if alone else None
         self._step = tf.function(self._global_step, input_signature=signature)
         self._predict = tf.function(self._measure, input_signature=[source.spec, vector])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import functools
 import json
 from collections.abc import Iterator
 from contextlib import nullcontext
@@ -16,6 +18,7 @@ from frostline import augment, backbones, digests, head, input_pipeline, precisi
 from frostline.artifacts import Json
 from frostline.errors import DataError
 from frostline.features import Layout, Writer
+from frostline.folding import folded
 from frostline.freeze import certificate
 from frostline.input_pipeline import Images
 from frostline.training_config import AugmentConfig
@@ -26,29 +29,36 @@ _FORMAT = 1  # part of every address: raise it when features of the same descrip
 
 
 class Prefix:
-    """Everything up to `layer`, in inference mode. Its weights are the live ones of the model that it is made from."""
+    """Everything up to `layer`, in inference mode. Its weights are those that the model has at the first call."""
 
-    def __init__(self, model: keras.Model, backbone: str, layer: str, computed_in: str = FLOAT32) -> None:
-        """Cut the model; nothing is traced yet.
+    def __init__(self, model: keras.Model, backbone: str, layer: str) -> None:
+        """Cut the model; it computes in float32, and nothing is traced yet.
 
         Args:
             model: a backbone with a head.
             backbone: says how pixels are normalised.
             layer: the boundary.
-            computed_in: float32 or bfloat16; pooling stays in float32.
         """
         outputs = {operation.name: operation.output for operation in model.operations}
-        self.layer, self.computed_in = layer, computed_in
+        self.layer, self.computed_in = layer, FLOAT32
         self.images = 0  # that went through so far
         self._backbone = backbone
         self._model = keras.Model(model.input, outputs[layer], name="prefix")
+        self._folded = functools.cache(lambda: folded(self._model))
         self._traced: Any = None
+
+    def lowered(self) -> Prefix:
+        """The same prefix, computing in bfloat16; pooling stays in float32."""
+        low = copy.copy(self)
+        low.computed_in, low.images, low._traced = BFLOAT16, 0, None
+        return low
 
     @property
     def shape(self) -> tuple[int, ...]:
         """Of the features of one image."""
         return tuple(self._model.output.shape[1:])
 
+    @functools.cached_property
     def description(self) -> Json:
         """What its features depend on, besides the images and the precision.
 
@@ -74,12 +84,12 @@ class Prefix:
         return self._traced(padded)[:count].numpy()  # type: ignore[no-any-return]
 
     def _trace(self, size: Any) -> Any:
-        low = [layer for layer in self._model.layers if not layer.name.startswith(head.PREFIX)]
+        low = [layer for layer in self._folded().layers if not layer.name.startswith(head.PREFIX)]
         with precision.low_precision(low) if self.computed_in == BFLOAT16 else nullcontext():
             return tf.function(self._forward).get_concrete_function(tf.TensorSpec([BATCH, *size], tf.uint8))
 
     def _forward(self, pixels: Any) -> Any:
-        return tf.cast(self._model(backbones.normalise(pixels, self._backbone), training=False), tf.float32)
+        return tf.cast(self._folded()(backbones.normalise(pixels, self._backbone), training=False), tf.float32)
 
 
 def address(description: Json, computed_in: str, dtype: str, view: Json) -> str:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-import keras
 import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
@@ -21,16 +20,13 @@ from frostline.training_config import CacheConfig
 _SAMPLE = BATCH  # images
 
 
-def choose(
-    store: str, model: keras.Model, backbone: str, layer: str, config: CacheConfig, rows: Iterable[Json], size: int
-) -> Json:
-    """What the prefix up to `layer` computes in.
+def choose(store: str, full: Prefix, low: Prefix, config: CacheConfig, rows: Iterable[Json], size: int) -> Json:
+    """What the prefix computes in.
 
     Args:
         store: root of the heavy bytes.
-        model: a backbone with a head.
-        backbone: says how pixels are normalised.
-        layer: the boundary.
+        full: the prefix in float32.
+        low: the same prefix in bfloat16.
         config: of the cache.
         rows: the manifest; its first readable training images by content are the sample.
         size: height and width of the model's input, in pixels.
@@ -44,14 +40,17 @@ def choose(
     if not precision.hardware_has_bfloat16():
         return {"computed_in": FLOAT32, "reason": "this hardware gains nothing from bfloat16", "uri": ""}
     candidates = sorted((row for row in rows if row["split"] == "train"), key=lambda row: str(row["sha256"]))
-    full = Prefix(model, backbone, layer)
-    made_from = {"prefix": full.description(), "size": size, "images": [row["sha256"] for row in candidates[:_SAMPLE]]}
+    made_from = {"prefix": full.description, "images": [row["sha256"] for row in candidates[:_SAMPLE]]}
     uri = storage.join(store, "precision", f"{digests.of_json(made_from)}.json")
     found = _read(uri)
     if found is not None:
         return found
     pixels, labels = _sample(candidates, size)
-    measured = precision.compare(full(pixels), Prefix(model, backbone, layer, BFLOAT16)(pixels), labels)
+    exact, lowered = full(pixels), low(pixels)
+    if not (np.isfinite(exact).all() and np.isfinite(lowered).all()):  # who fills the cache names the image
+        reason = "a feature of the sample's images is not finite"
+        return _write(uri, {"computed_in": FLOAT32, "reason": reason}, storage.ABSENT)
+    measured = precision.compare(exact, lowered, labels)
     kind = BFLOAT16 if measured["agrees"] else FLOAT32
     return _write(uri, {"computed_in": kind, "reason": _told(measured), **measured}, storage.ABSENT)
 

@@ -5,9 +5,11 @@ The shard's state file is written last: a retried or repeated run that finds it 
 
 from __future__ import annotations
 
+import os
 import re
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import tensorflow as tf
@@ -17,6 +19,8 @@ from frostline.artifacts import Json
 from frostline.errors import DataError, NotFound
 from frostline.events import progress, say, step
 from frostline.splits import SPLITS
+
+_AT_ONCE = 64  # images whose records are in memory
 
 
 @step("preprocess")
@@ -71,13 +75,11 @@ def _write(rows: Sequence[Json], dataset: str, shard: str, image_size: int, dire
     index, quarantine = [], []
     counts = dict.fromkeys(SPLITS, 0)
     with records.writers(directory, dataset, shard) as writer:
-        for row in progress(rows, total=len(rows), unit="images"):
-            try:
-                image = images.from_bytes(tf.constant(records.original(row)), image_size)
-            except tf.errors.InvalidArgumentError as error:
-                quarantine.append({**_public(row), "reason": _reason(error)})
+        for row, record in progress(_records(rows, image_size), total=len(rows), unit="images"):
+            if isinstance(record, str):
+                quarantine.append({**_public(row), "reason": record})
                 continue
-            writer[row["split"]].write(records.serialize(image, row["label"], row["sha256"]))
+            writer[row["split"]].write(record)
             counts[row["split"]] += 1
             index.append(_public(row))
     files = {}
@@ -85,6 +87,22 @@ def _write(rows: Sequence[Json], dataset: str, shard: str, image_size: int, dire
         path = directory / records.file_name(dataset, split, shard)
         files[path.name] = {"split": split, "examples": examples, "bytes": path.stat().st_size}
     return {"index": index, "quarantine": quarantine, "files": files}
+
+
+def _records(rows: Sequence[Json], image_size: int) -> Iterator[tuple[Json, bytes | str]]:
+    """Each row with its record, in order; with the reason where its image cannot be read. All cores decode."""
+
+    def record(row: Json) -> bytes | str:
+        try:
+            image = images.from_bytes(tf.constant(records.original(row)), image_size)
+        except tf.errors.InvalidArgumentError as error:
+            return _reason(error)
+        return records.serialize(image, row["label"], row["sha256"])
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        for start in range(0, len(rows), _AT_ONCE):
+            chunk = rows[start : start + _AT_ONCE]
+            yield from zip(chunk, pool.map(record, chunk), strict=True)
 
 
 def _public(row: Json) -> Json:

@@ -33,7 +33,7 @@ def curve(history: Sequence[Json], measure: str) -> Json:
         name: [(row["epoch"], row[key]) for row in history if math.isfinite(row.get(key, math.nan))]
         for name, key in (("train", measure), ("validation", f"validation_{measure}"))
     }
-    epochs = [row["epoch"] for row in history]
+    epochs: list[int] = [row["epoch"] for row in history]
     first, last = min(epochs) - 0.5, max(epochs) + 0.5
     heights = [value for line in values.values() for _, value in line] or [0.0]
     low, high = min(heights), max(heights)

@@ -46,5 +46,12 @@ def copies(variable: Any) -> tuple[Any, ...]:
 
 
 def movable(model: keras.Model, still: Collection[str]) -> list[Any]:
-    """Every variable of a model but those of some layers; the states of random numbers are among them."""
-    return [variable for layer in model.layers if layer.name not in still for variable in layer.variables]
+    """Every variable of a model but the weights of some layers.
+
+    The states of random numbers are there for all layers: noise in a frozen block above the boundary is still drawn.
+    """
+    found: list[Any] = []
+    for layer in model.layers:
+        weights = {id(weight) for weight in layer.weights} if layer.name in still else set()
+        found += [variable for variable in layer.variables if id(variable) not in weights]
+    return found

@@ -183,6 +183,26 @@ def test_a_directory_goes_there_and_back(root, tmp_path):
         storage.upload_directory(tmp_path / "nothing", root)
 
 
+def test_an_object_is_removed_once_and_what_is_not_there_is_no_error(root):
+    kept, uri = storage.join(root, "sub", "kept"), storage.join(root, "sub", "gone")
+    for one in (kept, uri):
+        storage.write_bytes(one, b"x")
+    assert storage.delete(uri)
+    assert storage.stat(uri) is None
+    assert not storage.delete(uri)
+    assert not storage.delete(storage.join(root, "sub"))  # a directory is no object
+    assert not storage.delete(storage.join(root, "nowhere", "at", "all"))
+    assert names(root) == ["sub/kept"]
+
+
+def test_of_many_that_remove_an_object_none_fails(root):
+    uri = storage.join(root, "data")
+    storage.write_bytes(uri, b"x")
+    with ThreadPoolExecutor(8) as pool:
+        assert any(pool.map(storage.delete, [uri] * 8))
+    assert storage.stat(uri) is None
+
+
 def test_check_writable_leaves_nothing(root, tmp_path):
     storage.check_writable(storage.join(root, "not", "there", "yet"))
     assert storage.list_files(root) == []

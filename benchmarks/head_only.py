@@ -1,0 +1,126 @@
+"""A new head on InceptionV3, against the script that one would write: `python benchmarks/head_only.py` prints JSON.
+
+Both sides take the time from building the model to a trained, evaluated one, without imports and without an export, in
+the same process: ours, the script, ours again in a new store. The script decodes the JPEGs in every epoch; ours reads
+records that were made before, whose time is told beside it (`records`) and counted in `ratio_with_records`.
+`--bare N` instead measures the whole of ours on N images against one bare forward pass of the same model over them.
+"""
+
+import argparse
+import os
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import workload
+
+SIZE = 299
+PHOTOS = 400
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--precision", choices=["auto", "float32"], default="auto", help="of the prefix")
+    parser.add_argument("--epochs", type=int, default=10)
+    parser.add_argument("--bare", type=int, default=0, help="images, for the comparison with one forward pass")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as directory:
+        root = Path(directory)
+        measure = against_a_pass if options.bare else against_a_script
+        workload.show(measure(root, options))
+
+
+def ours(root: Path, photos: Path, options: argparse.Namespace) -> dict[str, Any]:
+    """One training in a store of its own."""
+    run = workload.Run(root, photos, SIZE)
+    cache = {"mode": "auto", "precision": options.precision}
+    return {
+        "records": round(run.seconds_for_records, 2),
+        **run.train({"head_only": True}, cache, options.epochs, workload.HEAD),
+        "splits": run.info["splits"],
+    }
+
+
+def against_a_script(root: Path, options: argparse.Namespace) -> dict[str, Any]:
+    """Ours, the script, ours."""
+    photos = workload.photos(root / "photos", PHOTOS)
+    more = workload.photos(root / "more", round(PHOTOS / (1 - workload.TEST)))  # of which ours sets a test split aside
+    first = ours(root / "first", more, options)
+    theirs = script(photos, options.epochs)
+    second = ours(root / "second", more, options)
+    best = min(first["seconds"], second["seconds"])
+    records = min(first["records"], second["records"])
+    return {
+        "photos": PHOTOS,
+        "epochs": options.epochs,
+        "script": theirs,
+        "ours": [first, second],
+        "ratio": round(theirs["seconds"] / best, 2),
+        "ratio_with_records": round(theirs["seconds"] / (best + records), 2),
+    }
+
+
+def script(photos: Path, epochs: int) -> dict[str, Any]:
+    """What a user writes: images from a directory, a frozen base, a new head, fit."""
+    import keras
+
+    started = time.perf_counter()
+    train, validation = keras.utils.image_dataset_from_directory(
+        photos, image_size=(SIZE, SIZE), batch_size=workload.BATCH, validation_split=0.385, subset="both", seed=0,
+        verbose=False,
+    )  # fmt: skip
+    base = keras.applications.InceptionV3(include_top=False, weights=None, input_shape=(SIZE, SIZE, 3))
+    base.trainable = False
+    image = keras.Input((SIZE, SIZE, 3))
+    x = base(keras.applications.inception_v3.preprocess_input(image), training=False)
+    x = keras.layers.GlobalAveragePooling2D()(x)
+    x = keras.layers.Dense(1024, activation="relu")(x)
+    model = keras.Model(image, keras.layers.Dense(workload.CLASSES, activation="softmax")(x))
+    model.compile(keras.optimizers.Adam(workload.RATE), "sparse_categorical_crossentropy", metrics=["accuracy"])
+    model.fit(train, validation_data=validation, epochs=epochs, verbose=0)
+    _, accuracy = model.evaluate(validation, verbose=0)
+    return {"seconds": round(time.perf_counter() - started, 2), "validation_accuracy": accuracy}
+
+
+def against_a_pass(root: Path, options: argparse.Namespace) -> dict[str, Any]:
+    """The whole of ours, against the forward pass alone: batches in memory, the model in the same precision."""
+    import keras
+    import numpy as np
+    import tensorflow as tf
+
+    from frostline import backbones
+    from frostline.precision import low_precision
+
+    photos = workload.photos(root / "photos", options.bare)
+    result = ours(root / "ours", photos, options)
+    low = any("computes in bfloat16" in line for line in result["precision"])
+    model = backbones.build("InceptionV3", SIZE)
+    batch = tf.constant(np.random.default_rng(0).integers(0, 256, (32, SIZE, SIZE, 3)), tf.uint8)
+
+    def forward(pixels: Any) -> Any:
+        return model(backbones.normalise(pixels, "InceptionV3"), training=False)
+
+    layers: list[keras.layers.Layer] = model.layers if low else []
+    with low_precision(layers):
+        function = tf.function(forward).get_concrete_function(tf.TensorSpec(batch.shape, tf.uint8))
+    function(batch)
+    passed = sum(count for split, count in result["splits"].items() if split != "test")
+    started = time.perf_counter()
+    for _ in range(-(-passed // 32)):
+        function(batch).numpy()
+    bare = time.perf_counter() - started
+    return {
+        "images": passed,
+        "precision": "bfloat16" if low else "float32",
+        "ours": result,
+        "bare_pass": round(bare, 2),
+        "ratio": round(result["seconds"] / bare, 3),
+    }
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,156 @@
+"""What the training benchmarks share: photos, the records made of them, and one training through the library."""
+
+import contextlib
+import io
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+HEAD = {"hidden": [1024]}
+BATCH = 16
+RATE = 0.001
+CLASSES = 5
+TEST = 0.05  # share of the photos that neither side of a comparison touches
+
+
+def photos(directory: Path, count: int, size: tuple[int, int] = (500, 375), first: int = 0) -> Path:
+    """JPEGs of photo size: smooth colours with noise, one hue a class."""
+    from PIL import Image
+
+    for number in range(first, first + count):
+        rng = np.random.default_rng(number)
+        label = number % CLASSES
+        folder = directory / f"class{label}"
+        folder.mkdir(parents=True, exist_ok=True)
+        coarse = rng.integers(0, 120, (6, 8, 3)) + 25 * label * np.array([1, 0, 1])
+        smooth = Image.fromarray(coarse.astype(np.uint8)).resize(size, Image.Resampling.BICUBIC)
+        noisy = np.asarray(smooth) + rng.normal(0, 8, (size[1], size[0], 3))
+        Image.fromarray(np.clip(noisy, 0, 255).astype(np.uint8)).save(folder / f"{number:05d}.jpg", quality=90)
+    return directory
+
+
+class Run:
+    """The records of some photos, and trainings on them through the library, with nothing written for serving."""
+
+    def __init__(self, root: Path, source: Path, image_size: int, backbone: str = "InceptionV3") -> None:
+        """Ingest, preprocess and validate, timed as `records`."""
+        from frostline import artifacts, ingest, preprocess, validate
+
+        self.root, self.store, self.backbone, self.size = root, str(root / "store"), backbone, image_size
+        started = time.perf_counter()
+        with quiet():
+            data = {"validation_fraction": 0.365, "test_fraction": TEST}
+            (self.shard,) = ingest.run(str(source), data, 1, self.store, f"{root}/dataset")
+            preprocess.run(f"{root}/dataset", self.shard, image_size, self.store, f"{root}/examples")
+            validate.run(
+                f"{root}/dataset", [f"{root}/examples"], image_size, self.store, f"{root}/info", f"{root}/v.html"
+            )
+        self.seconds_for_records = time.perf_counter() - started
+        self.info = artifacts.read_json(root / "info" / "info.json", "info")
+        self.manifest = list(artifacts.read_jsonl(root / "dataset" / "manifest.jsonl"))
+
+    def train(
+        self,
+        freeze: dict[str, Any],
+        cache: dict[str, Any],
+        epochs: int,
+        head: dict[str, Any],
+        training: dict[str, Any] | None = None,
+    ) -> dict[str, Any]:
+        """From building the model to a trained, evaluated one; seconds by part, and the last epoch's row."""
+        import keras
+
+        from frostline import backbones, cache_plan, strategy
+        from frostline import head as heads
+        from frostline.config import HeadConfig
+        from frostline.feature_sets import Maker, Pictures
+        from frostline.freeze.graph import from_model
+        from frostline.freeze.phases import phases
+        from frostline.freeze.plan import make_plan
+        from frostline.freeze_config import FreezeConfig
+        from frostline.section import parse
+        from frostline.training_config import AugmentConfig, CacheConfig
+
+        started = time.perf_counter()
+        keras.utils.set_random_seed(0)
+        scope = strategy.mirrored()
+        with scope.scope():
+            backbone = backbones.build(self.backbone, self.size)
+            model = heads.attach(backbone, parse(HeadConfig, head), len(self.info["labels"]))
+        plan = make_plan(
+            from_model(backbone), parse(FreezeConfig, freeze), backbone=self.backbone, image_size=self.size
+        )
+        schedule, config = phases(plan, epochs, RATE), parse(CacheConfig, cache)
+        uses = cache_plan.decide(plan, schedule, self.info["splits"], config, AugmentConfig())
+        built = time.perf_counter()
+        pictures = Pictures(self.info["records"], self.size, AugmentConfig(), 0, self.root)
+        maker = Maker(self.store, model, self.backbone, pictures, config)
+        with quiet() as said:
+            wanted = cache_plan.needed(uses, schedule, AugmentConfig())
+            made = maker.make_shard(self.shard, wanted, self.manifest) if wanted else {"sets": [], "computed": 0}
+        featurized = time.perf_counter()
+        with quiet():
+            state = self._fit(model, backbone, plan, schedule, uses, made, maker, scope, training or {})
+        ended = time.perf_counter()
+        return {
+            "seconds": round(ended - started, 2),
+            "build": round(built - started, 2),
+            "featurize": round(featurized - built, 2),
+            "fit": round(ended - featurized, 2),
+            "computed": made["computed"],
+            "precision": [line for line in said.getvalue().splitlines() if "computes in" in line],
+            "history": state.history,
+            "equality": state.proofs[-1],
+        }
+
+    def _fit(
+        self,
+        model: Any,
+        backbone: Any,
+        plan: Any,
+        schedule: Any,
+        uses: Any,
+        made: Any,
+        maker: Any,
+        scope: Any,
+        training: dict[str, Any],
+    ) -> Any:
+        from frostline import equality, feed, fit, loop
+        from frostline.checkpoint import Checkpoints
+        from frostline.feature_sets import FeatureSet
+        from frostline.section import parse
+        from frostline.training_config import TrainingConfig
+
+        with feed.Feed(self.store, maker, self.root) as opened:
+            opened.open([FeatureSet.read(one) for one in made["sets"]], float32=False)
+            sources = opened.sources(uses, schedule)
+
+            def prove(part: Any) -> Any:
+                if not part.cached:
+                    return None
+                images = opened.images("validation", varied=False)
+                exact = opened.exact(part.train.layer)
+                return equality.prove(model, self.backbone, part.validation, images, 0, exact)
+
+            checkpoints = Checkpoints(f"{self.root}/checkpoints")
+            settings = loop.Settings(self.backbone, parse(TrainingConfig, training), BATCH, 0)
+            state = fit.Fit(
+                model, backbone.layers, plan, schedule, sources, settings, scope, checkpoints, prove, lambda: False
+            ).run()
+            checkpoints.clear()
+        return state
+
+
+@contextlib.contextmanager
+def quiet() -> Any:
+    """Keep what steps say off the terminal."""
+    with contextlib.redirect_stderr(io.StringIO()) as said:
+        yield said
+
+
+def show(result: Any) -> None:
+    """Print a result as JSON."""
+    print(json.dumps(result, indent=2))
