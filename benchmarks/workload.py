@@ -138,7 +138,17 @@ class Run:
             checkpoints = Checkpoints(f"{self.root}/checkpoints")
             settings = loop.Settings(self.backbone, parse(TrainingConfig, training), BATCH, 0)
             state = fit.Fit(
-                model, backbone.layers, plan, schedule, sources, settings, scope, checkpoints, prove, lambda: False
+                model,
+                backbone.layers,
+                plan,
+                schedule,
+                sources,
+                settings,
+                scope,
+                checkpoints,
+                prove,
+                lambda: False,
+                lambda _: None,
             ).run()
             checkpoints.clear()
         return state

@@ -93,6 +93,7 @@ class Fit:
         checkpoints: Checkpoints,
         prove: Callable[[Sources], Json | None],
         stopped: Callable[[], bool],
+        tell: Callable[[Json], None],
     ) -> None:
         """Take what to train; nothing is loaded or computed yet.
 
@@ -107,10 +108,11 @@ class Fit:
             checkpoints: where they are kept.
             prove: compares a phase's cached features with the whole model, once the phase is over.
             stopped: whether the run was asked to stop; looked at after each step.
+            tell: takes each row of the history, those of earlier attempts first.
         """
         self._model, self._backbone, self._plan, self._schedule = model, backbone, plan, schedule
         self._sources, self._settings, self._strategy = sources, settings, strategy
-        self._checkpoints, self._prove, self._stopped = checkpoints, prove, stopped
+        self._checkpoints, self._prove, self._stopped, self._tell = checkpoints, prove, stopped, tell
         self._state = State()
         self._best: Arrays = {}
         self._unsettled: list[tuple[Any, Any]] = []  # losses and counts that may still be on the device
@@ -199,6 +201,7 @@ class Fit:
                 f"epoch {row['epoch']}: the validation loss is {row['validation_loss']}; one of its images?"
             )
         state.history.append(row)
+        self._tell(row)
         state.epoch, state.step, state.loss, state.right = state.epoch + 1, 0, 0.0, 0
         if stopping.update(row["epoch"], row):
             self._best = snapshot.take(self._moving(), _BEST)
@@ -251,6 +254,8 @@ class Fit:
         if found is None:
             return {}
         self._state = State(**found.state)
+        for row in self._state.history:
+            self._tell(row)
         snapshot.put(self._moving(), _MODEL, found.arrays)
         self.resumed_from = found.step
         say(f"goes on from the checkpoint of step {found.step}, {found.uri}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -120,8 +120,8 @@ def run(
     say(probe.require_trustworthy_keras())
     out = Path(model_dir)
     out.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory() as scratch:
-        training = Training(settings, info, plan, source, made, Path(scratch))
+    with tempfile.TemporaryDirectory() as scratch, telemetry.Scalars(logs_dir) as scalars:
+        training = Training(settings, info, plan, source, made, Path(scratch), scalars.write)
         training.run()
     proof = training.certify()
     if not proof["verified"]:
@@ -129,7 +129,6 @@ def run(
     certificate.require_still(proof)
     artifacts.write_jsonl(out / "training.jsonl", training.state.history)
     artifacts.write_json(out / "training.json", "training", training.report())
-    training_report.write_scalars(Path(logs_dir), training.state.history)
     shutil.copyfile(Path(plan_dir) / "freeze_plan.json", out / "freeze_plan.json")
     _emit(training.model, proof, plan, info, settings.head, out)
     training.checkpoints.clear()
@@ -139,11 +138,18 @@ class Training:
     """One training from its weights to its last step, on cached features where the shards made them."""
 
     def __init__(
-        self, settings: Settings, info: Json, plan: Json, source: Json, made: Sequence[Json], scratch: Path
+        self,
+        settings: Settings,
+        info: Json,
+        plan: Json,
+        source: Json,
+        made: Sequence[Json],
+        scratch: Path,
+        tell: Callable[[Json], None],
     ) -> None:
-        """Take what the steps before wrote; `scratch` is for files of a bucket."""
+        """Take what the steps before wrote; `scratch` is for files of a bucket, `tell` takes each epoch's row."""
         self._settings, self._info, self._plan, self._source = settings, info, plan, source
-        self._scratch = scratch
+        self._scratch, self._tell = scratch, tell
         self._schedule = phases(plan, settings.epochs, settings.learning_rate)
         self._uses, self._sets = feed.gather(made)
         self._verdicts = {layer: verdict for part in made for layer, verdict in part["verdicts"].items()}
@@ -159,6 +165,7 @@ class Training:
             if not lowered:
                 raise
             say(f"{error}; the prefix is computed in float32 instead, and training starts again")
+            self.checkpoints.clear()
             for verdict in lowered:
                 prefix_precision.withdraw(verdict, f"after training: {error}")
             self._run(float32=True)
@@ -194,6 +201,7 @@ class Training:
                     self.checkpoints,
                     self._prove,
                     stopped,
+                    self._tell,
                 )
                 self.state: State = self._fit.run()
         self._maker = maker

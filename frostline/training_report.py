@@ -1,15 +1,14 @@
-"""What a training tells of itself: training.json, the certificate's neighbour, and scalars for TensorBoard."""
+"""What a training tells of itself: training.json, the certificate's neighbour."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from pathlib import Path
 
 from frostline.artifacts import Json
 from frostline.cache_plan import Use, size_words
 from frostline.fit import State
-from frostline.telemetry import Scalars, bound
+from frostline.telemetry import bound
 
 
 def make(
@@ -58,14 +57,6 @@ def make(
             f"Peak memory of the process: {size_words(memory['host_bytes'])}.",
         ],
     }
-
-
-def write_scalars(directory: Path, history: Sequence[Json]) -> None:
-    """Write the history for TensorBoard."""
-    directory.mkdir(parents=True, exist_ok=True)
-    with Scalars(str(directory)) as scalars:
-        for row in history:
-            scalars.write(row)
 
 
 def _phase(use: Use, rows: Sequence[Json], state: State) -> Json:

@@ -147,7 +147,8 @@ def test_a_limit_removes_what_was_used_least_recently_but_never_what_this_run_ne
     bench.plan(THROUGH, seed=2)
     bench.featurize(cache={"mode": "auto", "limit_gb": 0.0026})
     assert addresses() == {own[2]}
-    assert len(packs.rows(bench.store, documents := bench.featurize(), LAYER)) == sum(counts(documents))
+    documents = bench.featurize()
+    assert len(packs.rows(bench.store, documents, LAYER)) == sum(counts(documents))
 
 
 def test_features_that_exceed_the_limit_are_not_made_unless_required(bench):
@@ -176,7 +177,8 @@ if cache["mode"] != "off":
 from frostline import featurize
 shard = sorted(root.glob("examples-*"))[0]
 featurize.run(
-    str(root / "dataset"), str(shard), str(root / "plan"), str(root / "weights"), 2, 0, {}, cache, str(root / "store"), out
+    str(root / "dataset"), str(shard), str(root / "plan"), str(root / "weights"),
+    2, 0, {}, cache, str(root / "store"), out,
 )
 print(sorted(name for name in ("tensorflow", "keras") if name in sys.modules))
 """

@@ -105,7 +105,7 @@ def test_a_pass_that_starts_at_a_step_gives_the_last_batches_of_the_whole_pass(f
 def test_a_variant_depends_on_seed_view_and_image_but_not_on_its_batch(found):
     def variants(view, seed, batch_size, order_seed):
         parts = input_pipeline.cut(input_pipeline.order(COUNT, order_seed, 0), batch_size)
-        rows = [row for row in read(Images(found, SIZE, VARIED, seed), parts, view)]
+        rows = read(Images(found, SIZE, VARIED, seed), parts, view)
         return {label: image for batch, labels in rows for label, image in zip(labels.tolist(), batch, strict=True)}
 
     one, other = variants(0, 0, 8, 0), variants(0, 0, 5, 1)

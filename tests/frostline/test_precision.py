@@ -128,7 +128,8 @@ def test_the_hardware_has_an_answer_on_every_machine(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("capabilities", "expected"), [([(8, 0)], True), ([(9, 0), (8, 6)], True), ([(9, 0), (7, 5)], False), ([None], False)]
+    ("capabilities", "expected"),
+    [([(8, 0)], True), ([(9, 0), (8, 6)], True), ([(9, 0), (7, 5)], False), ([None], False)],
 )
 def test_every_gpu_must_have_bfloat16(monkeypatch, capabilities, expected):
     details = [{} if found is None else {"compute_capability": found} for found in capabilities]

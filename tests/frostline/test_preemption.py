@@ -58,7 +58,8 @@ def test_outside_the_main_thread_nobody_asks_to_stop_and_no_handler_changes():
 def test_afterwards_the_signal_ends_the_process_as_it_always_did():
     script = (
         "import os, signal\nfrom frostline.preemption import stop_requested\n"
-        "with stop_requested() as stopped:\n    os.kill(os.getpid(), signal.SIGTERM)\n    print(stopped(), flush=True)\n"
+        "with stop_requested() as stopped:\n"
+        "    os.kill(os.getpid(), signal.SIGTERM)\n    print(stopped(), flush=True)\n"
         "os.kill(os.getpid(), signal.SIGTERM)\nprint('still here')\n"
     )
     ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False, timeout=60)

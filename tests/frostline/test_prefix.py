@@ -190,7 +190,9 @@ def test_the_image_whose_features_are_not_finite_is_named(tmp_path, source, dtyp
     pixels[3] = 0  # black: log(0)
     function = Prefix(own(keras.ops.log), "own.keras", "conv")
     images, layout = source(pixels), Layout(function.shape, dtype)
-    with pytest.raises(DataError, match=f"image {recorded.identifier(3)}: a feature .* is not finite .*1 such") as caught:
+    with pytest.raises(
+        DataError, match=f"image {recorded.identifier(3)}: a feature .* is not finite .*1 such"
+    ) as caught:
         fill(function, images, layout, tmp_path / "packs")
     assert "\n" not in str(caught.value)
     assert features.packs(str(tmp_path / "packs")) == []

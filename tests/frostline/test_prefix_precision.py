@@ -32,7 +32,9 @@ def row(path, label, split="train"):
 @pytest.fixture(scope="module")
 def manifest(tmp_path_factory):
     photos = pictures.make(tmp_path_factory.mktemp("sampled"), 14)
-    return [row(path, label) for label, name in enumerate(pictures.COLOURS) for path in sorted((photos / name).iterdir())]
+    return [
+        row(path, label) for label, name in enumerate(pictures.COLOURS) for path in sorted((photos / name).iterdir())
+    ]
 
 
 def pair(model, backbone="SmallConvNet", layer="block2_pool"):

@@ -175,7 +175,7 @@ def test_the_page_draws_both_splits_their_legend_and_where_a_phase_starts(tmp_pa
     assert page.count('<polyline class="train"') == page.count('<polyline class="validation"') == 3  # legend and two
     assert page.count('class="starts"') == 2
     assert "phase 2</text>" in page
-    assert "<p>9 of 10 passes &lt;saved&gt;. It took 3 s.</p>" in page
+    assert "<ul><li>9 of 10 passes &lt;saved&gt;.</li><li>It took 3 s.</li></ul>" in page
     assert not re.findall(r"""<script|(?:src|href|url)\s*[=(]""", page)
 
 

@@ -88,7 +88,9 @@ def test_the_first_model_is_pushed_by_the_promote_branch(root, base):
         version.manifest["files"]
     )
     steps = base.summary()["steps"]
-    assert set(steps) == {"plan", "ingest", "preprocess", "validate", "train", "evaluate", "gate", "push"}
+    assert set(steps) == {
+        "plan", "ingest", "preprocess", "featurize", "validate", "train", "evaluate", "gate", "push",
+    }  # fmt: skip
     assert all(seconds > 0 for seconds in steps.values())
     assert all(Path(page).is_file() for page in base.summary()["pages"].values())
     committed = (ROOT / "pipelines/compiled/finetune.yaml").read_bytes()
@@ -113,6 +115,10 @@ def test_the_second_starts_from_its_weights_and_is_held_by_the_other_branch(root
     for name, tensor in certificate["tensors"].items():  # it started with the very bits that the first run ended with
         assert tensor["digests"][0] == trained[name]["digests"][-1]
     assert champion.number == 1
+    report = read_json(run.artifact("train/model/training.json"), "training")
+    assert report["phases"][0]["layer"] == "block1_pool"  # it was trained on features that featurize made
+    assert report["prefix_images"] == 0
+    assert "188 images x 1 view x 32.8 kB = 6.16 MB; 2 of 3 passes saved" in run.err
 
 
 @pytest.fixture(scope="module")
