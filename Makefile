@@ -9,7 +9,7 @@ export PYTHONDONTWRITEBYTECODE :=
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format compile lock clean
+.PHONY: help setup demo test soak check format compile lock clean
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -32,6 +32,9 @@ demo: setup ## run the main job, offline, on an embedded data set
 
 test: setup check ## run every test
 	$(BIN)/pytest
+
+soak: setup ## kill trainings at random points, for about twenty minutes
+	$(BIN)/pytest tests/soak
 
 check: setup ## lint, types, layer rules, YAML
 	$(BIN)/ruff check .

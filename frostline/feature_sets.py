@@ -136,7 +136,7 @@ class Maker:
             sources = self.pictures.sources(view, [shard])
             held = features.listed(features.root_of(self._store, described.address), described.layout)
             ids = {one for source in sources for one in source.examples.ids}
-            old = {held[one] for one in ids if one in held}
+            old = {pack for one in ids for pack in held.get(one, ())}
             new = self.complete(described, function, sources, held)
             reused += sum(one in held for one in ids)
             sets.append(dataclasses.replace(described, packs=tuple(sorted({*old, *new}))))

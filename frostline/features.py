@@ -9,6 +9,7 @@ there: it is computed again, and never an error.
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 import re
 import tempfile
@@ -89,8 +90,11 @@ class Writer:
         """Add rows, [n, *shape], cast to the stored type.
 
         Raises:
+            DataError: the rows have another shape.
             StorageError: a full pack cannot be written.
         """
+        if rows.shape[1:] != self._layout.shape:
+            raise DataError(f"features: received rows of the shape {rows.shape[1:]}; expected {self._layout.shape}")
         for identifier, row in zip(ids, rows.astype(self._layout.numpy_dtype), strict=True):
             data = np.ascontiguousarray(row).tobytes()
             self._file.write(data)
@@ -120,39 +124,54 @@ class Writer:
 
 
 def _put(root: str, name: str, rows: Path, sidecar: bytes, layout: Layout) -> None:
-    """Store a pack; an intact one of that name stays as it is, a damaged one is replaced."""
+    """Store a pack; an intact one of that name stays as it is, whatever its bits, a damaged one is replaced."""
     data_uri, sidecar_uri = storage.join(root, f"{name}.bin"), storage.join(root, f"{name}.json")
+    touch(root)  # what is being written must not look like what nobody ever used
     try:
         storage.upload_file(rows, data_uri, if_generation=storage.ABSENT)
     except PreconditionFailed:
-        if digests.of_bytes(storage.read_bytes(data_uri)) != digests.of_file(rows):  # damaged, or other bits
-            storage.upload_file(rows, data_uri)
+        if _intact(root, name, layout):
+            return
+        storage.upload_file(rows, data_uri)
     try:
         storage.write_bytes(sidecar_uri, sidecar, if_generation=storage.ABSENT)
     except PreconditionFailed:
-        if _sidecar(root, name, layout) is None or storage.read_bytes(sidecar_uri) != sidecar:
+        if not _intact(root, name, layout):
             storage.write_bytes(sidecar_uri, sidecar)
+
+
+def _intact(root: str, name: str, layout: Layout) -> bool:
+    with (
+        tempfile.TemporaryDirectory(prefix="frostline-features-") as scratch,
+        Reader(root, [name], layout, Path(scratch)) as reader,
+    ):
+        return reader.damaged == 0
 
 
 def packs(root: str) -> list[str]:
     """Names of the packs that have a sidecar and rows, sorted."""
-    names = {item.uri.rpartition("/")[2] for item in storage.list_files(root)}
-    found = (name.removesuffix(".json") for name in names if name.endswith(".json"))
-    return sorted(name for name in found if _DIGEST.fullmatch(name) and f"{name}.bin" in names)
+    return sorted(_sizes(root))
 
 
-def listed(root: str, layout: Layout) -> dict[str, str]:
-    """For each image that a whole pack names, the pack; its rows are not read.
-
-    A pack whose rows have not the size that its sidecar tells is left out.
-    """
+def _sizes(root: str) -> dict[str, int]:
+    """For each pack that has both files, the bytes of its rows; from one listing, since other runs add packs."""
     sizes = {item.uri.rpartition("/")[2]: item.size for item in storage.list_files(root)}
-    found: dict[str, str] = {}
-    for name in packs(root):
+    found = (name.removesuffix(".json") for name in sizes if name.endswith(".json"))
+    return {name: sizes[f"{name}.bin"] for name in found if _DIGEST.fullmatch(name) and f"{name}.bin" in sizes}
+
+
+def listed(root: str, layout: Layout) -> dict[str, list[str]]:
+    """For each image that a whole pack names, all packs that do; rows are not read.
+
+    A damaged row is in another pack as well, once it has been computed again. A pack whose rows have not the size that
+    its sidecar tells is left out.
+    """
+    found: dict[str, list[str]] = {}
+    for name, size in sorted(_sizes(root).items()):
         sidecar = _sidecar(root, name, layout)
-        if sidecar is not None and sizes[f"{name}.bin"] == len(sidecar["ids"]) * layout.row_bytes:
+        if sidecar is not None and size == len(sidecar["ids"]) * layout.row_bytes:
             for identifier in sidecar["ids"]:
-                found.setdefault(identifier, name)
+                found.setdefault(identifier, []).append(name)
     return found
 
 
@@ -223,7 +242,7 @@ class Reader:
         sidecar = _sidecar(self._root, name, self._layout) if _DIGEST.fullmatch(name) else None
         try:
             path = storage.localize(storage.join(self._root, f"{name}.bin"), self._scratch) if sidecar else None
-            descriptor = os.open(path, os.O_RDONLY) if path else -1
+            descriptor = os.open(path, os.O_RDONLY) if path and path.is_file() else -1
         except (NotFound, FileNotFoundError):
             descriptor = -1
         if sidecar is None or descriptor < 0:
@@ -254,10 +273,10 @@ def _sidecar(root: str, name: str, layout: Layout) -> Json | None:
     try:
         data = storage.read_bytes(uri)
         found = artifacts.parse_json(data, uri)
-    except (NotFound, DataError, UnicodeDecodeError, RecursionError):
+        content = {key: value for key, value in found.items() if key not in ("schema", "seal")}
+        expected = artifacts.encode("feature_pack", {**content, "seal": digests.of_json(content)})
+    except (NotFound, DataError, ValueError, RecursionError):  # not JSON, not UTF-8, NaN, nested without end
         return None
-    content = {key: value for key, value in found.items() if key not in ("schema", "seal")}
-    expected = artifacts.encode("feature_pack", {**content, "seal": digests.of_json(content)})
     if data != expected or set(content) != {"shape", "dtype", "ids", "digests"}:
         return None
     ids, checks = content["ids"], content["digests"]
@@ -299,8 +318,9 @@ def evict(store: str, limit_bytes: int, keep: Collection[str]) -> list[tuple[str
     for item in storage.list_files(root):
         by_address.setdefault(item.uri.removeprefix(f"{root}/").split("/")[0], []).append(item)
     total = sum(item.size for items in by_address.values() for item in items)
+    ours = {address for address in by_address if _DIGEST.fullmatch(address)}  # nothing else was put there by a run
     removed = []
-    for address in sorted(set(by_address) - set(keep), key=lambda one: (_last_used(root, one), one)):
+    for address in sorted(ours - set(keep), key=lambda one: (_last_used(root, one), one)):
         if total <= limit_bytes:
             break
         items = by_address[address]
@@ -315,6 +335,7 @@ def evict(store: str, limit_bytes: int, keep: Collection[str]) -> list[tuple[str
 def _last_used(root: str, address: str) -> float:
     try:
         uri = storage.join(root, address, _USED)
-        return float(artifacts.parse_json(storage.read_bytes(uri), uri)["time"])
-    except (NotFound, DataError, KeyError, TypeError, ValueError):
+        used = float(artifacts.parse_json(storage.read_bytes(uri), uri)["time"])
+    except (NotFound, DataError, KeyError, TypeError, ValueError, OverflowError, RecursionError):
         return 0.0
+    return used if math.isfinite(used) else 0.0

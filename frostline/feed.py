@@ -54,14 +54,15 @@ class Feed(contextlib.ExitStack):
             described, function = self._maker.describe(wanted.layer, wanted.view, computed_in)
             packs = wanted.packs if described.address == wanted.address else ()
             root = features.root_of(self._store, described.address)
+            scratch = self._scratch / described.address  # packs of two sets may have one name
             sources = self._maker.pictures.sources(wanted.view)
             ids = {one for source in sources for one in source.examples.ids}
-            with Reader(root, packs, described.layout, self._scratch) as found:
+            with Reader(root, packs, described.layout, scratch) as found:
                 missing, damaged = ids - set(found.ids), found.damaged
                 if missing:
                     say(f"features at {wanted.layer}: {len(missing)} images are missing or damaged; computed again")
                     packs = (*packs, *self._maker.complete(described, function, sources, found.ids))
-            reader = self.enter_context(Reader(root, sorted(set(packs)), described.layout, self._scratch))
+            reader = self.enter_context(Reader(root, sorted(set(packs)), described.layout, scratch))
             if not ids <= set(reader.ids):
                 raise DataError(f"{root}: features that were just written cannot be read back")
             described = dataclasses.replace(described, packs=tuple(packs))

@@ -20,6 +20,7 @@ from frostline import (
     feed,
     head,
     loop,
+    prefix,
     prefix_precision,
     probe,
     storage,
@@ -161,13 +162,13 @@ class Training:
         try:
             self._run(float32=False)
         except FeaturesDisagree as error:
-            lowered = [verdict for verdict in self._verdicts.values() if verdict["computed_in"] != "float32"]
+            lowered = {layer: one for layer, one in self._verdicts.items() if one["computed_in"] != prefix.FLOAT32}
             if not lowered:
                 raise
             say(f"{error}; the prefix is computed in float32 instead, and training starts again")
             self.checkpoints.clear()
-            for verdict in lowered:
-                prefix_precision.withdraw(verdict, f"after training: {error}")
+            for layer, verdict in lowered.items():
+                self._verdicts[layer] = prefix_precision.withdraw(verdict, f"after training: {error}")
             self._run(float32=True)
 
     def _run(self, *, float32: bool) -> None:

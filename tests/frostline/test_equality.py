@@ -209,7 +209,6 @@ def test_and_every_run_that_follows_computes_in_float32(restarted):
     assert verdict["reason"].startswith("after training: the features cached at block1_pool do not stand for the model")
 
 
-@pytest.mark.xfail(reason="training.json repeats what featurize chose, not what training fell back to", strict=True)
 def test_and_training_json_tells_so(bench, restarted):
     told = document(bench, "restarted", "training.json", "training")
     assert told["precision"]["block1_pool"]["computed_in"] == "float32"

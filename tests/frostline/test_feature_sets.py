@@ -142,7 +142,7 @@ def test_only_what_is_missing_is_computed_and_nothing_twice(maker):
     [name] = made.complete(described, function, [*sources, *made.pictures.sources(PLAIN)], have)  # each image twice
     assert made.computed == 5
     held = features.listed(features.root_of(made._store, described.address), described.layout)
-    assert held == dict.fromkeys(everything - have, name)
+    assert held == {key: [name] for key in everything - have}
     assert made.complete(described, function, sources, everything) == []
     assert made.computed == 5
 

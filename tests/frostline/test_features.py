@@ -1,6 +1,7 @@
 """The store of features: rows come back bit for bit, what is damaged is missing, and what is missing is no error."""
 
 import json
+import os
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -55,7 +56,7 @@ def test_a_second_writer_adds_what_is_new(root, tmp_path):
     first = write(root, 4)
     second = write(root, 3, first=4, seed=1)
     assert sorted([*first, *second]) == features.packs(root)
-    assert features.listed(root, LAYOUT) == dict.fromkeys(ids_of(4), first[0]) | dict.fromkeys(ids_of(3, 4), second[0])
+    assert features.listed(root, LAYOUT) == dict.fromkeys(ids_of(4), first) | dict.fromkeys(ids_of(3, 4), second)
     with opened(root, tmp_path) as reader:
         assert set(reader.ids) == set(ids_of(7))
         assert reader.read(ids_of(1, 5)).tobytes() == rows_of(3, seed=1)[1].tobytes()
@@ -267,3 +268,119 @@ def test_memory_does_not_grow_with_the_rows(tmp_path):
         assert number == count
         peaks.append(peak)
     assert peaks[1] - peaks[0] < 30 * 1024  # kB; all rows are 200 MB
+
+
+@pytest.mark.parametrize("value", ["NaN", "1e999", "[" * 900 + "]" * 900, "[" * 100_000 + "]" * 100_000])
+def test_a_sidecar_that_no_writer_wrote_is_damaged_and_no_traceback(tmp_path, value):
+    name = "c" * 64
+    (tmp_path / f"{name}.bin").write_bytes(bytes(48))
+    (tmp_path / f"{name}.json").write_text(f'{{"schema": "frostline/feature_pack/v1", "x": {value}}}')
+    assert features.listed(str(tmp_path), LAYOUT) == {}
+    with opened(str(tmp_path), tmp_path) as reader:
+        assert (dict(reader.ids), reader.damaged) == ({}, 1)
+
+
+@pytest.mark.parametrize("make", [Path.mkdir, os.mkfifo])
+def test_rows_that_are_no_file_are_missing(tmp_path, make):
+    (name,) = write(str(tmp_path), 4)
+    (tmp_path / f"{name}.bin").unlink()
+    make(tmp_path / f"{name}.bin")
+    with opened(str(tmp_path), tmp_path, [name]) as reader:
+        assert (dict(reader.ids), reader.damaged) == ({}, 1)
+
+
+def test_a_listing_beside_a_writer_tells_what_was_there(tmp_path):
+    root = str(tmp_path)
+    write(root, 2)
+    with ThreadPoolExecutor(1) as pool:
+        writing = pool.submit(lambda: [write(root, 1, first=first) for first in range(2, 60)])
+        while not writing.done():
+            assert set(ids_of(2)) <= set(features.listed(root, LAYOUT))
+        writing.result()
+
+
+def test_an_intact_pack_keeps_its_bits(root, tmp_path):
+    assert write(root, 4, seed=0) == write(root, 4, seed=1)
+    with opened(root, tmp_path) as reader:
+        assert reader.read(ids_of(4)).tobytes() == rows_of(4, seed=0).tobytes()
+
+
+@pytest.mark.parametrize("before", [".bin", ".json"])
+def test_a_writer_of_other_bits_that_comes_between_leaves_a_whole_pack(tmp_path, monkeypatch, before):
+    root, waiting, name = str(tmp_path), [1], digests.of_json(ids_of(4))
+
+    def interrupt(function):
+        def interrupted(first, second, **options):
+            if str(second if function == upload else first).endswith(f"{name}{before}") and waiting:
+                waiting.clear()
+                write(root, 4, seed=1)
+            return function(first, second, **options)
+
+        return interrupted
+
+    upload = storage.upload_file
+    monkeypatch.setattr(storage, "write_bytes", interrupt(storage.write_bytes))
+    monkeypatch.setattr(storage, "upload_file", interrupt(upload))
+    write(root, 4, seed=0)
+    assert not waiting
+    with opened(root, tmp_path) as reader:
+        assert (set(reader.ids), reader.damaged) == (set(ids_of(4)), 0)
+
+
+def test_no_sidecar_is_there_without_its_rows_while_writing_or_removing(tmp_path, monkeypatch):
+    store, name = str(tmp_path), "a" * 64
+    root, seen = features.root_of(store, name), []
+
+    def watched(function):
+        def watching(*arguments, **options):
+            found = function(*arguments, **options)
+            names = {item.uri.rpartition("/")[2] for item in storage.list_files(root)} - {"used.json"}
+            assert all(name.replace(".json", ".bin") in names for name in names)
+            seen.append(len(names))
+            return found
+
+        return watching
+
+    for function in ("write_bytes", "upload_file", "delete"):
+        monkeypatch.setattr(storage, function, watched(getattr(storage, function)))
+    write(root, 4)
+    features.evict(store, 0, set())
+    assert max(seen) == 2
+    assert seen[-1] == 0
+
+
+def test_the_first_pack_by_name_counts_where_two_hold_one_image(tmp_path):
+    root = str(tmp_path)
+    packs = {write(root, count, seed=count)[0]: count for count in range(1, 7)}
+    first = packs[min(packs)]
+    with opened(root, tmp_path) as reader:
+        assert reader.read(ids_of(1)).tobytes() == rows_of(first, seed=first)[:1].tobytes()
+
+
+def test_what_is_being_written_is_not_the_first_to_go(tmp_path):
+    store, old, new = str(tmp_path), "a" * 64, "b" * 64
+    write(features.root_of(store, new), 4)
+    storage.write_bytes(storage.join(features.root_of(store, old), "used.json"), b'{"time": 1}')
+    assert [name for name, _ in features.evict(store, features.size(store) - 1, set())] == [old]
+
+
+@pytest.mark.parametrize("time", ["1" + "0" * 400, "NaN", "[" * 100_000 + "]" * 100_000, '"soon"'])
+def test_a_mark_of_use_that_cannot_be_read_counts_as_none(tmp_path, time):
+    store, old, new = str(tmp_path), "b" * 64, "a" * 64
+    for name in (old, new):
+        write(features.root_of(store, name), 4)
+    (Path(features.root_of(store, old)) / "used.json").write_text(f'{{"time": {time}}}')
+    assert [name for name, _ in features.evict(store, features.size(store) - 1, set())] == [old]
+
+
+@pytest.mark.parametrize("name", ["features//x", "features/../x", "features/notes"])
+def test_eviction_passes_over_what_no_run_put_there(gcs, name):
+    write(features.root_of(gcs, "a" * 64), 4)
+    storage.write_bytes(f"{gcs}/{name}", b"x")
+    assert [address for address, _ in features.evict(gcs, 0, set())] == ["a" * 64]
+    assert storage.read_bytes(f"{gcs}/{name}") == b"x"
+
+
+def test_rows_of_another_shape_are_refused(tmp_path):
+    with pytest.raises(DataError, match=r"shape \(5,\); expected \(2, 3\)"), Writer(str(tmp_path), LAYOUT) as writer:
+        writer.add(ids_of(4), np.zeros((4, 5)))

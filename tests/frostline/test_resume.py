@@ -10,7 +10,6 @@ import subprocess
 from pathlib import Path
 
 import keras
-import numpy as np
 import pytest
 from PIL import Image
 
@@ -118,7 +117,9 @@ def test_a_damaged_checkpoint_is_passed_over_for_the_one_before(bench, undisturb
 
 
 @pytest.mark.parametrize(
-    "change", [{"learning_rate": 0.01}, {"cache": {"mode": "auto", "dtype": "float16"}}], ids=["learning rate", "features"]
+    "change",
+    [{"learning_rate": 0.01}, {"cache": {"mode": "auto", "dtype": "float16"}}],
+    ids=["learning rate", "features"],
 )
 def test_another_configuration_does_not_go_on_from_these_checkpoints(bench, undisturbed, copied, change):
     others = resuming.checkpoints(copied)

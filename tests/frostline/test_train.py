@@ -60,7 +60,10 @@ def test_the_certificate_is_bound_to_plan_source_and_exported_files(bench, model
     source = artifacts.read_json(Path(bench.path("weights")) / "source.json", "weights")
     assert certificate["source_digest"] == source["digest"]
     assert certificate["model_digest"] == model["model_digest"]
-    vouched = [model_dir / name for name in ("model.keras", "freeze_plan.json", "training.jsonl", "training.json", "model.json")]
+    vouched = [
+        model_dir / name
+        for name in ("model.keras", "freeze_plan.json", "training.jsonl", "training.json", "model.json")
+    ]
     files = [*vouched, *(path for path in (model_dir / "serving").rglob("*") if path.is_file())]
     found = {str(path.relative_to(model_dir)): digests.of_file(path) for path in files}
     assert certificate["files"] == found
