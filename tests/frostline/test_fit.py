@@ -62,16 +62,24 @@ def memory(count, *, views=1, seed=0, turned=False):
     return Memory(examples, tuple(one.astype(np.float32) for one in variants), [])
 
 
+def convolution():
+    """A backbone without ReLU, which on a CPU makes zero of what is no number."""
+    image = keras.Input((SIZE, SIZE, 3))
+    return keras.Model(image, keras.layers.Conv2D(4, 3, strides=2, name="block1_conv")(image))
+
+
 class Made:
     """A training ready to run, and what it is made of."""
 
-    def __init__(self, root, freeze, *, epochs=2, views=1, learning_rate=0.01, turned=False, stop_at=None, **training):
+    def __init__(
+        self, root, freeze, *, epochs=2, views=1, learning_rate=0.01, turned=False, stop_at=None, plain=False, **training
+    ):
         keras.utils.set_random_seed(0)
         tf.config.experimental.enable_op_determinism()
         replicas = strategy.mirrored()
         with replicas.scope():
-            backbone = backbones.build("SmallConvNet", SIZE)
-            self.model = head.attach(backbone, HeadConfig(hidden=(8,), dropout=0.3), 2)
+            backbone = convolution() if plain else backbones.build("SmallConvNet", SIZE)
+            self.model = head.attach(backbone, HeadConfig() if plain else HeadConfig(hidden=(8,), dropout=0.3), 2)
         config = parse(FreezeConfig, freeze, field="freeze")
         plan = make_plan(from_model(backbone), config, backbone="SmallConvNet", image_size=SIZE)
         self.schedule = phases(plan, epochs, learning_rate)
@@ -85,9 +93,10 @@ class Made:
             return len(self.after) == stop_at
 
         sources = [Sources(self.train, self.validation, views)] * len(self.schedule)
+        self.told = []  # what is handed on after each epoch
         self.fit = Fit(
             self.model, backbone.layers, plan, self.schedule, sources, settings, replicas, self.checkpoints,
-            lambda _: None, stopped,
+            lambda _: None, stopped, self.told.append,
         )  # fmt: skip
 
     @property
@@ -106,6 +115,7 @@ def test_the_history_has_one_row_an_epoch_counted_over_all_phases(tmp_path):
     made = Made(tmp_path, GRADUAL)
     state = made.fit.run()
     assert [(row["epoch"], row["phase"]) for row in state.history] == [(1, 1), (2, 1), (3, 2), (4, 2)]
+    assert made.told == state.history
     assert (state.phase, state.total) == (2, 4 * STEPS)
     assert len(state.digests) == 3
     assert (state.slots[0], bool(state.slots[1]), state.proofs) == ([], True, [None, None])
@@ -184,6 +194,7 @@ def test_a_training_told_to_stop_saves_after_its_step_and_the_next_ends_where_it
     again = Made(tmp_path / "stopped", freeze, **options)
     state = again.fit.run()
     assert again.fit.resumed_from == STEPS + 2
+    assert again.told == state.history  # the rows of the attempt before are among them
     assert same(again.weights, whole.weights)
     assert [row["loss"] for row in state.history] == [row["loss"] for row in expected.history]
     assert len(again.after) == STEPS * 2 - 2  # and none of the steps before was taken again
@@ -201,14 +212,14 @@ def test_a_phase_is_over_once_its_checkpoint_is_written(tmp_path):
 
 
 def test_a_validation_loss_that_is_no_number_is_told(tmp_path):
-    made = Made(tmp_path, {"none": True})
+    made = Made(tmp_path, {"none": True}, plain=True)
     made.validation.variants[0][0] = np.nan
     with pytest.raises(NonFiniteLoss, match=r"^epoch 1: the validation loss is nan; one of its images\?$"):
         made.fit.run()
 
 
 def test_a_training_loss_that_is_no_number_names_the_step_though_it_is_looked_at_later(tmp_path):
-    made = Made(tmp_path, {"none": True})
+    made = Made(tmp_path, {"none": True}, plain=True)
     made.train.variants[0][7] = np.nan
     order = np.random.default_rng([0, 0]).permutation(20)
     [step] = [number for number, part in enumerate(np.array_split(order, STEPS), start=1) if 7 in part]
