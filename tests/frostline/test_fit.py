@@ -72,7 +72,17 @@ class Made:
     """A training ready to run, and what it is made of."""
 
     def __init__(
-        self, root, freeze, *, epochs=2, views=1, learning_rate=0.01, turned=False, stop_at=None, plain=False, **training
+        self,
+        root,
+        freeze,
+        *,
+        epochs=2,
+        views=1,
+        learning_rate=0.01,
+        turned=False,
+        stop_at=None,
+        plain=False,
+        **training,
     ):
         keras.utils.set_random_seed(0)
         tf.config.experimental.enable_op_determinism()
