@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from frostline.errors import DataError
+from frostline.freeze import certificate
 
 Arrays = dict[str, NDArray[Any]]
 
@@ -42,7 +43,7 @@ def put(variables: Sequence[Any], prefix: str, arrays: Arrays) -> None:
 def copies(variable: Any) -> tuple[Any, ...]:
     """The TensorFlow variable of each replica; one where there is no strategy."""
     value = variable.value if isinstance(variable, keras.Variable) else variable
-    return tuple(getattr(value, "values", (value,)))
+    return certificate.copies(value)
 
 
 def movable(model: keras.Model, still: Collection[str]) -> list[Any]:

@@ -66,7 +66,7 @@ def weights_digest(layers: Iterable[keras.layers.Layer]) -> str:
 def replica_digests(layers: Iterable[keras.layers.Layer]) -> Digests:
     """Digest of every weight of some layers on every replica; one entry a tensor where there is no strategy."""
     return {
-        name: [tensor_digest(copy.numpy()) for copy in _copies(weight.value)]
+        name: [tensor_digest(copy.numpy()) for copy in copies(weight.value)]
         for layer in layers
         for name, weight in zip(weight_names(layer), layer.weights, strict=True)
     }
@@ -83,7 +83,8 @@ def names_of(variables: Iterable[Any], layers: Iterable[keras.layers.Layer]) -> 
     ]
 
 
-def _copies(variable: Any) -> tuple[Any, ...]:
+def copies(variable: Any) -> tuple[Any, ...]:
+    """The variable of each replica; one where there is no strategy."""
     return tuple(getattr(variable, "values", (variable,)))  # a MirroredVariable holds one variable a replica
 
 
