@@ -5,7 +5,11 @@ Two sources give them: records, decoded and varied here, and features of the fro
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import functools
+import os
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -14,13 +18,13 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from frostline import augment, records
-from frostline.errors import FrostlineError
 from frostline.examples import Examples
 from frostline.features import Layout, Reader
 from frostline.training_config import AugmentConfig
 
 _UNVARIED = AugmentConfig()
 _AHEAD = 2  # batches read before they are asked for
+_DECODERS = os.cpu_count() or 1  # images of a batch at once
 
 
 def steps(examples: int, batch_size: int) -> int:
@@ -43,13 +47,12 @@ def cut(positions: NDArray[np.int64], batch_size: int) -> list[NDArray[np.int64]
 
 
 class Source(Protocol):
-    """Where the model's inputs come from: read on the host, then decoded in a graph.
+    """Where the model's inputs come from.
 
     Attributes:
         layer: name of the layer whose output the inputs are; empty for images.
         examples: what there is to read.
         spec: of one batch of inputs.
-        types: dtypes of what `load` gives.
     """
 
     @property
@@ -64,15 +67,8 @@ class Source(Protocol):
     def spec(self) -> Any:
         """See above."""
 
-    @property
-    def types(self) -> tuple[Any, ...]:
-        """See above."""
-
-    def load(self, positions: NDArray[np.int64], view: int) -> tuple[Any, ...]:
-        """What the host reads for one batch; `view` is which variant of each image."""
-
-    def decode(self, loaded: Sequence[Any], view: int) -> Any:
-        """The model's inputs, in a graph, from what `load` gave."""
+    def read(self, positions: NDArray[np.int64], view: int) -> Any:
+        """The inputs of one batch; `view` is which variant of each image. Safe to call from several threads."""
 
 
 @dataclass(frozen=True)
@@ -84,28 +80,33 @@ class Images:
     augment: AugmentConfig = _UNVARIED
     seed: int = 0
     layer: str = ""
-    types: tuple[Any, ...] = (tf.string, tf.int64)
 
     @property
     def spec(self) -> Any:
         """Of one batch."""
         return tf.TensorSpec([None, self.image_size, self.image_size, 3], tf.uint8)
 
-    def load(self, positions: NDArray[np.int64], view: int) -> tuple[Any, ...]:
-        """Serialized records and the examples' keys."""
-        return np.array(self.examples.read(positions), object), self.examples.keys(positions)
+    def read(self, positions: NDArray[np.int64], view: int) -> Any:
+        """The images of one batch, decoded on all cores."""
+        serialized, keys = self.examples.read(positions), self.examples.keys(positions)
+        with tf.device("CPU:0"):
+            return self._decode(tf.constant(serialized), tf.constant(keys), tf.constant(view, tf.int64))
 
-    def decode(self, loaded: Sequence[Any], view: int) -> Any:
-        """The images of one batch; `view` is which variant of each."""
-
-        def image(pair: Any) -> Any:
-            pixels, _ = records.parse(pair[0], self.image_size)
-            if not self.augment.active:
-                return pixels
-            return augment.apply(pixels, pair[1], view=tf.constant(view, tf.int64), seed=self.seed, config=self.augment)
-
+    @functools.cached_property
+    def _decode(self) -> Any:
         shape = tf.TensorSpec([self.image_size, self.image_size, 3], tf.uint8)
-        return tf.map_fn(image, tuple(loaded), fn_output_signature=shape)
+
+        def decode(serialized: Any, keys: Any, view: Any) -> Any:
+            def image(pair: Any) -> Any:
+                pixels, _ = records.parse(pair[0], self.image_size)
+                if not self.augment.active:
+                    return pixels
+                return augment.apply(pixels, pair[1], view=view, seed=self.seed, config=self.augment)
+
+            return tf.map_fn(image, (serialized, keys), parallel_iterations=_DECODERS, fn_output_signature=shape)
+
+        many = [tf.TensorSpec([None], dtype) for dtype in (tf.string, tf.int64)]
+        return tf.function(decode).get_concrete_function(*many, tf.TensorSpec([], tf.int64))
 
 
 @dataclass(frozen=True)
@@ -122,21 +123,14 @@ class Features:
         """Of one batch."""
         return tf.TensorSpec([None, *self.layout.shape], tf.as_dtype(self.layout.dtype))
 
-    @property
-    def types(self) -> tuple[Any, ...]:
-        """Of what `load` gives."""
-        return (self.spec.dtype,)
-
-    def load(self, positions: NDArray[np.int64], view: int) -> tuple[Any, ...]:
+    def read(self, positions: NDArray[np.int64], view: int) -> Any:
         """The rows of one batch."""
-        return (self.readers[view].read([self.examples.ids[position] for position in positions]),)
-
-    def decode(self, loaded: Sequence[Any], view: int) -> Any:
-        """The rows as they are."""
-        return loaded[0]
+        rows = self.readers[view].read([self.examples.ids[position] for position in positions])
+        with tf.device("CPU:0"):
+            return tf.constant(rows)
 
 
-def batches(source: Source, parts: Sequence[NDArray[np.int64]], view: int = 0) -> Iterator[tuple[Any, Any]]:
+def batches(source: Source, parts: Iterable[NDArray[np.int64]], view: int = 0) -> Iterator[tuple[Any, Any]]:
     """Read batches in order, a few ahead of the caller.
 
     Args:
@@ -150,22 +144,19 @@ def batches(source: Source, parts: Sequence[NDArray[np.int64]], view: int = 0) -
     Raises:
         FrostlineError: what the source met while reading.
     """
-    failures: list[FrostlineError] = []  # tf.data's threads hand no Python exception on
+    coming: deque[tuple[NDArray[np.int64], Future[Any]]] = deque()
 
-    def load(step: Any) -> tuple[Any, ...]:
-        try:
-            return source.load(parts[int(step)], view)
-        except FrostlineError as error:
-            failures.append(error)
-            raise
+    def first() -> tuple[Any, Any]:
+        part, inputs = coming.popleft()
+        return inputs.result(), tf.constant(source.examples.labels[part])
 
-    def inputs(step: Any) -> Any:
-        loaded = tf.numpy_function(load, [step], source.types, stateful=False)
-        return tf.ensure_shape(source.decode(loaded, view), source.spec.shape)
-
-    dataset = tf.data.Dataset.range(len(parts)).map(inputs, tf.data.AUTOTUNE, deterministic=True).prefetch(_AHEAD)
+    pool = ThreadPoolExecutor(_AHEAD)
     try:
-        for part, batch in zip(parts, dataset, strict=True):
-            yield batch, tf.constant(source.examples.labels[part])
-    except tf.errors.OpError as error:
-        raise (failures[0] if failures else error) from error
+        for part in parts:
+            coming.append((part, pool.submit(source.read, part, view)))
+            if len(coming) > _AHEAD:
+                yield first()
+        while coming:
+            yield first()
+    finally:  # also where the caller wants no more
+        pool.shutdown(cancel_futures=True)

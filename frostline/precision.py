@@ -58,8 +58,7 @@ def compare(full: NDArray[np.float32], low: NDArray[np.float32], labels: NDArray
         {images, relative_l2, agreement, agrees}: the L2 norm of the difference over that of `full`; the share of
         images with the same prediction; whether both are within their limits.
     """
-    length = float(np.linalg.norm(full))
-    relative = float(np.linalg.norm(low - full)) / (length or 1.0)
+    relative = relative_l2(full, low)
     pooled = [features.reshape(len(features), -1, features.shape[-1]).mean(axis=1) for features in (full, low)]
     means = np.stack([pooled[0][labels == label].mean(axis=0) for label in np.unique(labels)])
     nearest = [np.linalg.norm(part[:, None] - means[None], axis=-1).argmin(axis=1) for part in pooled]
@@ -70,3 +69,8 @@ def compare(full: NDArray[np.float32], low: NDArray[np.float32], labels: NDArray
         "agreement": agreement,
         "agrees": bool(relative <= MAX_RELATIVE_L2 and agreement >= MIN_AGREEMENT),
     }
+
+
+def relative_l2(exact: NDArray[np.float32], other: NDArray[np.float32]) -> float:
+    """The L2 norm of the difference over that of `exact`, all values together; the norm itself where `exact` is 0."""
+    return float(np.linalg.norm(other - exact)) / (float(np.linalg.norm(exact)) or 1.0)

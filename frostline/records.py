@@ -88,7 +88,7 @@ def serialize(image: Any, label: int, identifier: str) -> bytes:
 
 
 def parse(record: Any, size: int) -> tuple[Any, Any]:
-    """A serialized example to ([size, size, 3] uint8, int64 label), inside a tf.data graph."""
+    """A serialized example to ([size, size, 3] uint8, int64 label), inside a graph."""
     fields = tf.io.parse_single_example(
         record, {"image": tf.io.FixedLenFeature([], tf.string), "label": tf.io.FixedLenFeature([], tf.int64)}
     )

@@ -17,13 +17,13 @@ PICTURE = np.random.default_rng(5).integers(0, 256, (SIZE, SIZE, 3), dtype=np.ui
 
 
 def variants(config, keys, *, picture=PICTURE, seed=0, view=0):
-    """[keys, size, size, 3] uint8, through tf.data as training does it."""
+    """[keys, size, size, 3] uint8, in a graph as training does it."""
 
     def change(key):
         return augment.apply(tf.constant(picture), key, view=tf.constant(view, tf.int64), seed=seed, config=config)
 
-    dataset = tf.data.Dataset.from_tensor_slices(np.array(keys, np.int64)).map(change, tf.data.AUTOTUNE)
-    return np.stack(list(dataset.as_numpy_iterator()))
+    vary = tf.function(lambda keys: tf.map_fn(change, keys, fn_output_signature=tf.uint8))
+    return vary(np.array(keys, np.int64)).numpy()
 
 
 def windows(share, keys):

@@ -117,12 +117,35 @@ def test_rows_that_changed_places_are_noticed(model, cached):
 
 
 @pytest.mark.parametrize(("dtype", "low"), [("bfloat16", False), ("float32", True)])
-def test_rounded_features_need_not_agree_in_digits_but_in_predictions(model, cached, dtype, low):
+def test_rounded_features_need_not_agree_in_digits(model, cached, dtype, low):
     proof = prove(model, cached(dtype=dtype, low=low), exact=False)
-    assert proof["max_difference"] > 1e-5
-    assert proof["agreement"] >= proof["limit"] == 0.99
+    assert 1e-5 < proof["max_difference"] <= proof["limit"] == 0.1
+    assert 1e-4 < proof["relative_l2"] <= 1e-2
     with pytest.raises(FeaturesDisagree, match=r"100\.0 % of the predictions agree"):
         prove(model, cached(dtype=dtype, low=low), exact=True)
+
+
+def test_what_rounding_does_not_explain_is_noticed_where_no_prediction_changes(model, cached):
+    for factor, right in ((1.01, True), (1.05, False)):
+        scaled = cached(lambda _, rows, by=factor: rows * np.float32(by))
+        if right:
+            assert prove(model, scaled, exact=False)["relative_l2"] == pytest.approx(0.01, rel=1e-3)
+        else:
+            with pytest.raises(FeaturesDisagree, match=r"differ by 0\.05 .* 100\.0 % of the predictions agree"):
+                prove(model, scaled, exact=False)
+
+
+def test_rounding_that_moves_a_probability_far_is_noticed(model, cached):
+    first = min(range(COUNT), key=recorded.identifier)  # it is in every sample
+    at = Prefix(model, "SmallConvNet", "head_pool")(coloured(COUNT)[first : first + 1])[0]
+    steep = keras.models.clone_model(model)
+    steep.set_weights(model.get_weights())
+    kernel = 1000 * model.get_layer("head_logits").get_weights()[0]
+    steep.get_layer("head_logits").set_weights([kernel, -at @ kernel])  # all classes tie there
+    with pytest.raises(
+        FeaturesDisagree, match=r"differ by 0\.009 \(relative L2\), probabilities by up to (1|0\.[2-9])"
+    ):
+        prove(steep, cached(lambda _, rows: rows * np.float32(1.009)), exact=False)
 
 
 def test_a_few_examples_are_enough_to_be_compared(model, tmp_path):
