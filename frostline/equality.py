@@ -59,8 +59,8 @@ def prove(model: keras.Model, backbone: str, features: Features, images: Images,
     if not (difference <= limit and (exact or relative <= MAX_ROUNDED_L2)):
         raise FeaturesDisagree(
             f"the features cached at {features.layer} do not stand for the model: on {len(part)} images they differ by "
-            f"{relative:.2g} (relative L2), probabilities by up to {difference:.2g}, and {100 * agreement:.1f} % of the "
-            "predictions agree"
+            f"{relative:.2g} (relative L2), probabilities by up to {difference:.2g}, and {100 * agreement:.1f} % of "
+            "the predictions agree"
         )
     return {
         "layer": features.layer,

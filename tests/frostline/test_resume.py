@@ -4,7 +4,6 @@ Single replicas go on in the tests' own process, whom the killed one left nothin
 that is killed, train in a process each. Checkpoints are due by steps and not by seconds.
 """
 
-import os
 import shutil
 import subprocess
 from pathlib import Path
