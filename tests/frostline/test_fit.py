@@ -35,18 +35,14 @@ class Memory:
     variants: tuple
     seen: list
     layer: str = ""
-    types: tuple = (tf.float32,)
 
     @property
     def spec(self):
         return tf.TensorSpec([None, SIZE, SIZE, 3], tf.float32)
 
-    def load(self, positions, view):
+    def read(self, positions, view):
         self.seen.append(view)
-        return (self.variants[view][positions],)
-
-    def decode(self, loaded, view):
-        return loaded[0]
+        return tf.constant(self.variants[view][positions])
 
 
 def memory(count, *, views=1, seed=0, turned=False):
