@@ -23,6 +23,7 @@ ROUNDS = 21
 PHOTOS = 400
 CLASSES = 4
 EPOCHS = 2
+SECTIONS = {"head": {}, "training": {}, "augment": {}, "cache": {"mode": "off"}}
 TIMED = ("replica_digests", "certify", "file_digests")  # none of them calls another
 
 
@@ -63,7 +64,10 @@ def certificate_cost(size: int) -> dict[str, Any]:
         for name in TIMED:
             setattr(certificate, name, _timed(getattr(certificate, name), name, spent))
         started = time.perf_counter()
-        train.run(f"{root}/info", f"{root}/plan", f"{root}/weights", {}, EPOCHS, 16, 0.001, 0, f"{root}/model")
+        train.run(
+            f"{root}/info", f"{root}/plan", f"{root}/weights", [f"{root}/features"], SECTIONS, EPOCHS, 16, 0.001, 0,
+            f"{root}/store", "", f"{root}/model", f"{root}/logs",
+        )  # fmt: skip
         total = time.perf_counter() - started
     certified = sum(spent.values())
     return {
@@ -91,7 +95,7 @@ def _timed(function: Callable[..., Any], name: str, spent: dict[str, float]) -> 
 
 def _prepare(root: Path, size: int) -> None:
     """Run the stages before training: one shard of photos, a head-only plan, random weights."""
-    from frostline import ingest, plan, preprocess, validate
+    from frostline import featurize, ingest, plan, preprocess, validate
 
     _photos(root / "photos", size)
     store = str(root / "store")
@@ -101,6 +105,10 @@ def _prepare(root: Path, size: int) -> None:
     plan.run(
         "InceptionV3", "random", size, 0, {"head_only": True}, store, f"{root}/registry",
         f"{root}/plan", f"{root}/weights", f"{root}/plan.html",
+    )  # fmt: skip
+    featurize.run(
+        f"{root}/dataset", f"{root}/examples", f"{root}/plan", f"{root}/weights", EPOCHS, 0, {}, SECTIONS["cache"], store,
+        f"{root}/features",
     )  # fmt: skip
 
 
