@@ -107,8 +107,8 @@ def _prepare(root: Path, size: int) -> None:
         f"{root}/plan", f"{root}/weights", f"{root}/plan.html",
     )  # fmt: skip
     featurize.run(
-        f"{root}/dataset", f"{root}/examples", f"{root}/plan", f"{root}/weights", EPOCHS, 0, {}, SECTIONS["cache"], store,
-        f"{root}/features",
+        f"{root}/dataset", f"{root}/examples", f"{root}/plan", f"{root}/weights", EPOCHS, 0, {}, SECTIONS["cache"],
+        store, f"{root}/features",
     )  # fmt: skip
 
 

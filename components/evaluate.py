@@ -13,6 +13,7 @@ def evaluate(
     registry: str,
     evaluation: dsl.Output[dsl.Artifact],
     metrics: dsl.Output[dsl.Metrics],
+    classification: dsl.Output[dsl.ClassificationMetrics],
     page: dsl.Output[dsl.HTML],
 ):
     """Feed the test split's original bytes to the exported model, and to the champion if there is one.
@@ -24,13 +25,14 @@ def evaluate(
         model_name: name of the model in the registry.
         gate: the gate section, for the confidence of the intervals.
         registry: root of the model registry.
-        evaluation: evaluation.json and predictions.parquet.
-        metrics: accuracy and log loss, for the run's page.
+        evaluation: evaluation.json, predictions.parquet, golden.parquet, worst.json.
+        metrics: accuracy, macro F1, log loss, Brier score, calibration error.
+        classification: the confusion matrix.
         page: the evaluation as a page.
     """
     from frostline import evaluate as stage
 
-    for name, value in stage.run(
-        dataset.path, info.path, model.path, model_name, gate, registry, evaluation.path, page.path
-    ).items():
+    found = stage.run(dataset.path, info.path, model.path, model_name, gate, registry, evaluation.path, page.path)
+    for name, value in found["numbers"].items():
         metrics.log_metric(name, value)
+    classification.log_confusion_matrix(found["labels"], found["confusion"])

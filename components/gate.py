@@ -11,6 +11,7 @@ def gate(
     gate: dict,
     decision: dsl.Output[dsl.Artifact],
     page: dsl.Output[dsl.Markdown],
+    report: dsl.Output[dsl.HTML],
 ) -> bool:
     """Decide from the written evidence alone, and write down why.
 
@@ -23,10 +24,11 @@ def gate(
         gate: floors, margin and confidence.
         decision: decision.json and decision.md.
         page: decision.md, for the run's page.
+        report: the whole run on one page.
 
     Returns:
         Whether to promote.
     """
     from frostline import gate as stage
 
-    return stage.run(evaluation.path, model.path, info.path, gate, decision.path, page.path)
+    return stage.run(evaluation.path, model.path, info.path, gate, decision.path, page.path, report.path)

@@ -7,7 +7,7 @@ from kfp import dsl
 def train(
     info: dsl.Input[dsl.Dataset], freeze_plan: dsl.Input[dsl.Artifact], backbone_weights: dsl.Input[dsl.Artifact],
     features: dsl.Input[list[dsl.Artifact]], head: dict, training: dict, augment: dict, cache: dict,
-    epochs: int, batch_size: int, learning_rate: float, seed: int, store: str,
+    epochs: int, batch_size: int, learning_rate: float, seed: int, store: str, image: str,
     model: dsl.Output[dsl.Model], logs: dsl.Output[dsl.Artifact],
 ):  # fmt: skip
     """Fine-tune the backbone and a new head; emit no model if a frozen weight moved.
@@ -26,6 +26,7 @@ def train(
         learning_rate: step size of the first phase.
         seed: seed of the head, shuffling, dropout and variants of images.
         store: root of the heavy bytes, checkpoints among them.
+        image: the container image, for the record.
         model: model.keras, serving/, the freeze plan and certificate, training.jsonl, training.json, model.json.
         logs: scalars for TensorBoard.
     """
@@ -33,4 +34,4 @@ def train(
 
     inputs = (info.path, freeze_plan.path, backbone_weights.path, [one.path for one in features])
     sections = {"head": head, "training": training, "augment": augment, "cache": cache}
-    stage.run(*inputs, sections, epochs, batch_size, learning_rate, seed, store, model.path, logs.path)
+    stage.run(*inputs, sections, epochs, batch_size, learning_rate, seed, store, image, model.path, logs.path)

@@ -15,6 +15,7 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from frostline.errors import ConfigError
 from frostline.freeze_config import FreezeConfig
+from frostline.gate_config import GateConfig
 from frostline.section import Fraction, Integer, Number, Section, as_tuple, parse
 from frostline.training_config import AugmentConfig, CacheConfig, TrainingConfig
 
@@ -51,16 +52,6 @@ class HeadConfig(Section):
         if any(units < 1 for units in self.hidden):
             raise ValueError(f"hidden: every layer needs at least 1 unit; received {list(self.hidden)}")
         return self
-
-
-class GateConfig(Section):
-    """What a model must show before it may replace the one that serves."""
-
-    min_accuracy: float = Field(0.5, ge=0.0, le=1.0, description="floor of the test accuracy (0..1)")
-    margin: float = Field(
-        0.02, ge=0.0, le=1.0, description="how much worse than the champion still counts as not worse (accuracy)"
-    )
-    confidence: float = Field(0.95, gt=0.5, lt=1.0, description="confidence of every interval the gate looks at")
 
 
 class RunConfig(Section):

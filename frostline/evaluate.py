@@ -10,15 +10,31 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-import tensorflow as tf
 from numpy.typing import NDArray
 
-from frostline import artifacts, compare, metrics, records, registry, report
+from frostline import (
+    artifacts,
+    champion,
+    digests,
+    golden,
+    latency,
+    metrics,
+    mistakes,
+    records,
+    registry,
+    report,
+    seen,
+    skew,
+    slices,
+    telemetry,
+)
 from frostline.artifacts import Json
-from frostline.config import GateConfig
+from frostline.champion import Challenger
 from frostline.errors import DataError
 from frostline.events import progress, say, step
+from frostline.gate_config import GateConfig
 from frostline.section import parse
+from frostline.serving import Served
 
 _BATCH = 32  # images a call of the serving signature
 
@@ -33,71 +49,108 @@ def run(
     registry_root: str,
     evaluation_dir: str,
     page: str,
-) -> dict[str, float]:
-    """Write evaluation.json, predictions.parquet and the report page.
+) -> Json:
+    """Write evaluation.json, predictions.parquet, golden.parquet, worst.json and the report page.
 
     Returns:
-        The numbers for the run's page: accuracy (0..1) and log_loss (nats).
+        {numbers: for the run's page, by name; labels; confusion: rows are true classes}.
 
     Raises:
-        DataError: there is no test image, an image changed since it was ingested, or the training's history is missing.
+        DataError: there is no test image, an image changed since it was ingested, or a file of the model is missing.
         RegistryError: the champion cannot be read.
     """
     confidence = parse(GateConfig, gate, field="gate").confidence
     info = artifacts.read_json(Path(info_dir) / "info.json", "info")
     model = artifacts.read_json(Path(model_dir) / "model.json", "model")
     rows = _test_rows(Path(dataset_dir), set(info["quarantined"]))
-    labels = np.array([row["label"] for row in rows], np.int64)
-    probabilities = predict(Path(model_dir) / "serving", rows, "images")
-    predicted = probabilities.argmax(axis=1)
-    confusion = metrics.confusion_matrix(labels, predicted, len(info["labels"]))
-    evaluation: Json = {
-        "model_digest": model["model_digest"],
-        "labels": info["labels"],
-        "examples": len(rows),
-        "confidence": confidence,
-        "accuracy": metrics.accuracy(labels, predicted, confidence),
-        "log_loss": metrics.log_loss(labels, probabilities),
-        "per_class": metrics.per_class(confusion, info["labels"]),
-        "confusion": confusion.tolist(),
-        "champion": _against_champion(registry_root, model_name, info["labels"], rows, predicted, confidence),
-    }
     out = Path(evaluation_dir)
     out.mkdir(parents=True, exist_ok=True)
-    _write_predictions(out / "predictions.parquet", rows, predicted, probabilities)
-    training = _training(Path(model_dir))
-    report.write(out / "report.html", "evaluation.html", evaluation=evaluation, model_name=model_name, **training)
+    measured, probabilities = _measure(Path(model_dir), model, info, rows, confidence, out)
+    challenger = Challenger(info["labels"], rows, probabilities)
+    against, theirs = champion.against(registry_root, model_name, challenger, predict, confidence)
+    split = digests.of_json(sorted({row["sha256"] for row in rows}))
+    evaluation: Json = {
+        "model_name": model_name,
+        "model_digest": model["model_digest"],
+        "labels": info["labels"],
+        "confidence": confidence,
+        "test_split": {
+            "digest": split,
+            "promotions": registry.promotions_decided_on(registry_root, model_name, split),
+        },
+        **measured,
+        "champion": against,
+    }
+    worst = mistakes.worst(rows, probabilities, info["labels"])
+    _write_predictions(out / "predictions.parquet", challenger, theirs)
+    artifacts.write_json(out / "worst.json", "worst", {"images": worst})
+    _page(out / "report.html", Path(model_dir), evaluation, worst)
     artifacts.write_file(Path(page), (out / "report.html").read_bytes())
     artifacts.write_json(out / "evaluation.json", "evaluation", evaluation)
     accuracy = evaluation["accuracy"]
     say(f"accuracy {accuracy['value']:.3f} ({accuracy['low']:.3f} to {accuracy['high']:.3f}) on {len(rows)} images")
-    return {"accuracy": accuracy["value"], "log_loss": evaluation["log_loss"]}
+    names = ("accuracy", "macro_f1", "log_loss", "brier", "calibration_error")
+    numbers = {name: evaluation[name]["value"] for name in names}
+    return {"numbers": numbers, "labels": info["labels"], "confusion": evaluation["confusion"]}
 
 
-def _training(model: Path) -> Json:
-    """What the page says about the training: a row for each epoch, and sentences where training left some."""
-    summary = model / "training.json"
-    sentences = artifacts.read_json(summary, "training")["sentences"] if summary.exists() else []
-    return {"history": list(artifacts.read_jsonl(model / "training.jsonl")), "sentences": sentences}
+def _measure(
+    model_dir: Path, model: Json, info: Json, rows: Sequence[Json], confidence: float, out: Path
+) -> tuple[Json, NDArray[np.float32]]:
+    """The challenger by itself; its probabilities, [rows, labels] float32."""
+    labels = np.array([row["label"] for row in rows], np.int64)
+    serving = model_dir / "serving"
+    with Served(serving) as served:
+        probabilities = _predict(served, rows, "images")
+        data = [records.original(row) for row in sorted(rows, key=lambda row: str(row["sha256"]))[:_BATCH]]
+        golden.write(out, data[: golden.SIZE], served.predict(data[: golden.SIZE]))
+        timed = latency.measure(served, data)
+    peak = telemetry.peak_memory()["host_bytes"]  # before the Keras model and the champion are loaded
+    by_digest = {row["sha256"]: probabilities[place] for place, row in enumerate(rows)}
+    with tempfile.TemporaryDirectory() as scratch:
+        skewed = skew.measure(
+            model_dir / "model.keras", info["records"], info["image_size"], model["backbone"], by_digest, Path(scratch)
+        )
+    found, left_out = slices.find(rows)
+    for column in left_out:
+        say(f"{column}: too many different values for slices")
+    predicted = probabilities.argmax(axis=1)
+    made_with = seen.read(model_dir)
+    return {
+        **metrics.measure(labels, probabilities, info["labels"], confidence),
+        "slices": [
+            {
+                "column": one.column,
+                "value": one.value,
+                "examples": int(np.count_nonzero(one.mask)),
+                "accuracy": metrics.accuracy(labels[one.mask], predicted[one.mask], confidence),
+            }
+            for one in found
+        ],
+        "serving": {**timed, "size_bytes": latency.size_bytes(serving), "peak_memory_bytes": peak},
+        "skew": skewed,
+        "leaked": sum(digest in made_with for digest in by_digest),
+    }, probabilities
 
 
-def predict(serving: Path, rows: Sequence[Json], unit: str) -> NDArray[np.float32]:
-    """Feed original bytes through a SavedModel's serving signature.
+def predict(serving: Path, rows: Sequence[Json]) -> NDArray[np.float32]:
+    """Feed original bytes through a champion's serving signature.
 
     Args:
         serving: the SavedModel's directory.
         rows: manifest rows.
-        unit: what the progress bar counts.
 
     Returns:
         [len(rows), classes] float32 probabilities.
     """
-    loaded = tf.saved_model.load(str(serving))  # kept until the end: its variables die with it
-    serve = loaded.signatures["serving_default"]
+    with Served(serving) as served:
+        return _predict(served, rows, "images (champion)")
+
+
+def _predict(served: Served, rows: Sequence[Json], unit: str) -> NDArray[np.float32]:
     results = []
     for start in progress(range(0, len(rows), _BATCH), total=-(-len(rows) // _BATCH), unit=f"batches of {unit}"):
-        data = [records.original(row) for row in rows[start : start + _BATCH]]
-        results.append(serve(image_bytes=tf.constant(data))["probabilities"].numpy())
+        results.append(served.predict([records.original(row) for row in rows[start : start + _BATCH]]))
     return np.concatenate(results)
 
 
@@ -112,52 +165,29 @@ def _test_rows(dataset: Path, quarantined: set[str]) -> list[Json]:
     return rows
 
 
-def _against_champion(
-    root: str,
-    model_name: str,
-    labels: list[str],
-    rows: Sequence[Json],
-    predicted: NDArray[np.int64],
-    confidence: float,
-) -> Json | None:
-    """The comparison with the champion on the same examples; None where no champion serves yet."""
-    alias = registry.champion(root, model_name)
-    if alias is None:
-        return None
-    version = registry.resolve(root, f"registry:{model_name}/{alias.version}")
-    with tempfile.TemporaryDirectory() as directory:
-        champion = registry.download(version, Path(directory) / "champion")
-        described = artifacts.read_json(champion / "model.json", "model")
-        seen: Json = {
-            "version": alias.version,
-            "manifest_digest": alias.manifest_digest,
-            "generation": alias.generation,
-            "model_digest": described["model_digest"],
-        }
-        if set(described["labels"]) != set(labels):
-            return {**seen, "comparable": False, "reason": _differ(described["labels"], labels)}
-        theirs = predict(champion, rows, "images (champion)").argmax(axis=1)
-    order = np.array([labels.index(label) for label in described["labels"]])
-    truth = np.array([row["label"] for row in rows], np.int64)
-    return {**seen, "comparable": True, "reason": "", **compare.compare(truth, predicted, order[theirs], confidence)}
-
-
-def _differ(theirs: list[str], ours: list[str]) -> str:
-    gone, added = sorted(set(theirs) - set(ours)), sorted(set(ours) - set(theirs))
-    return (
-        f"its labels are others (only it has {gone or 'none'}, only this model {added or 'none'}); "
-        "push under another model_name, or give both the same labels with data.classes"
-    )
-
-
-def _write_predictions(
-    path: Path, rows: Sequence[Json], predicted: NDArray[np.int64], probabilities: NDArray[np.float32]
-) -> None:
+def _write_predictions(path: Path, challenger: Challenger, theirs: NDArray[np.float32] | None) -> None:
+    rows, probabilities = challenger.rows, challenger.probabilities
     columns = {
         "id": [row["id"] for row in rows],
         "sha256": [row["sha256"] for row in rows],
         "label": [row["label"] for row in rows],
-        "predicted": predicted,
+        "predicted": probabilities.argmax(axis=1),
         "probabilities": list(probabilities),
+        "champion_predicted": pa.nulls(len(rows), pa.int64()) if theirs is None else theirs.argmax(axis=1),
     }
     pq.write_table(pa.table(columns), path)
+
+
+def _page(path: Path, model: Path, evaluation: Json, worst: Sequence[Json]) -> None:
+    """What the page says: the evaluation, and of the training a row for each epoch and sentences where it left some."""
+    summary = model / "training.json"
+    sentences = artifacts.read_json(summary, "training")["sentences"] if summary.exists() else []
+    report.evaluation_page(
+        path,
+        model_name=evaluation["model_name"],
+        plan=artifacts.read_json(model / "freeze_plan.json", "freeze_plan"),
+        history=list(artifacts.read_jsonl(model / "training.jsonl")),
+        sentences=sentences,
+        evaluation=evaluation,
+        worst=worst,
+    )

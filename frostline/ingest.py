@@ -1,8 +1,9 @@
 """The ingest stage: list the source's images, fix labels and splits, and name the shards.
 
-The manifest's bytes are a pure function of the images' content, names and addresses and of the `data` section: rows
-are ordered by split (by name), SHA-256 and id, whatever order a file system or bucket lists in. Images that have no
-file of their own (digits, TFDS) are packed into one blob of the store, named by its digest and written once.
+The manifest's bytes are a pure function of the images' content, names, addresses and metadata, and of the `data`
+section: rows are ordered by split (by name), SHA-256 and id, whatever order a file system or bucket lists in.
+Images that have no file of their own (digits, TFDS) are packed into one blob of the store, named by its digest and
+written once.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from frostline import artifacts, digests, storage
+from frostline import artifacts, digests, metadata, storage
 from frostline.artifacts import Json
 from frostline.config import DataConfig
 from frostline.errors import ConfigError, DataError, PreconditionFailed
@@ -127,7 +128,7 @@ def _pack(source: Source, store: str) -> list[Json]:
 
 
 def _row(image: Image, uri: str, offset: int, data: bytes) -> Json:
-    return {
+    row: Json = {
         "id": image.id,
         "uri": uri,
         "offset": offset,
@@ -135,6 +136,7 @@ def _row(image: Image, uri: str, offset: int, data: bytes) -> Json:
         "sha256": digests.of_bytes(data),
         "label": image.label,
     }
+    return {**row, "metadata": image.metadata} if image.metadata else row
 
 
 def _agreeing(read: Sequence[Json]) -> tuple[list[Json], list[str]]:
@@ -202,3 +204,6 @@ def _tell(source: str, opened: Source, labels: Sequence[str], counts: dict[str, 
     if opened.left_out:
         reasons = ", ".join(f"{number:,} {reason}" for reason, number in sorted(opened.left_out.items()))
         say(f"{source}: files left out: {reasons}")
+    if opened.unknown:
+        first = opened.unknown[0]
+        say(f"{source}: {metadata.FILE}: {len(opened.unknown):,} names are none of its images, {first!r} first")

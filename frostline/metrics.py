@@ -1,44 +1,76 @@
-"""Classification metrics from labels and probabilities, with NumPy alone."""
+"""Classification metrics from labels and probabilities, each with its interval, with NumPy alone."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
-from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import NDArray
 
+from frostline import calibration, confusion
 from frostline.artifacts import Json
+from frostline.confusion import Labels, require_range, require_same_examples
 from frostline.errors import DataError
+from frostline.intervals import interval, wilson, z_value
 
-Labels = NDArray[np.integer]
 EPSILON = float(np.finfo(np.float32).eps)  # 1.19e-7: what float32 probabilities near 1 are spaced by
 
 
-def z_value(confidence: float) -> float:
-    """The two-sided standard normal quantile of a confidence level: 0.95 gives 1.96."""
-    return NormalDist().inv_cdf((1.0 + confidence) / 2.0)
+def measure(labels: Labels, probabilities: NDArray[np.floating], names: Sequence[str], confidence: float) -> Json:
+    """Everything that one model's predictions say of it.
 
-
-def wilson(successes: int, total: int, confidence: float) -> Json:
-    """A proportion with Wilson's score interval, which stays inside [0, 1] and is honest at 0 and 1.
-
-    Source: E. B. Wilson, "Probable inference, the law of succession, and statistical inference", JASA 22, 1927.
+    Args:
+        labels: [examples] true class indexes.
+        probabilities: [examples, classes], each row sums to 1.
+        names: [classes] the classes' labels, in index order.
+        confidence: level of every interval, 0..1.
 
     Returns:
-        {"value", "low", "high", "method": "wilson"}, each number in 0..1.
+        examples; accuracy, top_k (with k), macro_f1, log_loss (nats), brier (0..2) and calibration_error as intervals;
+        reliability; per_class; confusion as nested lists.
 
     Raises:
-        DataError: no trials, or more successes than trials.
+        DataError: no examples, shapes that do not fit, a label out of range, or a probability that is no number
+            in 0..1.
     """
-    if total < 1 or not 0 <= successes <= total:
-        raise DataError(f"received {successes} right of {total} examples; a proportion needs 0 <= right <= total >= 1")
-    z, value = z_value(confidence), successes / total
-    centre = (value + z * z / (2 * total)) / (1 + z * z / total)
-    half = z / (1 + z * z / total) * math.sqrt(value * (1 - value) / total + z * z / (4 * total * total))
-    low, high = min(max(0.0, centre - half), value), max(min(1.0, centre + half), value)
-    return {"value": value, "low": low, "high": high, "method": "wilson"}
+    _require_probabilities(labels, probabilities)
+    if probabilities.shape[1] != len(names):
+        raise DataError(
+            f"received {probabilities.shape[1]} probabilities an example; expected {len(names)}, one a class"
+        )
+    predicted = probabilities.argmax(axis=1)
+    cells = confusion.matrix(labels, predicted, len(names))
+    of_loss = mean(losses(labels, probabilities), confidence)
+    of_brier = mean(_briers(labels, probabilities), confidence)
+    return {
+        "examples": len(labels),
+        "accuracy": accuracy(labels, predicted, confidence),
+        "top_k": top_k(labels, probabilities, confidence),
+        "macro_f1": confusion.macro_f1(cells, confidence),
+        "log_loss": {**of_loss, "low": max(0.0, of_loss["low"])},
+        "brier": {**of_brier, "low": max(0.0, of_brier["low"]), "high": min(2.0, of_brier["high"])},
+        **calibration.measure(predicted == labels, probabilities.max(axis=1), confidence),
+        "per_class": confusion.per_class(cells, names, confidence),
+        "confusion": cells.tolist(),
+    }
+
+
+def mean(values: NDArray[np.floating], confidence: float) -> Json:
+    """A mean with its normal interval, value +- z s / sqrt(n); of one value alone, the interval has no width.
+
+    Args:
+        values: [examples] finite numbers.
+        confidence: level of the interval, 0..1.
+
+    Raises:
+        DataError: no values, or one that is not finite.
+    """
+    if values.ndim != 1 or not len(values) or not bool(np.isfinite(values).all()):
+        raise DataError(f"received values of shape {values.shape}; expected at least one, all finite")
+    value = float(values.mean(dtype=np.float64))
+    deviation = float(values.std(dtype=np.float64, ddof=1)) if len(values) > 1 else 0.0
+    half = z_value(confidence) * deviation / len(values) ** 0.5
+    return interval(value, value - half, value + half, "normal")
 
 
 def accuracy(labels: Labels, predicted: Labels, confidence: float) -> Json:
@@ -56,73 +88,48 @@ def accuracy(labels: Labels, predicted: Labels, confidence: float) -> Json:
     return wilson(int(np.count_nonzero(labels == predicted)), len(labels), confidence)
 
 
-def log_loss(labels: Labels, probabilities: NDArray[np.floating]) -> float:
-    """Mean negative log-probability of the true class, in nats.
+def top_k(labels: Labels, probabilities: NDArray[np.floating], confidence: float) -> Json:
+    """Share of examples whose true class is among the k most probable, with its Wilson interval.
+
+    k is 5, or one less than the number of classes if that is smaller. Of equal probabilities the lower index comes
+    first, as in argmax, so that k = 1 is the accuracy.
+
+    Returns:
+        {"k", "value", "low", "high", "method"}.
+    """
+    k = max(1, min(5, probabilities.shape[1] - 1))
+    given = probabilities[np.arange(len(labels)), labels][:, np.newaxis]
+    index = np.arange(probabilities.shape[1])
+    before = (probabilities > given) | ((probabilities == given) & (index < labels[:, np.newaxis]))
+    return {"k": k, **wilson(int(np.count_nonzero(before.sum(axis=1) < k)), len(labels), confidence)}
+
+
+def losses(labels: Labels, probabilities: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Negative log-probability of each example's true class, [examples] float64, in nats.
 
     Probabilities are clipped to [EPSILON, 1 - EPSILON], so one confident mistake costs at most 15.9.
 
-    Args:
-        labels: [examples] true class indexes.
-        probabilities: [examples, classes], each row sums to 1.
-
     Raises:
-        DataError: no examples, shapes that do not fit, a label out of range, or a probability that is no number
-            in 0..1.
+        DataError: as `measure`.
     """
+    _require_probabilities(labels, probabilities)
+    chosen = probabilities[np.arange(len(labels)), labels].astype(np.float64)
+    found: NDArray[np.float64] = -np.log(np.clip(chosen, EPSILON, 1.0 - EPSILON))
+    return found
+
+
+def _briers(labels: Labels, probabilities: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Squared distance of each row from its one-hot label, [examples] float64 in 0..2."""
+    wide = probabilities.astype(np.float64)
+    given = wide[np.arange(len(labels)), labels].copy()
+    found: NDArray[np.float64] = np.einsum("ij,ij->i", wide, wide) - given**2 + (1.0 - given) ** 2
+    return found
+
+
+def _require_probabilities(labels: Labels, probabilities: NDArray[np.floating]) -> None:
     if probabilities.ndim != 2:
         raise DataError(f"received probabilities of shape {probabilities.shape}; expected [examples, classes]")
     require_same_examples(labels, probabilities[:, 0])
-    _require_range(labels, probabilities.shape[1], "labels")
-    chosen = probabilities.astype(np.float64)[np.arange(len(labels)), labels]
-    if not bool(np.all((chosen >= 0.0) & (chosen <= 1.0 + 1e-5))):  # NaN compares false
+    require_range(labels, probabilities.shape[1], "labels")
+    if not bool(probabilities.min() >= 0.0 and probabilities.max() <= 1.0 + 1e-5):  # NaN compares false
         raise DataError("received a probability that is not a number in 0..1")
-    return float(-np.log(np.clip(chosen, EPSILON, 1.0 - EPSILON)).mean())
-
-
-def confusion_matrix(labels: Labels, predicted: Labels, classes: int) -> NDArray[np.int64]:
-    """Counts by true class (rows) and predicted class (columns), [classes, classes] int64.
-
-    Raises:
-        DataError: no examples, arrays of different lengths, or an index outside 0..classes-1.
-    """
-    require_same_examples(labels, predicted)
-    _require_range(labels, classes, "labels")
-    _require_range(predicted, classes, "predictions")
-    cells = np.bincount(labels.astype(np.int64) * classes + predicted, minlength=classes * classes)
-    return cells.reshape(classes, classes).astype(np.int64)
-
-
-def per_class(confusion: NDArray[np.int64], names: Sequence[str]) -> list[Json]:
-    """Examples, precision and recall of each class.
-
-    A class that was never predicted has precision 0, one without examples recall 0 (scikit-learn's
-    `zero_division=0`); `examples` tells the latter apart.
-
-    Args:
-        confusion: [classes, classes], rows are true classes.
-        names: the classes' labels, in index order.
-    """
-    right, examples, predicted = np.diag(confusion), confusion.sum(axis=1), confusion.sum(axis=0)
-    return [
-        {
-            "label": name,
-            "examples": int(examples[number]),
-            "precision": float(right[number] / max(predicted[number], 1)),
-            "recall": float(right[number] / max(examples[number], 1)),
-        }
-        for number, name in enumerate(names)
-    ]
-
-
-def require_same_examples(labels: Labels, other: NDArray[np.generic]) -> None:
-    """Raise DataError unless both arrays are [examples] with the same, positive number of examples."""
-    if labels.ndim != 1 or labels.shape != other.shape or not len(labels):
-        raise DataError(
-            f"received shapes {labels.shape} and {other.shape}; expected one value for each example in both"
-        )
-
-
-def _require_range(indexes: Labels, classes: int, what: str) -> None:
-    lowest, highest = int(np.min(indexes)), int(np.max(indexes))
-    if lowest < 0 or highest >= classes:
-        raise DataError(f"{what}: received an index in {lowest}..{highest}; expected 0..{classes - 1}")

@@ -1,15 +1,19 @@
-"""push: a promoted model becomes an immutable version, then the champion, if the champion is still the one it beat."""
+"""push: a promoted model becomes an immutable version, proves that it serves, and becomes the champion or a candidate.
+
+The alias moves only if the champion still is the one that the model was compared with.
+"""
 
 from __future__ import annotations
 
+import shlex
 import tempfile
 from pathlib import Path
 
-from frostline import artifacts, storage
+from frostline import artifacts, inference_service, model_card, registry, storage
 from frostline.artifacts import Json
-from frostline.errors import ChampionChanged, RegistryError
+from frostline.errors import ChampionChanged, DataError, RegistryError
 from frostline.events import say, step
-from frostline.registry import Alias, Version, champion, promote, publish, resolve
+from frostline.registry import Alias, Version
 
 _MODEL_FILES = (
     "model.keras",
@@ -18,31 +22,37 @@ _MODEL_FILES = (
     "training.jsonl",
     "training.json",
     "model.json",
+    "images.parquet",
 )
+_EVALUATION_FILES = ("evaluation.json", "golden.parquet")
+_DECISION_FILES = ("decision.json", "decision.md", "validation.json")
 _DESCRIBED = ("labels", "image_size", "backbone", "policy", "parameters", "frozen_parameters")
 
 
 @step("push")
 def run(
-    model_dir: str, evaluation_dir: str, decision_dir: str, model_name: str, registry: str, published_dir: str
+    model_dir: str, evaluation_dir: str, decision_dir: str, model_name: str, registry_root: str, published_dir: str
 ) -> str:
-    """Publish the model and move the alias; a repeated push finds its own version and changes nothing.
+    """Publish the model, prove it and move the alias; a repeated push finds its own version and changes nothing.
 
     Args:
         model_dir: what train emitted.
-        evaluation_dir: directory of evaluation.json, which names the champion that the model was compared with.
-        decision_dir: directory of decision.json and decision.md.
+        evaluation_dir: directory of evaluation.json, which names the champion that the model was compared with, and of
+            golden.parquet.
+        decision_dir: directory of decision.json, which says whether a person has to approve, and decision.md.
         model_name: name of the model in the registry.
-        registry: root of the registry, a directory or gs://.
-        published_dir: directory to create, with version.json.
+        registry_root: the registry, a directory or gs://.
+        published_dir: directory to create, with version.json and inference_service.yaml.
 
     Returns:
-        The outcome in one line: `pushed: ...`, or `held: ...` if another model became the champion meanwhile.
+        The outcome in one line: `pushed: ...`, `candidate: ...` if a person has to approve, or `held: ...` if another
+        model became the champion meanwhile.
 
     Raises:
-        RegistryError: the decision is not to promote, or is about another model.
+        RegistryError: the decision is not to promote, or is about another model; or the stored version does not prove
+            itself, and is marked so that nothing promotes it.
         NotFound: a file of the model is missing.
-        StorageError: the registry cannot be written.
+        StorageError: the registry cannot be read or written.
     """
     model, evaluation, decision = Path(model_dir), Path(evaluation_dir), Path(decision_dir)
     description = artifacts.read_json(model / "model.json", "model")
@@ -52,24 +62,19 @@ def run(
     published = Path(published_dir)
     published.mkdir(parents=True, exist_ok=True)
     identity = description["model_digest"]
-    version = _serving(registry, model_name)
+    version = _serving(registry_root, model_name)
     if version is not None and version.manifest["identity"] == identity:
+        registry.record(registry_root, model_name)  # in case the push that made it so died before it could
         outcome = f"pushed: {model_name} version {version.number} already serves this model"
     else:
         with tempfile.TemporaryDirectory(dir=published) as temporary:
-            directory = Path(temporary)
+            directory = Path(temporary) / "version"
             _assemble(model, evaluation, decision, directory)
-            metadata = {name: description.get(name) for name in _DESCRIBED} | {"accuracy": measured["accuracy"]}
-            version = publish(registry, model_name, directory, identity=identity, metadata=metadata)
-        outcome = _promote(registry, version, measured["champion"], decided["reason"])
-    record = {
-        "model": model_name,
-        "version": version.number,
-        "uri": version.uri,
-        "manifest_digest": version.manifest_digest,
-        "outcome": outcome,
-    }
-    artifacts.write_json(published / "version.json", "published", record)
+            metadata = _metadata(description, measured)
+            version = registry.publish(registry_root, model_name, directory, identity=identity, metadata=metadata)
+            _prove(registry_root, version, Path(temporary) / "stored")
+        outcome = _promote(registry_root, version, measured["champion"], decided)
+    _write(published, version, outcome)
     say(outcome)
     return outcome
 
@@ -79,6 +84,8 @@ def _refuse_unless_promoted(model: Json, evaluation: Json, decision: Json) -> No
         raise RegistryError(
             f"decision.json: received the verdict {decision.get('verdict')!r}; only 'promote' is pushed"
         )
+    if decision.get("approval", "none") not in ("none", "required"):
+        raise RegistryError(f"decision.json: received approval {decision['approval']!r}; expected 'none' or 'required'")
     received = {
         "model.json": model.get("model_digest"),
         "evaluation.json": evaluation.get("model_digest"),
@@ -89,23 +96,65 @@ def _refuse_unless_promoted(model: Json, evaluation: Json, decision: Json) -> No
 
 
 def _assemble(model: Path, evaluation: Path, decision: Path, directory: Path) -> None:
+    """What is published, a pure function of the three directories: a repeated push has the same content."""
     storage.upload_directory(model / "serving", str(directory))
-    others = [model / name for name in _MODEL_FILES]
-    others += [evaluation / "evaluation.json", decision / "decision.json", decision / "decision.md"]
-    for path in others:
+    sources = ((model, _MODEL_FILES), (evaluation, _EVALUATION_FILES), (decision, _DECISION_FILES))
+    for path in (source / name for source, names in sources for name in names):
         storage.upload_file(path, storage.join(str(directory), path.name), if_generation=storage.ABSENT)
+    model_card.write(directory, model, evaluation, decision)
 
 
-def _serving(registry: str, model_name: str) -> Version | None:
-    return None if champion(registry, model_name) is None else resolve(registry, f"registry:{model_name}@champion")
+def _metadata(description: Json, measured: Json) -> Json:
+    test_split = (measured.get("test_split") or {}).get("digest")
+    described = {name: description.get(name) for name in _DESCRIBED}
+    return {**described, "accuracy": measured["accuracy"], "test_split": test_split}
 
 
-def _promote(registry: str, version: Version, compared: Json | None, reason: str) -> str:
-    expected = None
+def _serving(root: str, model_name: str) -> Version | None:
+    if registry.champion(root, model_name) is None:
+        return None
+    return registry.resolve(root, f"registry:{model_name}@champion")
+
+
+def _prove(root: str, version: Version, into: Path) -> None:
+    """Load what is stored, as a server does; a version that does not serve as measured is marked for good.
+
+    A registry that cannot be read says nothing about the version: that is a StorageError, and the push is repeated.
+    """
+    from frostline import proof
+
+    try:
+        proof.prove(registry.download(version, into))
+    except (RegistryError, DataError) as error:
+        registry.reject(root, version, reason=str(error))
+        raise RegistryError(
+            f"{version.model} version {version.number} is stored, but does not serve: {error}"
+        ) from error
+
+
+def _promote(root: str, version: Version, compared: Json | None, decided: Json) -> str:
+    name, number, expected = version.model, version.number, None
     if compared is not None:
         expected = Alias(compared["version"], compared["manifest_digest"], compared["generation"])
     try:
-        promote(registry, version, expected=expected, reason=reason)
+        if decided.get("approval") == "required":
+            registry.nominate(root, version, compared_with=expected)
+            command = f"frostline registry promote {shlex.quote(root)} {name} {number} --approver NAME --reason TEXT"
+            return f"candidate: {name} version {number} waits for approval; {command}"
+        registry.promote(root, version, expected=expected, reason=decided["reason"])
     except ChampionChanged as error:
         return f"held: {error}"
-    return f"pushed: {version.model} version {version.number} is the champion"
+    return f"pushed: {name} version {number} is the champion"
+
+
+def _write(published: Path, version: Version, outcome: str) -> None:
+    manifest = inference_service.manifest(version)
+    artifacts.write_file(published / "inference_service.yaml", manifest.encode())
+    record = {
+        "model": version.model,
+        "version": version.number,
+        "uri": version.uri,
+        "manifest_digest": version.manifest_digest,
+        "outcome": outcome,
+    }
+    artifacts.write_json(published / "version.json", "published", record)

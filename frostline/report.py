@@ -16,6 +16,7 @@ from frostline.cache_plan import size_words
 
 _LEFT, _RIGHT, _TOP, _BOTTOM = 42.0, 352.0, 20.0, 172.0  # the frame of a chart, in the units of its SVG
 _TICKS = 5  # at most, on an axis
+_CONFUSIONS = 20  # pairs of classes that a list of them holds
 
 
 def curve(history: Sequence[Json], measure: str) -> Json:
@@ -64,6 +65,37 @@ def _ticks(low: float, high: float, smallest: float = 0.0) -> list[float]:
     return [number * step for number in range(math.floor(low / step), math.ceil(high / step) + 1)]
 
 
+def confusions(evaluation: Json) -> list[Json]:
+    """The pairs of classes that are confused most, the most images first.
+
+    Args:
+        evaluation: labels, and confusion: [classes][classes] counts, rows are true classes.
+
+    Returns:
+        At most 20 of {label, predicted, count, share (of the true class's images)}.
+    """
+    labels: list[str] = evaluation["labels"]
+    wrong: list[Json] = []
+    for true, row in enumerate(evaluation["confusion"]):
+        total = sum(row)
+        wrong += [
+            {"label": labels[true], "predicted": labels[predicted], "count": count, "share": count / total}
+            for predicted, count in enumerate(row)
+            if count and predicted != true
+        ]
+    return sorted(wrong, key=lambda pair: -int(pair["count"]))[:_CONFUSIONS]
+
+
+def _place(value: float, low: float, high: float) -> float:
+    """Where a value lies on a track from low to high, 0..100."""
+    return round(100 * min(max((value - low) / (high - low), 0.0), 1.0), 2)
+
+
+def _minus(text: str) -> str:
+    """With a minus sign that is as wide as the plus."""
+    return text.replace("-", "\N{MINUS SIGN}")
+
+
 _ENVIRONMENT = jinja2.Environment(
     loader=jinja2.PackageLoader("frostline", "templates"),
     autoescape=True,
@@ -71,12 +103,60 @@ _ENVIRONMENT = jinja2.Environment(
     trim_blocks=True,
     lstrip_blocks=True,
 )
-_ENVIRONMENT.filters["thousands"] = lambda number: f"{number:,}"
-_ENVIRONMENT.filters["percent"] = lambda share: f"{100 * share:.1f} %"
-_ENVIRONMENT.filters["size"] = size_words
-_ENVIRONMENT.filters["curve"] = curve
+_ENVIRONMENT.filters |= {
+    "thousands": lambda number: f"{number:,}",
+    "percent": lambda share: f"{100 * share:.1f}\N{NO-BREAK SPACE}%",
+    "points": lambda share: _minus(f"{100 * share:+.1f}"),
+    "signed": lambda value: _minus(f"{value:+.4f}"),
+    "size": size_words,
+    "place": _place,
+    "curve": curve,
+    "confusions": confusions,
+}
 
 
 def write(path: Path, template: str, **context: Any) -> None:
     """Render a template of `frostline/templates` into a file."""
     artifacts.write_file(path, _ENVIRONMENT.get_template(template).render(**context).encode())
+
+
+def evaluation_page(
+    path: Path,
+    *,
+    model_name: str,
+    plan: Json,
+    history: Sequence[Json],
+    sentences: Sequence[str],
+    evaluation: Json,
+    worst: Sequence[Json],
+) -> None:
+    """Write what an evaluation found, before anything is decided: `run_page` without its decision and its graph."""
+    context = {"model_name": model_name, "plan": plan, "history": history, "sentences": sentences}
+    write(path, "run.html", **context, evaluation=evaluation, worst=worst, decision=None)
+
+
+def run_page(
+    path: Path,
+    *,
+    model_name: str,
+    plan: Json,
+    history: Sequence[Json],
+    sentences: Sequence[str],
+    evaluation: Json,
+    worst: Sequence[Json],
+    decision: Json,
+) -> None:
+    """Write a run's report: one HTML file that needs no other and no network.
+
+    Args:
+        path: where to.
+        model_name: name of the model in the registry.
+        plan: freeze_plan.json.
+        history: rows of training.jsonl, possibly none.
+        sentences: what training.json tells people.
+        evaluation: evaluation.json.
+        worst: the images of worst.json: id, label, predicted, probability, true_probability, thumbnail (a data URI).
+        decision: decision.json.
+    """
+    context = {"model_name": model_name, "plan": plan, "history": history, "sentences": sentences}
+    write(path, "run.html", **context, evaluation=evaluation, worst=worst, decision=decision)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from frostline import storage
+from frostline import metadata, storage
 from frostline.errors import ConfigError, DataError, StorageError
 
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".gif", ".bmp", ".webp")
@@ -23,12 +23,16 @@ _EXPECTED = "expected digits, tfds://NAME, or a directory or gs:// prefix of cla
 
 @dataclass(frozen=True)
 class Image:
-    """One image: its original bytes are `data`, or the file at `uri` where `data` is None."""
+    """One image: its original bytes are `data`, or the file at `uri` where `data` is None.
+
+    metadata: what metadata.csv says of it, {column: value}.
+    """
 
     id: str
     label: str
     uri: str = ""
     data: bytes | None = None
+    metadata: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -38,6 +42,7 @@ class Source:
     name: snake_case, as TFDS wants a dataset's name. labels: all there are, sorted, those without an image too.
     total: number of images. packed: images carry their bytes, and have no file of their own.
     left_out: what was passed over, {reason: number of files}.
+    unknown: names in metadata.csv that are none of its images, sorted.
     """
 
     name: str
@@ -46,17 +51,18 @@ class Source:
     total: int
     packed: bool
     left_out: dict[str, int] = field(default_factory=dict)
+    unknown: tuple[str, ...] = ()
 
 
 def open_source(source: str) -> Source:
-    """Find a source's images and labels; files of class folders are listed, not read.
+    """Find a source's images and labels; files of class folders are listed, and only their metadata.csv is read.
 
     Args:
         source: `digits`, `tfds://NAME`, a directory, or `gs://BUCKET/PREFIX`.
 
     Raises:
         ConfigError: the source is spelled wrongly, or TFDS does not know the name.
-        DataError: there is nothing there, or it has no images with one label each.
+        DataError: there is nothing there, it has no images with one label each, or its metadata.csv cannot be used.
         StorageError: a directory or bucket cannot be read.
     """
     if source == "digits":
@@ -92,13 +98,17 @@ def _folder(source: str) -> Source:
     remote = source.startswith("gs://")
     root = source.rstrip("/") if remote else os.path.abspath(source)  # noqa: PTH100  (resolve() would follow links)
     paths, labels = _remote_paths(root) if remote else _local_paths(source, Path(root), left_out)
+    described = metadata.FILE in paths
+    known = (
+        metadata.parse(storage.read_bytes(f"{root}/{metadata.FILE}"), f"{source}: {metadata.FILE}") if described else {}
+    )
     images = []
-    for path in sorted(paths):
+    for path in sorted(set(paths) - {metadata.FILE}):
         reason = _why_not(path)
         if reason:
             left_out[reason] += 1
         else:
-            images.append(Image(path, path.split("/")[0], uri=f"{root}/{path}"))
+            images.append(Image(path, path.split("/")[0], uri=f"{root}/{path}", metadata=known.pop(path, {})))
     if not labels:
         raise DataError(
             f"source: received {source!r}, which has no class folder; expected one folder of images a class"
@@ -109,7 +119,13 @@ def _folder(source: str) -> Source:
                 f"source: the class folder {label!r} needs a name without control characters or outer spaces"
             )
     return Source(
-        _snake_case(root.rpartition("/")[2]), tuple(sorted(labels)), images, len(images), False, dict(left_out)
+        _snake_case(root.rpartition("/")[2]),
+        tuple(sorted(labels)),
+        images,
+        len(images),
+        packed=False,
+        left_out=dict(left_out),
+        unknown=tuple(sorted(known)),
     )
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import platform
 import shutil
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +25,7 @@ from frostline import (
     prefix,
     prefix_precision,
     probe,
+    seen,
     storage,
     strategy,
     telemetry,
@@ -80,6 +83,7 @@ def run(
     learning_rate: float,
     seed: int,
     store: str,
+    image: str,
     model_dir: str,
     logs_dir: str,
 ) -> None:
@@ -93,6 +97,7 @@ def run(
         learning_rate: step size in the first phase.
         seed: of the head, the order of examples, dropout and variants of images.
         store: root of the heavy bytes; checkpoints lie there until the model is whole.
+        image: the container image that this runs in, for the record.
         model_dir: directory to create.
         logs_dir: directory to create, with scalars for TensorBoard.
 
@@ -130,8 +135,10 @@ def run(
     certificate.require_still(proof)
     artifacts.write_jsonl(out / "training.jsonl", training.state.history)
     artifacts.write_json(out / "training.json", "training", training.report())
+    seen.write(out, training.images)
     shutil.copyfile(Path(plan_dir) / "freeze_plan.json", out / "freeze_plan.json")
-    _emit(training.model, proof, plan, info, settings.head, out)
+    provenance = {**training.provenance(), "image": image}
+    _emit(training.model, proof, plan, info, settings.head, provenance, out)
     training.checkpoints.clear()
 
 
@@ -189,6 +196,8 @@ class Training:
             sources = self._feed.sources(self._uses, self._schedule)
             self.checkpoints = Checkpoints(storage.join(settings.store, "checkpoints", self._fingerprint(sources)))
             self._require_whole(sources[0])
+            first = sources[0]
+            self.images = {"train": first.train.examples.ids, "validation": first.validation.examples.ids}
             say(f"{len(sources[0].train.examples)} images, {self._strategy.num_replicas_in_sync} replica(s)")
             with stop_requested() as stopped:
                 self._fit = Fit(
@@ -244,6 +253,24 @@ class Training:
             }
         )
 
+    def provenance(self) -> Json:
+        """Where everything came from, for the record."""
+        info, settings = self._info, self._settings
+        configured = {name: getattr(settings, name) for name in ("epochs", "batch_size", "learning_rate", "seed")}
+        sections = {name: getattr(settings, name) for name in ("head", "training", "augment", "cache")}
+        configured |= {name: section.model_dump(mode="json") for name, section in sections.items()}
+        return {
+            **{name: info[name] for name in ("source", "manifest_digest", "counts")},
+            "weights": {name: self._source[name] for name in ("reference", "resolved")},
+            "config_digest": digests.of_json({**configured, "plan": self._plan}),
+            "versions": {
+                "frostline": metadata.version("frostline"),
+                "python": platform.python_version(),
+                "tensorflow": tf.__version__,
+                "keras": keras.__version__,
+            },
+        }
+
     def certify(self) -> Json:
         """The freeze certificate of what was trained."""
         state, digest = self.state, self._source["digest"]
@@ -257,7 +284,9 @@ class Training:
         )  # fmt: skip
 
 
-def _emit(model: keras.Model, proof: Json, plan: Json, info: Json, head_config: HeadConfig, out: Path) -> None:
+def _emit(
+    model: keras.Model, proof: Json, plan: Json, info: Json, head_config: HeadConfig, provenance: Json, out: Path
+) -> None:
     """Save, reload without the strategy, export; the reload proves the .keras file and frees the export of replicas."""
     model.save(out / "model.keras")
     plain = keras.models.load_model(out / "model.keras", compile=False, safe_mode=True)
@@ -276,6 +305,7 @@ def _emit(model: keras.Model, proof: Json, plan: Json, info: Json, head_config: 
         "dataset_digest": info["dataset_digest"],
         "parameters": plain.count_params(),
         "frozen_parameters": plan["totals"]["frozen_parameters"],
+        "provenance": provenance,
     }
     described = artifacts.encode("model", description)
     files = {**certificate.file_digests(out), "model.json": digests.of_bytes(described)}

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from frostline import artifacts, backbones, evidence, storage
+from frostline import artifacts, backbones, evidence, storage, version_evidence, versions
 from frostline.artifacts import Json
 from frostline.errors import ConfigError, FrostlineError, NotFound
 from frostline.weights import SUFFIXES, load, resolve
@@ -71,10 +71,10 @@ def verify(model_dir: str | Path, weights: str | None = None, registry: str = ""
         if not directory.is_dir():
             raise ConfigError("MODEL_DIR", str(model_dir), "expected a directory")
         source = None if weights is None else _place(weights, registry, Path(scratch) / "weights")
-        return _verify(directory, source, registry)
+        return _verify(directory, source, registry, version_evidence.place(str(model_dir)))
 
 
-def _verify(directory: Path, source: str | None, registry: str) -> Json:
+def _verify(directory: Path, source: str | None, registry: str, place: tuple[str, str, int] | None) -> Json:
     checks = _Checks()
     proof = checks("certificate", "sealed, every byte as it was written", evidence.read_certificate, directory)
     plan = checks("plan", "the one that was certified", evidence.read_plan, directory, proof)
@@ -104,6 +104,12 @@ def _verify(directory: Path, source: str | None, registry: str) -> Json:
             plan,
             proof,
         )
+    if place is not None or (directory / versions.MANIFEST).exists():
+        fact = "every published file is as it was written, and there is no other"
+        manifest = checks("manifest", fact, version_evidence.manifest_holds, directory)
+        if place is not None:
+            agrees = version_evidence.registry_agrees
+            checks("registry", "it is what was claimed, proven and promoted", agrees, place, directory, manifest)
     return {
         "schema": artifacts.schema("verification"),
         "verified": all(row["passed"] for row in checks.rows),

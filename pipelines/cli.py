@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
-from frostline.errors import FrostlineError, RegistryError
+from frostline.errors import FrostlineError
+from pipelines import registry_commands
 
 if TYPE_CHECKING:
     from frostline.config import RunConfig
-    from frostline.registry import Version
 
 INTERRUPTED = 130  # what a shell gives a command that Ctrl-C ended: 128 + SIGINT
 
@@ -29,13 +29,13 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-registry_app = typer.Typer(help="Look into a model registry.", no_args_is_help=True)
-app.add_typer(registry_app, name="registry")
+app.add_typer(registry_commands.app, name="registry")
 
 _show_traceback = False
 
 
-def _set_debug(value: bool) -> None:
+def set_debug(value: bool) -> None:
+    """Whether the traceback of an error is shown, from now on; once asked for, it is."""
     global _show_traceback
     _show_traceback = _show_traceback or value
 
@@ -55,8 +55,7 @@ Overrides = Annotated[
 Host = Annotated[str, typer.Option("--host", metavar="URL", help="Address of Kubeflow Pipelines.")]
 Experiment = Annotated[str, typer.Option("--experiment", help="Experiment that the run belongs to.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")]
-Debug = Annotated[bool, typer.Option("--debug", callback=_set_debug, help="Show the traceback of an error.")]
-Root = Annotated[str, typer.Argument(metavar="ROOT", help="Root of the registry: a directory or gs://.")]
+Debug = Annotated[bool, typer.Option("--debug", callback=set_debug, help="Show the traceback of an error.")]
 
 
 @app.callback()
@@ -205,6 +204,28 @@ def _word(check: dict[str, Any]) -> str:
 
 
 @app.command()
+def gate(
+    run_dir: Annotated[
+        str, typer.Argument(metavar="RUN_DIR", help="Directory of a run, or of a version in a registry.")
+    ],
+    config: Annotated[
+        Path | None,
+        typer.Option("--config", metavar="FILE", help="Decide by this run's gate section."),
+    ] = None,
+    as_json: AsJson = False,
+    debug: Debug = False,
+) -> None:
+    """May this model replace the one that serves? Exit code 0: promote; 1: hold or inconclusive."""
+    from frostline.review import markdown
+    from pipelines import gate_command
+
+    decision = gate_command.run(run_dir, config)
+    typer.echo(json.dumps(decision, indent=2) if as_json else markdown(decision).rstrip())
+    if decision["verdict"] != "promote":
+        raise typer.Exit(1)
+
+
+@app.command()
 def submit(
     config: Config,
     host: Host,
@@ -243,62 +264,6 @@ def _for_cluster(path: Path, overrides: list[str] | None) -> RunConfig:
     config = load(path, overrides or [])
     preflight.check_model(config)
     return config
-
-
-@registry_app.command("list")
-def list_(
-    root: Root,
-    model: Annotated[str, typer.Argument(metavar="MODEL", help="Name of the model.")],
-    as_json: AsJson = False,
-    debug: Debug = False,
-) -> None:
-    """List a model's versions; the champion is marked."""
-    from frostline import registry
-
-    found = registry.versions(root, model)
-    if not found:
-        raise RegistryError(f"{root}: there is no version of {model!r}")
-    champion = registry.champion(root, model)
-    rows = [{**_identity(version), "champion": _is_champion(version, champion)} for version in found]
-    if as_json:
-        typer.echo(json.dumps(rows, indent=2))
-        return
-    for row in rows:
-        mark = "champion" if row["champion"] else ""
-        typer.echo(f"{row['version']:>4}  {mark:<8}  {row['manifest_digest'][:12]}  {row['uri']}")
-
-
-@registry_app.command()
-def show(
-    root: Root,
-    reference: Annotated[str, typer.Argument(metavar="REFERENCE", help="MODEL, MODEL@champion or MODEL/N.")],
-    as_json: AsJson = False,
-    debug: Debug = False,
-) -> None:
-    """Show one version: its address, digest, metadata and files."""
-    from frostline import registry
-
-    version = registry.resolve(root, f"registry:{reference.removeprefix('registry:')}")
-    if as_json:
-        typer.echo(json.dumps({**_identity(version), "manifest": version.manifest}, indent=2))
-        return
-    for key, value in {**_identity(version), **version.manifest["metadata"]}.items():
-        typer.echo(f"{key:<16} {value if isinstance(value, str | int | float) else json.dumps(value)}")
-    for path, entry in version.manifest["files"].items():
-        typer.echo(f"  {entry['size']:>12,}  {entry['sha256'][:12]}  {path}")
-
-
-def _identity(version: Version) -> dict[str, Any]:
-    return {
-        "model": version.model,
-        "version": version.number,
-        "uri": version.uri,
-        "manifest_digest": version.manifest_digest,
-    }
-
-
-def _is_champion(version: Version, champion: Any) -> bool:
-    return champion is not None and champion.version == version.number
 
 
 def main(arguments: list[str] | None = None) -> NoReturn:

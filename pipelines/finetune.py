@@ -83,7 +83,7 @@ def finetune_graph(
                                backbone_weights=planned.outputs["backbone_weights"],
                                features=dsl.Collected(featurized.outputs["features"]), head=head, training=training,
                                augment=augment, cache=cache, epochs=epochs, batch_size=batch_size,
-                               learning_rate=learning_rate, seed=seed, store=store), image)  # fmt: skip
+                               learning_rate=learning_rate, seed=seed, store=store, image=image), image)  # fmt: skip
     model = trained.outputs["model"]
     evaluated = on_cluster(evaluate(dataset=dataset, info=info, model=model, model_name=model_name, gate=gate,
                                     registry=registry), image)  # fmt: skip

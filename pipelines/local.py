@@ -33,8 +33,9 @@ _GRACE_SECONDS = 3.0  # between asking a run's processes to end and ending them;
 _PAGES = {
     "plan.html": "plan/page",
     "data.html": "validate/page",
-    "report.html": "evaluate/page",
+    "evaluation.html": "evaluate/page",
     "decision.md": "gate/page",
+    "report.html": "gate/report",
 }
 
 
@@ -47,7 +48,7 @@ def run(config: RunConfig, root: Path, console: Console) -> Json:
         console: where progress and lines for people go.
 
     Returns:
-        The content of summary.json; its `outcome` begins with `pushed` or `held`.
+        The content of summary.json; its `outcome` begins with `pushed`, `candidate` or `held`.
 
     Raises:
         FrostlineError: a step failed, or the run ended without having pushed or held.
@@ -62,7 +63,7 @@ def run(config: RunConfig, root: Path, console: Console) -> Json:
     steps = Steps()
     try:
         summary["outcome"] = run_yaml(run_dir, config.arguments(), console, steps)
-        if not summary["outcome"].startswith(("pushed", "held")):
+        if not summary["outcome"].startswith(("pushed", "candidate", "held")):
             raise FrostlineError(
                 f"the run ended without having pushed or held: its outcome is {summary['outcome']!r}"
                 f" (log: {run_dir / 'run.log'})"

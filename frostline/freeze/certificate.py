@@ -30,6 +30,7 @@ DOCUMENTS = (
     "training.jsonl",
     "training.json",
     "model.json",
+    "images.parquet",
 )  # what it vouches for, beside serving/
 _COUNTER = re.compile(r"_\d+$")
 Digests = dict[str, list[str]]  # tensor name -> its digest on each replica

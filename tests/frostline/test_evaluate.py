@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from frostline import artifacts, registry, storage
+from frostline import artifacts, digests, golden, registry, seen, storage
 from frostline.errors import DataError, RegistryError
 
 import pictures
@@ -42,21 +42,65 @@ def test_predictions_cover_the_readable_test_images_and_agree_with_the_metrics(b
     np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-5)
     assert table["predicted"] == probabilities.argmax(axis=1).tolist()
     right = np.mean(np.array(table["predicted"]) == np.array(table["label"]))
-    assert found["accuracy"]["value"] == returned["accuracy"] == pytest.approx(right)
+    assert found["accuracy"]["value"] == returned["numbers"]["accuracy"] == pytest.approx(right)
     assert found["accuracy"]["low"] <= right <= found["accuracy"]["high"]
     assert sum(map(sum, found["confusion"])) == found["examples"] == len(readable)
     assert right > 0.6  # three plain colours are learned: a model fed the wrong bytes or labels is not
     assert found["champion"] is None
+    assert returned["confusion"] == found["confusion"]
     page = (Path(bench.path("evaluation")) / "report.html").read_text()
-    assert "There is none yet" in page
     assert "cobalt" in page
     assert '<polyline class="train"' in page
+
+
+def test_what_ships_is_measured_in_every_way_that_the_gate_asks_for(bench):
+    bench.evaluate()
+    found = evaluation(bench)
+    assert (found["model_name"], found["leaked"]) == ("toy", 0)
+    assert found["skew"]["images"] == found["examples"]
+    assert found["skew"]["agreement"] == 1.0
+    assert found["skew"]["max_difference"] <= 1e-5
+    serving = found["serving"]
+    assert [row["batch"] for row in serving["latency"]] == [1, 32]
+    exported = Path(bench.path("model")) / "serving"
+    assert serving["size_bytes"] == sum(path.stat().st_size for path in exported.rglob("*") if path.is_file())
+    assert serving["peak_memory_bytes"] > serving["size_bytes"]
+    assert found["test_split"]["promotions"] == 0
+    for name in ("accuracy", "top_k", "macro_f1", "log_loss", "brier", "calibration_error"):
+        assert found[name]["low"] <= found[name]["value"] <= found[name]["high"]
+    worst = artifacts.read_json(Path(bench.path("evaluation")) / "worst.json", "worst")["images"]
+    assert len(worst) == min(
+        24, sum(map(sum, found["confusion"])) - sum(row[i] for i, row in enumerate(found["confusion"]))
+    )
+
+
+def test_the_golden_batch_is_of_test_images_and_what_was_measured_on_them(bench):
+    bench.evaluate()
+    found, expected = golden.read(Path(bench.path("evaluation")))
+    table = pq.read_table(Path(bench.path("evaluation")) / "predictions.parquet").to_pydict()
+    told = dict(zip(table["sha256"], table["probabilities"], strict=True))
+    assert len(found) == 8
+    for data, probabilities in zip(found, expected, strict=True):
+        np.testing.assert_allclose(probabilities, told[digests.of_bytes(data)], atol=1e-5)
+
+
+def test_a_test_image_that_the_model_was_made_with_is_counted(bench):
+    rows = artifacts.read_jsonl(Path(bench.path("dataset")) / "manifest.jsonl")
+    two = [row["sha256"] for row in rows if row["split"] == "test" and row["id"] != "jade/broken.jpg"][:2]
+    kept = (Path(bench.path("model")) / seen.FILE).read_bytes()
+    try:
+        seen.write(Path(bench.path("model")), {"train": two[:1], "validation": two[1:]})
+        bench.evaluate()
+        assert evaluation(bench)["leaked"] == 2
+    finally:
+        (Path(bench.path("model")) / seen.FILE).write_bytes(kept)
 
 
 def publish(bench, name, labels=None):
     """The bench's own model as a version and champion; `labels` renames its classes."""
     directory = bench.root / f"version-{name}"
     shutil.copytree(Path(bench.path("model")) / "serving", directory)
+    shutil.copy(Path(bench.path("model")) / seen.FILE, directory)
     described = json.loads((Path(bench.path("model")) / "model.json").read_text())
     (directory / "model.json").write_text(json.dumps({**described, "labels": labels or described["labels"]}))
     version = registry.publish(bench.registry, name, directory, identity=name, metadata={})

@@ -257,3 +257,39 @@ def test_the_same_image_under_two_labels_is_left_out_counted_and_named(photos, i
     assert not {row["id"] for row in rows} & set(source["conflicts"])
     assert len(rows) == 88
     assert "5 files are left out: the same image under two labels, cats/3.png first" in capsys.readouterr().err
+
+
+def describe(root, **site):
+    lines = [f"{path},{value}" for path, value in site.items()]
+    (root / "metadata.csv").write_text("\n".join(["file_name,site", *lines]) + "\n")
+
+
+def test_rows_carry_their_metadata_file_by_file_and_copies_may_differ(photos, ingested):
+    shutil.copy(photos / "cats/1.png", photos / "cats/copy.png")
+    describe(photos, **{"cats/1.png": " north ", "cats/copy.png": "<b>=1+1</b>"})
+    rows = {row["id"]: row for row in ingested(photos)[1]}
+    assert rows["cats/1.png"]["metadata"] == {"site": "north"}
+    assert rows["cats/copy.png"]["metadata"] == {"site": "<b>=1+1</b>"}
+    assert rows["cats/1.png"]["sha256"] == rows["cats/copy.png"]["sha256"]
+    assert "metadata" not in rows["cats/2.png"]
+
+
+def test_metadata_moves_no_record_and_no_split(photos, ingested, tmp_path):
+    from frostline import records
+
+    _, plain, source = ingested(photos)
+    describe(photos, **{f"cats/{n}.png": "north" for n in range(30)})
+    _, rows, described = ingested(photos)
+    assert [{key: row[key] for key in row if key != "metadata"} for row in rows] == plain
+    assert records.address(rows, described, 32) == records.address(plain, source, 32)
+    assert described["manifest_digest"] != source["manifest_digest"]
+    describe(photos, **{f"cats/{n}.png": "north" for n in reversed(range(30))})
+    assert ingested(photos)[1:] == (rows, described)  # whatever order its lines are in
+
+
+def test_names_in_the_metadata_that_are_no_image_are_told_once(photos, ingested, capfd):
+    describe(photos, **{"cats/1.png": "north", "cats/none.png": "x", "birds/1.png": "y"})
+    ingested(photos)
+    told = capfd.readouterr().err
+    assert f"{photos}: metadata.csv: 2 names are none of its images, 'birds/1.png' first" in told
+    assert "files left out" not in told

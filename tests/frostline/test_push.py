@@ -1,48 +1,31 @@
+"""push end to end: published, proven, promoted, nominated or held, and what stays as it was where it fails."""
+
 import json
+import warnings
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import numpy as np
 import pytest
+import yaml
 
-from frostline import artifacts, push, registry
-from frostline.errors import DataError, NotFound, RegistryError
+from frostline import golden, registry, storage
+from frostline.errors import ChampionChanged, DataError, NotFound, RegistryError
 
-SERVING = {"saved_model.pb": b"graph", "variables/variables.index": b"index", "variables/variables.data-0": b"weights"}
-ACCURACY = {"value": 0.9, "low": 0.85, "high": 0.94, "method": "wilson"}
+import pushes
+from pushes import ACCURACY, IMAGES, Run, compared_with
 
-
-class Run:
-    """The artifacts of one run, up to and including the decision."""
-
-    def __init__(self, directory, root, digest="d1", champion=None):
-        self.directory, self.root = directory, str(root)
-        for name, data in SERVING.items():
-            path = directory / "model" / "serving" / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(data + digest.encode())
-        (directory / "model" / "model.keras").write_bytes(b"keras")
-        (directory / "model" / "training.jsonl").write_text("{}\n")
-        (directory / "model" / "training.json").write_text("{}\n")
-        for name in ("freeze_plan", "freeze_certificate"):
-            artifacts.write_json(directory / "model" / f"{name}.json", name, {})
-        self.write("model", "model", model_digest=digest, labels=["a", "b"], image_size=32, backbone="SmallConvNet")
-        self.write("evaluation", "evaluation", model_digest=digest, accuracy=ACCURACY, champion=champion)
-        self.write("decision", "decision", model_digest=digest, verdict="promote", reason="not worse", checks=[])
-        (directory / "decision" / "decision.md").write_text("# promote\n")
-
-    def write(self, folder, kind, **payload):
-        artifacts.write_json(self.directory / folder / f"{kind}.json", kind, payload)
-
-    def push(self):
-        places = [str(self.directory / name) for name in ("model", "evaluation", "decision")]
-        return push.run(*places, "digits", self.root, str(self.directory / "published"))
-
-    def published(self):
-        return artifacts.read_json(self.directory / "published" / "version.json", "published")
+PUBLISHED = {"freeze_plan.json", "freeze_certificate.json", "training.jsonl", "training.json", "model.json"}
+PUBLISHED |= {"model.keras", "images.parquet", "evaluation.json", "golden.parquet", "decision.json", "decision.md"}
+PUBLISHED |= {"validation.json"}
+PUBLISHED |= {"model_card.md", "model_card.html"}
 
 
-def compared_with(root):
-    alias = registry.champion(str(root), "digits")
-    return {"version": alias.version, "manifest_digest": alias.manifest_digest, "generation": alias.generation}
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return pushes.servable(tmp_path_factory.mktemp("made"))
 
 
 @pytest.fixture(params=["local", "gcs"])
@@ -50,19 +33,17 @@ def root(request, tmp_path):
     return str(tmp_path / "registry") if request.param == "local" else request.getfixturevalue("gcs")
 
 
-def test_a_promoted_model_becomes_the_champion(root, tmp_path):
-    run = Run(tmp_path / "run", root)
+def test_a_promoted_model_becomes_the_champion(root, made, tmp_path):
+    run = Run(tmp_path / "run", root, made)
     assert run.push() == "pushed: digits version 1 is the champion"
     version = registry.resolve(root, "registry:digits@champion")
     assert version.manifest["identity"] == "d1"
     assert version.manifest["metadata"]["accuracy"] == ACCURACY
     directory = registry.download(version, tmp_path / "served")
-    assert {name: (directory / name).read_bytes() for name in SERVING} == {
-        name: data + b"d1" for name, data in SERVING.items()
-    }
-    described = {"freeze_plan.json", "freeze_certificate.json", "training.jsonl", "training.json", "model.json"}
-    described |= {"evaluation.json"}
-    assert described | {"model.keras", "decision.json", "decision.md"} | set(SERVING) == set(version.manifest["files"])
+    serving = tmp_path / "run" / "model" / "serving"
+    served = {path.relative_to(serving).as_posix(): path for path in serving.rglob("*") if path.is_file()}
+    assert all((directory / name).read_bytes() == path.read_bytes() for name, path in served.items())
+    assert set(version.manifest["files"]) == PUBLISHED | set(served)
     assert run.published() == {
         "schema": "frostline/published/v1",
         "model": "digits",
@@ -71,20 +52,28 @@ def test_a_promoted_model_becomes_the_champion(root, tmp_path):
         "manifest_digest": version.manifest_digest,
         "outcome": "pushed: digits version 1 is the champion",
     }
-    assert [path.name for path in (tmp_path / "run" / "published").iterdir()] == ["version.json"]
+    names = sorted(path.name for path in (tmp_path / "run" / "published").iterdir())
+    assert names == ["inference_service.yaml", "version.json"]
+    service = yaml.safe_load((tmp_path / "run" / "published" / "inference_service.yaml").read_text())
+    assert service["metadata"]["annotations"]["frostline/manifest-digest"] == version.manifest_digest
 
 
-def test_the_next_model_replaces_the_champion_that_it_was_compared_with(root, tmp_path):
-    Run(tmp_path / "first", root).push()
-    second = Run(tmp_path / "second", root, "d2", compared_with(root))
+def test_the_next_model_replaces_the_champion_that_it_was_compared_with(root, made, tmp_path):
+    Run(tmp_path / "first", root, made).push()
+    second = Run(tmp_path / "second", root, made, "d2", compared_with(root))
     assert second.push() == "pushed: digits version 2 is the champion"
     assert registry.champion(root, "digits").version == 2
+    assert registry.promotions_decided_on(root, "digits", "split") == 2
+    assert registry.promotions_decided_on(root, "digits", "another") == 0
 
 
-def test_a_champion_that_changed_meanwhile_holds_the_push(root, tmp_path):
-    Run(tmp_path / "first", root).push()
+def test_a_champion_that_changed_meanwhile_holds_the_push(root, made, tmp_path):
+    Run(tmp_path / "first", root, made).push()
     compared = compared_with(root)
-    late, early = Run(tmp_path / "late", root, "d2", compared), Run(tmp_path / "early", root, "d3", compared)
+    late, early = (
+        Run(tmp_path / "late", root, made, "d2", compared),
+        Run(tmp_path / "early", root, made, "d3", compared),
+    )
     early.push()
     outcome = late.push()
     assert outcome == "held: digits: the champion is version 2 now; version 3 was compared with version 1"
@@ -92,42 +81,148 @@ def test_a_champion_that_changed_meanwhile_holds_the_push(root, tmp_path):
     assert registry.resolve(root, "registry:digits").manifest["identity"] == "d3"
 
 
-def test_a_model_that_was_compared_with_nothing_does_not_replace_a_champion(root, tmp_path):
-    Run(tmp_path / "first", root).push()
-    assert Run(tmp_path / "second", root, "d2").push().startswith("held: ")
+def test_a_model_that_was_compared_with_nothing_does_not_replace_a_champion(root, made, tmp_path):
+    Run(tmp_path / "first", root, made).push()
+    assert Run(tmp_path / "second", root, made, "d2").push().startswith("held: ")
     assert registry.champion(root, "digits").version == 1
 
 
-def test_a_repeated_push_changes_nothing(root, tmp_path):
-    run = Run(tmp_path / "run", root)
+def test_a_repeated_push_changes_nothing(root, made, tmp_path):
+    run = Run(tmp_path / "run", root, made)
     run.push()
-    before = registry.champion(root, "digits")
+    before = {item.uri: item for item in storage.list_files(root)}
     assert run.push() == "pushed: digits version 1 already serves this model"
     assert run.published()["version"] == 1
-    assert registry.champion(root, "digits") == before
-    assert len(registry.versions(root, "digits")) == 1
+    assert {item.uri: item for item in storage.list_files(root)} == before
 
 
-def test_a_push_that_died_before_the_promotion_is_finished_by_its_retry(root, tmp_path):
-    run = Run(tmp_path / "run", root)
-    model = {"identity": "d1", "metadata": {}}
-    registry.publish(root, "digits", tmp_path / "run" / "model" / "serving", **model)
+def test_a_push_that_died_before_the_promotion_is_finished_by_its_retry(root, made, tmp_path):
+    run = Run(tmp_path / "run", root, made)
+    ended = run.die(number=len(PUBLISHED) + 6, when="before")  # the manifest: after the claim and the SavedModel's four
+    assert ended.returncode == -9, ended.stderr
+    assert registry.versions(root, "digits") == []
     assert run.push() == "pushed: digits version 1 is the champion"
+    assert len(registry.history(root, "digits")) == 1
+
+
+def test_a_champion_that_its_push_did_not_live_to_record_is_recorded_by_the_repeated_push(root, made, tmp_path):
+    run = Run(tmp_path / "run", root, made)
+    run.push()
+    recorded = storage.list_files(storage.join(root, "digits/promotions"))
+    storage.delete(recorded[0].uri)
+    run.push()
+    assert [item.uri for item in storage.list_files(storage.join(root, "digits/promotions"))] == [recorded[0].uri]
+
+
+def test_a_model_that_needs_approval_is_proven_and_waits(root, made, tmp_path):
+    Run(tmp_path / "first", root, made).push()
+    before = registry.champion(root, "digits")
+    run = Run(tmp_path / "run", root, made, "d2", compared_with(root), approval="required")
+    command = f"frostline registry promote {root} digits 2 --approver NAME --reason TEXT"
+    assert run.push() == f"candidate: digits version 2 waits for approval; {command}"
+    assert registry.champion(root, "digits") == before
+    assert registry.states(root, "digits") == {1: "champion", 2: "candidate"}
+    assert run.push().startswith("candidate: digits version 2")
+    registry.approve(root, "digits", 2, approver="Ada", reason="looked at the mistakes")
+    assert registry.champion(root, "digits").version == 2
+    last = registry.history(root, "digits")[-1]
+    assert (last.kind, last.approver, last.reason) == ("approval", "Ada", "looked at the mistakes")
+    assert (last.previous_version, last.test_split) == (1, "split")
+
+
+def test_a_candidate_waits_for_the_champion_that_it_was_compared_with_and_no_other(root, made, tmp_path):
+    Run(tmp_path / "first", root, made).push()
+    compared = compared_with(root)
+    Run(tmp_path / "waits", root, made, "d2", compared, approval="required").push()
+    Run(tmp_path / "next", root, made, "d3", compared).push()
+    with pytest.raises(ChampionChanged, match="champion is version 3 now; version 2 was compared with version 1; run"):
+        registry.approve(root, "digits", 2, approver="Ada", reason="late")
+    assert registry.states(root, "digits") == {1: "earlier champion", 2: "superseded", 3: "champion"}
+    again = Run(tmp_path / "again", root, made, "d2", compared_with(root), approval="required")
+    assert again.push().startswith("candidate: digits version 2 waits")
+    registry.approve(root, "digits", 2, approver="Ada", reason="compared again")
+    assert registry.champion(root, "digits").version == 2
+
+
+def test_what_is_stored_is_loaded_from_the_registry_before_the_alias_moves(root, made, tmp_path, monkeypatch):
+    """A byte of the weights is lost between the read-back and the proof."""
+    Run(tmp_path / "first", root, made).push()
+    before = registry.champion(root, "digits")
+    publish = registry.publish
+
+    def damage(*arguments, **named):
+        version = publish(*arguments, **named)
+        uri = storage.join(version.uri, "variables/variables.data-00000-of-00001")
+        data = storage.read_bytes(uri)
+        storage.write_bytes(uri, bytes([data[0] ^ 1]) + data[1:])
+        return version
+
+    run = Run(tmp_path / "run", root, made, "d2", compared_with(root))
+    with monkeypatch.context() as patch:
+        patch.setattr(registry, "publish", damage)
+        with pytest.raises(RegistryError, match=r"digits version 2 is stored, but does not serve: .*its manifest says"):
+            run.push()
+    assert_rejected(root, 2, before)
+    again = Run(tmp_path / "again", root, made, "d2", compared_with(root))
+    assert again.push() == "pushed: digits version 3 is the champion"
+
+
+@pytest.mark.parametrize("shift", [2e-5, float("nan")])
+def test_a_version_that_predicts_otherwise_than_measured_is_never_promoted(root, made, tmp_path, shift):
+    run = Run(tmp_path / "run", root, made)
+    images, probabilities = golden.read(tmp_path / "run" / "evaluation")
+    assert images == IMAGES
+    probabilities[1, 0] += np.float32(shift)
+    golden.write(tmp_path / "run" / "evaluation", images, probabilities)
+    with pytest.raises(RegistryError, match="a probability differs by"):
+        run.push()
+    assert_rejected(root, 1, None)
+    assert not (tmp_path / "run" / "published" / "version.json").exists()
+
+
+def test_a_version_that_cannot_be_loaded_is_never_promoted(tmp_path, made):
+    root = str(tmp_path / "registry")
+    run = Run(tmp_path / "run", root, made)
+    (tmp_path / "run" / "model" / "serving" / "saved_model.pb").write_bytes(b"no graph")
+    with pytest.raises(RegistryError, match="cannot be served"):
+        run.push()
+    assert_rejected(root, 1, None)
+
+
+def assert_rejected(root, number, champion):
+    assert registry.champion(root, "digits") == champion
+    assert registry.states(root, "digits")[number] == "rejected"
+    with pytest.raises(RegistryError, match="was rejected"):
+        registry.resolve(root, f"registry:digits/{number}")
+    [version] = [known for known in registry.versions(root, "digits") if known.number == number]
+    with pytest.raises(RegistryError, match="was rejected"):
+        registry.promote(root, version, expected=champion, reason="by force")
+    with pytest.raises(RegistryError, match="was rejected"):
+        registry.approve(root, "digits", number, approver="Ada", reason="by force")
+    assert registry.champion(root, "digits") == champion
 
 
 @pytest.mark.parametrize("verdict", ["hold", "inconclusive", "Promote", None])
-def test_another_verdict_is_refused(tmp_path, verdict):
-    run = Run(tmp_path / "run", tmp_path / "registry")
+def test_another_verdict_is_refused(made, tmp_path, verdict):
+    run = Run(tmp_path / "run", tmp_path / "registry", made)
     run.write("decision", "decision", model_digest="d1", verdict=verdict, reason="no", checks=[])
     with pytest.raises(RegistryError, match=f"received the verdict {verdict!r}; only 'promote' is pushed"):
         run.push()
     assert not (tmp_path / "registry").exists()
 
 
+@pytest.mark.parametrize("approval", ["Required", None, True])
+def test_an_approval_that_is_neither_required_nor_none_is_refused(made, tmp_path, approval):
+    run = Run(tmp_path / "run", tmp_path / "registry", made, approval=approval)
+    with pytest.raises(RegistryError, match=f"received approval {approval!r}; expected 'none' or 'required'"):
+        run.push()
+    assert not (tmp_path / "registry").exists()
+
+
 @pytest.mark.parametrize("kind", ["model", "evaluation", "decision"])
 @pytest.mark.parametrize("digest", ["another", None])
-def test_evidence_about_another_model_is_refused(tmp_path, kind, digest):
-    run = Run(tmp_path / "run", tmp_path / "registry")
+def test_evidence_about_another_model_is_refused(made, tmp_path, kind, digest):
+    run = Run(tmp_path / "run", tmp_path / "registry", made)
     path = tmp_path / "run" / kind / f"{kind}.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), "model_digest": digest}))
     with pytest.raises(RegistryError, match="model_digest: expected one model in all three files"):
@@ -135,10 +230,12 @@ def test_evidence_about_another_model_is_refused(tmp_path, kind, digest):
     assert not (tmp_path / "registry").exists()
 
 
-@pytest.mark.parametrize("missing", ["model.keras", "freeze_certificate.json", "serving"])
-def test_an_incomplete_model_takes_no_number(tmp_path, missing):
-    run = Run(tmp_path / "run", tmp_path / "registry")
-    path = tmp_path / "run" / "model" / missing
+@pytest.mark.parametrize(
+    "missing", ["model/model.keras", "model/images.parquet", "model/serving", "evaluation/golden.parquet"]
+)
+def test_an_incomplete_model_takes_no_number(made, tmp_path, missing):
+    run = Run(tmp_path / "run", tmp_path / "registry", made)
+    path = tmp_path / "run" / missing
     path.rename(path.with_name("elsewhere"))
     with pytest.raises(NotFound) as caught:
         run.push()
@@ -147,15 +244,27 @@ def test_an_incomplete_model_takes_no_number(tmp_path, missing):
     assert list((tmp_path / "run" / "published").iterdir()) == []
 
 
-def test_a_missing_decision_is_named(tmp_path):
-    run = Run(tmp_path / "run", tmp_path / "registry")
+def test_a_missing_decision_is_named(made, tmp_path):
+    run = Run(tmp_path / "run", tmp_path / "registry", made)
     (tmp_path / "run" / "decision" / "decision.json").unlink()
     with pytest.raises(DataError, match=r"decision\.json: is missing"):
         run.push()
 
 
-def test_nothing_is_copied_between_the_model_and_a_local_registry(tmp_path):
-    Run(tmp_path / "run", tmp_path / "registry").push()
+def test_nothing_is_copied_between_the_model_and_a_local_registry(made, tmp_path):
+    Run(tmp_path / "run", tmp_path / "registry", made).push()
     served = Path(registry.resolve(str(tmp_path / "registry"), "registry:digits").uri)
-    for name in ("model.keras", "serving/variables/variables.data-0"):
+    for name in ("model.keras", "serving/saved_model.pb"):
         assert (served / name.removeprefix("serving/")).samefile(tmp_path / "run" / "model" / name)
+
+
+def test_the_same_push_many_times_at_once_is_one_version(root, made, tmp_path):
+    run = Run(tmp_path / "run", root, made)
+    with pushes.Reader(root) as reader, ThreadPoolExecutor(6) as pool:
+        outcomes = set(pool.map(run.push, map(str, range(6))))
+    assert reader.seen == []
+    assert [version.number for version in registry.versions(root, "digits")] == [1]
+    assert registry.champion(root, "digits").version == 1
+    assert len(registry.history(root, "digits")) == 1
+    assert len(storage.list_files(storage.join(root, "digits/claims"))) == 1
+    assert all("version 1 " in outcome for outcome in outcomes)

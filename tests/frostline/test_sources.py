@@ -231,3 +231,42 @@ def test_file_names_that_are_no_text_are_left_out_and_counted(tmp_path):
         "cats/fine.png", "cats/smörgås.png", "dogs/fine.png", "dogs/smörgås.png",
     ]  # fmt: skip
     assert source.left_out == {"names that are not text": 4}
+
+
+def test_metadata_belongs_to_its_file_and_is_not_left_out(tmp_path):
+    root = put(tmp_path / "photos", "a/1.png", "b/deep/2.png", "b/3.png")
+    (root / "metadata.csv").write_text("file_name,site\nb/deep/2.png,north\na/1.png,south\n")
+    source = open_source(str(root))
+    assert {image.id: image.metadata for image in source.images} == {
+        "a/1.png": {"site": "south"}, "b/3.png": {}, "b/deep/2.png": {"site": "north"},
+    }  # fmt: skip
+    assert (source.left_out, source.unknown) == ({}, ())
+
+
+def test_only_the_roots_metadata_counts_and_never_one_from_outside(tmp_path):
+    root = put(tmp_path / "photos", "a/1.png", "b/1.png")
+    (root / "a" / "metadata.csv").write_text("file_name,site\na/1.png,south\n")
+    (tmp_path / "elsewhere.csv").write_text("file_name,site\na/1.png,secret\n")
+    (root / "metadata.csv").symlink_to(tmp_path / "elsewhere.csv")
+    source = open_source(str(root))
+    assert [image.metadata for image in source.images] == [{}, {}]
+    assert source.left_out == {"not .jpg .jpeg .png .gif .bmp .webp": 1, "links that leave the source": 1}
+
+
+def test_a_bucket_has_metadata_too_and_names_of_no_image_are_told(gcs):
+    for number, path in enumerate(["cats/1.png", "dogs/2.png"]):
+        storage.write_bytes(f"{gcs}/photos/{path}", photo(number))
+    storage.write_bytes(
+        f"{gcs}/photos/metadata.csv", b"file_name,site\ndogs/2.png,west\ncats/9.png,x\n../cats/1.png,y\n"
+    )
+    source = open_source(f"{gcs}/photos")
+    assert [image.metadata for image in source.images] == [{}, {"site": "west"}]
+    assert source.unknown == ("../cats/1.png", "cats/9.png")
+    assert source.left_out == {}
+
+
+def test_metadata_that_cannot_be_used_stops_the_run_and_names_its_source(tmp_path):
+    root = put(tmp_path / "photos", "a/1.png", "b/1.png")
+    (root / "metadata.csv").write_bytes(b"\xff\xfe")
+    with pytest.raises(DataError, match=r"photos: metadata\.csv: byte 0 is not UTF-8"):
+        open_source(str(root))

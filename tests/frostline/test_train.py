@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from frostline import artifacts, backbones, digests, loop, weights
+from frostline import artifacts, backbones, digests, loop, seen, weights
 from frostline.errors import ConfigError, DataError, FreezeViolation, FrostlineError, WeightsError
 
 import pictures
@@ -62,11 +62,34 @@ def test_the_certificate_is_bound_to_plan_source_and_exported_files(bench, model
     assert certificate["model_digest"] == model["model_digest"]
     vouched = [
         model_dir / name
-        for name in ("model.keras", "freeze_plan.json", "training.jsonl", "training.json", "model.json")
+        for name in ("model.keras", "freeze_plan.json", "training.jsonl", "training.json", "model.json", seen.FILE)
     ]
     files = [*vouched, *(path for path in (model_dir / "serving").rglob("*") if path.is_file())]
     found = {str(path.relative_to(model_dir)): digests.of_file(path) for path in files}
     assert certificate["files"] == found
+
+
+def test_the_images_that_the_model_was_made_with_are_named_and_certified(bench, model_dir):
+    rows = list(artifacts.read_jsonl(Path(bench.path("dataset")) / "manifest.jsonl"))
+    made_with = {row["sha256"] for row in rows if row["split"] != "test"}
+    assert seen.read(model_dir) == made_with
+    assert len(made_with) < len(rows)
+    assert documents(model_dir)[0]["files"][seen.FILE] == digests.of_file(model_dir / seen.FILE)
+
+
+def test_model_json_tells_where_everything_came_from(bench, model_dir):
+    told = documents(model_dir)[1]["provenance"]
+    source = artifacts.read_json(Path(bench.path("dataset")) / "source.json", "source")
+    assert (told["source"], told["manifest_digest"]) == (source["source"], source["manifest_digest"])
+    assert {split: sum(counts.values()) for split, counts in told["counts"].items()} == {
+        "train": 63,
+        "validation": 13,
+        "test": 14,
+    }
+    assert told["weights"] == {"reference": "random", "resolved": "random, seed 0"}
+    assert (told["versions"]["tensorflow"], told["image"]) == (tf.__version__, "image:1")
+    bench.train(learning_rate=0.004, model="another")
+    assert documents(bench.root / "another")[1]["provenance"]["config_digest"] != told["config_digest"]
 
 
 def test_a_training_that_ignores_the_plan_emits_no_model(bench, monkeypatch):

@@ -75,7 +75,8 @@ class Bench:
         sections = {"head": head or {}, "training": training or {}, "augment": augment or {}, "cache": cache}
         train.run(
             self.path("info"), self.path("plan"), self.path("weights"), [str(path) for path in self.features()],
-            sections, epochs, batch_size, learning_rate, seed, self.store, self.path(model), self.path(f"{model}-logs"),
+            sections, epochs, batch_size, learning_rate, seed, self.store, "image:1", self.path(model),
+            self.path(f"{model}-logs"),
         )  # fmt: skip
 
     def gate(self, section):
@@ -83,7 +84,7 @@ class Bench:
 
         return gate.run(
             self.path("evaluation"), self.path("model"), self.path("info"), section,
-            self.path("decision"), self.path("decision.md"),
+            self.path("decision"), self.path("decision.md"), self.path("report.html"),
         )  # fmt: skip
 
     def push(self, name="toy"):

@@ -1,0 +1,150 @@
+"""What people decide about versions: approving a candidate, and going back to an earlier champion."""
+
+from __future__ import annotations
+
+from frostline.errors import ChampionChanged, ConfigError, RegistryError
+from frostline.promotions import PROVEN, Alias, champion, history, promote, standing
+from frostline.versions import Version, load, read_document, versions
+
+_LONGEST = 500  # characters of a name or a reason
+
+
+def approve(root: str, model: str, number: int, *, approver: str, reason: str) -> Alias:
+    """Make a candidate the champion, if the champion still is the one that it was compared with.
+
+    Args:
+        root: the registry.
+        model: name of the model.
+        number: the candidate's.
+        approver: who decides, for the record.
+        reason: why, for the record.
+
+    Raises:
+        ConfigError: approver or reason is empty, too long or not printable.
+        ChampionChanged: another version serves than the candidate was compared with.
+        RegistryError: there is no such version, its decision was not to promote, or it is not proven.
+        StorageError: the registry cannot be written.
+    """
+    _check_text("approver", approver)
+    _check_text("reason", reason)
+    version = load(root, model, number)
+    if version is None:
+        known = [known.number for known in versions(root, model)]
+        raise RegistryError(f"{root} has no version {number} of {model}; it has {known or 'none'}")
+    serving = champion(root, model)
+    if serving is not None and serving.version == number:
+        raise RegistryError(f"{model} version {number} is the champion already")
+    verdict = read_document(version, "decision.json", "decision").get("verdict")
+    if verdict != "promote":
+        raise RegistryError(f"{version.uri}: its decision is {verdict!r}; only 'promote' may be approved")
+    found = standing(root, model, number)
+    if found is None:
+        raise RegistryError(f"{model} version {number} is not proven to serve; run its push again")
+    try:  # refuses what was rejected or removed
+        return promote(root, version, expected=found.compared_with, reason=reason, kind="approval", approver=approver)
+    except ChampionChanged as error:
+        raise ChampionChanged(f"{error}; run the pipeline again to compare it with the one that serves") from None
+
+
+def rollback(root: str, model: str, *, to: int | None = None, approver: str, reason: str) -> Alias:
+    """Let an earlier champion serve again, by one change of the alias.
+
+    Args:
+        root: the registry.
+        model: name of the model.
+        to: number of an earlier champion; None for the one that `previous_champion` names.
+        approver: who decides, for the record.
+        reason: why, for the record.
+
+    Raises:
+        ConfigError: approver or reason is empty, too long or not printable.
+        ChampionChanged: the champion changed while this ran.
+        RegistryError: there is no such earlier champion, or it was rejected or removed.
+        StorageError: the registry cannot be written.
+    """
+    _check_text("approver", approver)
+    _check_text("reason", reason)
+    serving = champion(root, model)
+    if serving is None:
+        raise RegistryError(f"{root} has no champion of {model}; there is nothing to go back from")
+    number = previous_champion(root, model) if to is None else to
+    if number is None:
+        raise RegistryError(
+            f"{model} version {serving.version} has no champion before it; there is nothing to go back to"
+        )
+    if number == serving.version:
+        raise RegistryError(f"{model} version {number} is the champion already")
+    promoted = _promoted(root, model)
+    if number not in promoted:
+        raise RegistryError(f"{model} version {number} never was the champion; champions were {sorted(promoted)}")
+    version = _as_promoted(root, model, number, promoted)
+    if version is None:
+        raise RegistryError(f"{model} version {number} was removed, or is not what was promoted; it cannot serve")
+    return promote(root, version, expected=serving, reason=reason, kind="rollback", approver=approver)
+
+
+def previous_champion(root: str, model: str) -> int | None:
+    """The version that a rollback goes back to; None where there is none.
+
+    It is the one that the champion replaced when it was promoted, or, where that cannot serve any more, the one that
+    this one had replaced, and so on. What was rolled back from is thereby not come back to.
+    """
+    serving, promoted = champion(root, model), _promoted(root, model)
+    replaced = {entry.version: entry.previous_version for entry in history(root, model) if entry.kind != "rollback"}
+    number = None if serving is None else replaced.get(serving.version)
+    passed = set() if serving is None else {serving.version}
+    while number is not None and number not in passed:
+        found = standing(root, model, number)
+        if (found is None or found.word == PROVEN) and _as_promoted(root, model, number, promoted):
+            return number
+        passed.add(number)
+        number = replaced.get(number)
+    return None
+
+
+def states(root: str, model: str) -> dict[int, str]:
+    """What each finished version is, by number, in ascending order.
+
+    `champion` serves; `candidate` was compared with it and waits; `earlier champion`; `superseded` was compared with
+    a champion that serves no longer; `rejected` failed its proof; `removed` is being removed; `unproven` is not
+    proven yet.
+
+    Raises:
+        RegistryError: the model's name or an object is malformed.
+    """
+    numbers = [version.number for version in versions(root, model)]
+    serving, promoted = champion(root, model), _promoted(root, model)
+    return {number: _state(root, model, number, serving, promoted) for number in numbers}
+
+
+def _state(root: str, model: str, number: int, serving: Alias | None, promoted: dict[int, str]) -> str:
+    if serving is not None and serving.version == number:
+        return "champion"
+    found = standing(root, model, number)
+    if found is not None and found.word != PROVEN:
+        return found.word
+    if found is not None and is_waiting(found.compared_with, serving):
+        return "candidate"
+    if number in promoted:
+        return "earlier champion"
+    return "unproven" if found is None else "superseded"
+
+
+def is_waiting(compared_with: Alias | None, serving: Alias | None) -> bool:
+    """Whether a version that was compared with one champion can still replace it."""
+    return (compared_with and compared_with.generation) == (serving and serving.generation)
+
+
+def _promoted(root: str, model: str) -> dict[int, str]:
+    """Digest of the manifest of every version that ever was the champion."""
+    return {entry.version: entry.manifest_digest for entry in history(root, model)}
+
+
+def _as_promoted(root: str, model: str, number: int, promoted: dict[int, str]) -> Version | None:
+    version = load(root, model, number)
+    return version if version is not None and version.manifest_digest == promoted.get(number) else None
+
+
+def _check_text(field: str, text: str) -> None:
+    if not text.strip() or len(text) > _LONGEST or not text.isprintable():
+        raise ConfigError(f"--{field}", text[:60], f"expected 1 to {_LONGEST} printable characters in one line")

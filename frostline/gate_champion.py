@@ -1,0 +1,102 @@
+"""The gate's comparisons with the champion: as a whole, and on each class and metadata slice."""
+
+from __future__ import annotations
+
+import math
+
+from frostline import compare
+from frostline import gate_documents as documents
+from frostline.gate_config import GateConfig
+from frostline.gate_documents import Evidence, UnusableError, document, part, require_confidence
+from frostline.gate_result import Outcome, Result, named, points, would_tell
+
+
+def champion(evaluation: Evidence, config: GateConfig) -> Result:
+    """The model is better than the champion, or not worse by more than the margin."""
+    found = _opponent(evaluation, config)
+    if isinstance(found, Result):
+        return found
+    measured = documents.Measured.model_validate(document(evaluation))
+    if found.examples + found.excluded != measured.examples:
+        raise UnusableError(
+            f"evaluation.json: champion: received {found.examples} examples and {found.excluded} excluded; expected "
+            f"{measured.examples} in all, the examples that the model was measured on"
+        )
+    wins, losses, n = found.only_challenger_right, found.only_champion_right, found.examples
+    told = (
+        f"of {n:,} images that both were given, only this model is right on {wins:,} and only the champion, version "
+        f"{found.version}, on {losses:,}: {points(found.gain)}"
+    )
+    superiority = config.comparison == "superiority"
+    verdict, why = (_superiority if superiority else _non_inferiority)(found, config)
+    needed = None
+    if verdict == "inconclusive":
+        needed = compare.examples_needed(wins, losses, n, config.confidence, None if superiority else config.margin)
+        needed = None if needed is None else math.ceil(needed * measured.examples / n)
+    limit = 0.0 if superiority else -config.margin
+    return Result(verdict, f"{told}, {why}" + would_tell(verdict, needed), found.gain, limit, needed)
+
+
+def _superiority(found: documents.Pairs, config: GateConfig) -> tuple[Outcome, str]:
+    better = compare.mcnemar(found.only_challenger_right, found.only_champion_right)
+    worse = compare.mcnemar(found.only_champion_right, found.only_challenger_right)
+    if better <= 1 - config.confidence:
+        return "pass", f"better, and not by chance (exact McNemar test, one-sided p = {better:.2g})"
+    if worse <= 1 - config.confidence:
+        return "fail", f"worse, and not by chance (exact McNemar test, one-sided p = {worse:.2g})"
+    return "inconclusive", f"not shown to be better (exact McNemar test, one-sided p = {better:.2g})"
+
+
+def _non_inferiority(found: documents.Pairs, config: GateConfig) -> tuple[Outcome, str]:
+    pairs = (found.only_challenger_right, found.only_champion_right, found.examples)
+    low, high = compare.bounds(*pairs, config.confidence)
+    margin, sure = f"the margin of {100 * config.margin:g} points", f"at {100 * config.confidence:g} % confidence"
+    if high < -config.margin:
+        return "fail", f"at most {points(high)} {sure}, which is worse by more than {margin}"
+    if low >= -config.margin:
+        return "pass", f"at least {points(low)} {sure}, which is not worse by more than {margin}"
+    return "inconclusive", f"at least {points(low)} {sure}, so it may be worse by more than {margin}"
+
+
+def slices(evaluation: Evidence, config: GateConfig) -> Result:
+    """No class and no metadata slice is shown to be worse than the champion's by more than the slice margin."""
+    opponent = _opponent(evaluation, config)
+    if isinstance(opponent, Result):
+        return Result(opponent.verdict, opponent.reason)
+    found = documents.ChampionSlices.model_validate(part(evaluation, "champion")).slices
+    limit = -config.slice_margin
+    if not found:
+        return Result("pass", "there is no slice to compare", None, limit)
+    each = 1 - (1 - config.confidence) / len(found)
+    pairs = [(one.only_challenger_right, one.only_champion_right, one.examples) for one in found]
+    surely = [one for one, counts in zip(found, pairs, strict=True) if compare.bounds(*counts, each)[1] < limit]
+    worse = sorted(surely, key=lambda one: one.gain)
+    worst = min(worse or found, key=lambda one: one.gain)
+    margin = f"{100 * config.slice_margin:g} points"
+    if worse:
+        names = named([f"{one.column} = {one.value} ({points(one.gain)})" for one in worse])
+        reason = f"surely worse than the champion by more than {margin} on {names}, {len(found)} slices looked at"
+        return Result("fail", reason, worst.gain, limit)
+    small = sum(compare.bounds(*counts, config.confidence)[0] < limit for counts in pairs)
+    reason = (
+        f"none of {len(found)} slices is surely worse than the champion by more than {margin}; lowest: "
+        f"{worst.column} = {worst.value}, {points(worst.gain)} on {worst.examples:,} images"
+        + (f"; {small} {'is' if small == 1 else 'are'} too small to tell" if small else "")
+    )
+    return Result("pass", reason, worst.gain, limit)
+
+
+def _opponent(evaluation: Evidence, config: GateConfig) -> documents.Champion | Result:
+    """The comparison, or what follows where there is none to make."""
+    measured = documents.Measured.model_validate(document(evaluation))
+    require_confidence(measured, config)
+    against = part(evaluation, "champion")
+    if against is None:
+        return Result("pass", "no champion yet")
+    fit = documents.Comparable.model_validate(against)
+    if not fit.comparable:
+        return Result("fail", f"cannot be compared with the champion: {fit.reason or 'no reason given'}")
+    if documents.Subject.model_validate(against).model_digest == measured.model_digest:
+        limit = 0.0 if config.comparison == "superiority" else -config.margin
+        return Result("pass", "it is the same model as the champion", 0.0, limit)
+    return documents.Champion.model_validate(against)

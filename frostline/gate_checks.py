@@ -1,0 +1,96 @@
+"""The gate's checks of what needs no statistics, one function each: evidence and configuration in, a result out."""
+
+from __future__ import annotations
+
+import math
+
+from frostline import gate_documents as documents
+from frostline.gate_config import GateConfig
+from frostline.gate_documents import Evidence, UnusableError, document, part, require_confidence
+from frostline.gate_result import NO_LIMIT, Outcome, Result, share, would_tell
+
+
+def freeze(certificate: Evidence, evaluation: Evidence) -> Result:
+    """The frozen weights did not move, and the proof is about the model that was evaluated."""
+    proof = documents.Certificate.model_validate(document(certificate))
+    subject = documents.Subject.model_validate(document(evaluation))
+    if not proof.verified or proof.moved:
+        names = ", ".join(proof.moved[:3]) or "no tensor named"
+        return Result("fail", f"the freeze certificate says that frozen weights moved ({names})")
+    if proof.model_digest != subject.model_digest:
+        return Result("fail", "the freeze certificate is for another model than the one evaluated")
+    reason = f"the certificate for this model proves {proof.frozen_tensors} frozen tensors unchanged"
+    return Result("pass", reason, proof.frozen_tensors)
+
+
+def data(validation: Evidence) -> Result:
+    """The data passed validation."""
+    report = documents.Validation.model_validate(document(validation))
+    if not report.valid or report.problems:
+        return Result("fail", "the data are not valid: " + ("; ".join(report.problems[:3]) or "no problem named"))
+    return Result("pass", "the data passed validation")
+
+
+def leakage(evaluation: Evidence) -> Result:
+    """No test image was in the model's own training or validation split."""
+    leaked = documents.Leakage.model_validate(document(evaluation)).leaked
+    if leaked:
+        images = "1 test image was" if leaked == 1 else f"{leaked:,} test images were"
+        return Result("fail", f"{images} in this model's own training or validation split", leaked, 0)
+    return Result("pass", "no test image was in this model's training or validation split", 0, 0)
+
+
+def skew(evaluation: Evidence, config: GateConfig) -> Result:
+    """The training and the serving input path lead to the same labels."""
+    found, limit = documents.Skew.model_validate(document(evaluation)).skew, config.min_agreement
+    if limit == 0.0:
+        return NO_LIMIT
+    if not found.images:
+        raise UnusableError("no image was taken through the training and the serving input path")
+    told = (
+        f"{share(found.agreement)} of {found.images:,} images get the same label by the training and the serving path"
+    )
+    if found.agreement < limit:
+        return Result("fail", f"only {told}, where {share(limit)} are asked for", found.agreement, limit)
+    return Result("pass", told, found.agreement, limit)
+
+
+def calibration(evaluation: Evidence, config: GateConfig) -> Result:
+    """The calibration error is within its limit, by the interval of the evaluation."""
+    limit = config.max_calibration_error
+    if limit == 0.0:
+        return NO_LIMIT
+    measured = documents.Calibration.model_validate(document(evaluation))
+    require_confidence(measured, config)
+    found = measured.calibration_error
+    verdict: Outcome = "fail" if found.low > limit else "pass" if found.high <= limit else "inconclusive"
+    told = {"fail": "above", "pass": "within", "inconclusive": "not surely within or above"}[verdict]
+    needed = None
+    if verdict == "inconclusive" and found.value < limit:  # the interval's width falls as 1 / sqrt(images)
+        needed = math.ceil(measured.examples * ((found.high - found.value) / (limit - found.value)) ** 2)
+    reason = f"calibration error {found.value:.4f} ({found.low:.4f} to {found.high:.4f}), {told} the limit of {limit:g}"
+    return Result(verdict, reason + would_tell(verdict, needed), found.value, limit, needed)
+
+
+def latency(evaluation: Evidence, config: GateConfig) -> Result:
+    """One image's 95th percentile is within its limit."""
+    limit = config.max_latency_ms
+    if limit == 0.0:
+        return NO_LIMIT
+    times = documents.ServingTimes.model_validate(part(evaluation, "serving")).latency
+    found = next((one.p95 for one in times if one.batch == 1), None)
+    if found is None:
+        raise UnusableError("evaluation.json: serving.latency: has no entry for a batch of 1")
+    told = f"19 of 20 calls with one image take at most {found:.4g} ms"
+    verdict: Outcome = "pass" if found <= limit else "fail"
+    return Result(verdict, f"{told}; the limit is {limit:g} ms", found, limit)
+
+
+def size(evaluation: Evidence, config: GateConfig) -> Result:
+    """The export is within its size limit."""
+    limit = config.max_size_mb
+    if limit == 0.0:
+        return NO_LIMIT
+    found = documents.ServingSize.model_validate(part(evaluation, "serving")).size_bytes / 1e6
+    verdict: Outcome = "pass" if found <= limit else "fail"
+    return Result(verdict, f"the exported model takes {found:.4g} MB; the limit is {limit:g} MB", found, limit)

@@ -1,0 +1,61 @@
+"""What a check of the gate hands over, and the words that the checks share."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+Outcome = Literal["pass", "fail", "inconclusive"]
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a check found.
+
+    Attributes:
+        verdict: pass, fail or inconclusive.
+        reason: a clause for people, with the numbers.
+        value: what was measured, if it is one number.
+        limit: what it was held against.
+        needed: of an inconclusive check, about how many test images would settle it; None where no number would.
+    """
+
+    verdict: Outcome
+    reason: str
+    value: float | None = None
+    limit: float | None = None
+    needed: int | None = None
+
+
+NO_LIMIT = Result("pass", "no limit set")
+UNUSABLE = "the evidence cannot be used"  # how the reason of a check begins that had nothing to rest on
+
+
+def would_tell(verdict: Outcome, needed: int | None) -> str:
+    """What follows an inconclusive reason; nothing follows another."""
+    if verdict != "inconclusive":
+        return ""
+    if needed is None:
+        return "; at the rates seen no number of test images would show it"
+    return f"; about {needed:,} test images would tell, if the rates stay as seen"
+
+
+def share(value: float) -> str:
+    """0.95 as `95 %`."""
+    return f"{100 * value:.4g} %"
+
+
+def points(value: float) -> str:
+    """A difference of two shares: 0.005 as `+0.50 points`."""
+    return f"{100 * value:+.2f} points"
+
+
+def named(names: Sequence[str]) -> str:
+    """The first three, and how many more there are."""
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+
+
+def one_line(text: str) -> str:
+    """At most 500 characters that can be printed: no line breaks, terminal controls or halves of surrogate pairs."""
+    return " ".join("".join(letter if letter.isprintable() else " " for letter in text).split())[:500]

@@ -1,0 +1,61 @@
+"""Slices: groups of images that share a value of a metadata column."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from frostline.artifacts import Json
+
+_MOST_VALUES = 50  # of a column: more are identifiers or measurements, and groups too small to say anything
+NO_VALUE = "(none)"
+
+
+@dataclass(frozen=True)
+class Slice:
+    """Some of the images.
+
+    Attributes:
+        column: name of the metadata column.
+        value: what the images have there; "(none)" for those without.
+        mask: [rows] which rows they are.
+    """
+
+    column: str
+    value: str
+    mask: NDArray[np.bool_]
+
+
+def find(rows: Sequence[Json]) -> tuple[list[Slice], list[str]]:
+    """The slices of all metadata columns, by column and value.
+
+    Args:
+        rows: manifest rows; `metadata`, where there is one, is {column: value}.
+
+    Returns:
+        The slices; and the columns that have more than 50 different values and are left out. Both sorted.
+    """
+    metadata = [_metadata(row) for row in rows]
+    found, left_out = [], []
+    for column in sorted({str(column) for values in metadata for column in values}):
+        codes: dict[str, int] = {}
+        of_row = np.fromiter(
+            (codes.setdefault(_text(values.get(column)), len(codes)) for values in metadata), np.int64, len(rows)
+        )
+        if len(codes) > _MOST_VALUES:
+            left_out.append(column)
+        else:
+            found += [Slice(column, value, of_row == code) for value, code in sorted(codes.items())]
+    return found, left_out
+
+
+def _metadata(row: Json) -> Json:
+    values = row.get("metadata")
+    return values if isinstance(values, dict) else {}
+
+
+def _text(value: object) -> str:
+    return NO_VALUE if value is None or value == "" else str(value)

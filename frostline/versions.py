@@ -1,0 +1,216 @@
+"""The versions in a registry: where their files are, what their manifests say, and how they are read.
+
+A version exists while its manifest does. A manifest that says `removed` stands where a version was or will never be:
+whoever creates the manifest first, the publisher or the one who clears up, decides.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any, Literal, TypeVar
+
+from frostline import artifacts, digests, storage
+from frostline.artifacts import Json
+from frostline.config import RunConfig
+from frostline.errors import ConfigError, NotFound, RegistryError, StorageError
+from frostline.events import progress
+from frostline.section import parse
+
+T = TypeVar("T")
+R = TypeVar("R")
+MANIFEST = "manifest.json"
+REMOVED: Literal["removed"] = "removed"
+_PIECE = 8 * 2**20  # bytes that each thread holds while a stored file is checked
+_THREADS = 4
+_NUMBERED = re.compile(r"([1-9][0-9]*)\.json")
+
+
+@dataclass(frozen=True)
+class Version:
+    """A finished version: its number, its directory, its manifest and the SHA-256 of the manifest's bytes."""
+
+    model: str
+    number: int
+    uri: str
+    manifest: Json
+    manifest_digest: str
+
+
+def address(root: str, model: str, *parts: str) -> str:
+    """An address below a model's part of the registry.
+
+    Raises:
+        RegistryError: the model's name is malformed.
+    """
+    try:
+        parse(RunConfig, {"model_name": model})
+    except ConfigError as error:
+        raise RegistryError(str(error)) from None
+    return storage.join(root, model, *parts)
+
+
+def find(root: str, model: str, number: int) -> Version | Literal["removed"] | None:
+    """The version of a number; REMOVED where it was removed or given up, None where it is not finished.
+
+    Raises:
+        RegistryError: the model's name or the manifest is malformed.
+    """
+    uri = address(root, model, "versions", str(number))
+    try:
+        data = storage.read_bytes(storage.join(uri, MANIFEST))
+    except NotFound:
+        return None
+    if artifacts.schema("removed").encode() in data[:100]:  # the schema comes first
+        return REMOVED
+    expected = {"model": str, "version": int, "identity": str, "files": dict, "metadata": dict}
+    manifest = decode(data, storage.join(uri, MANIFEST), "version", expected)
+    if (manifest["model"], manifest["version"]) != (model, number) or not manifest["files"]:
+        raise RegistryError(f"{uri}: its manifest describes {manifest['model']} version {manifest['version']}")
+    return Version(model, number, uri, manifest, digests.of_bytes(data))
+
+
+def tombstone(model: str, number: int) -> bytes:
+    """The manifest of a number that is no version any more, or never will be one."""
+    return artifacts.encode("removed", {"model": model, "version": number, "files": {}})
+
+
+def load(root: str, model: str, number: int) -> Version | None:
+    """The finished version of a number; None where there is none. Raises as `find` does."""
+    found = find(root, model, number)
+    return found if isinstance(found, Version) else None
+
+
+def versions(root: str, model: str) -> list[Version]:
+    """The finished versions in ascending order; a number whose publisher died is none.
+
+    Raises:
+        RegistryError: the model's name or a manifest is malformed.
+    """
+    found = in_parallel(lambda number: load(root, model, number), numbers(root, model, "claims"))
+    return [version for version in found if version is not None]
+
+
+def numbers(root: str, model: str, kind: str) -> list[int]:
+    """The numbers that have an object below `kind`, in ascending order."""
+    names = (PurePosixPath(item.uri).name for item in storage.list_files(address(root, model, kind)))
+    return sorted(int(match[1]) for match in map(_NUMBERED.fullmatch, names) if match)
+
+
+def download(version: Version, into: Path) -> Path:
+    """The version's directory on this machine, every file checked against the manifest.
+
+    A registry in a local directory is read where it is; from a bucket, the files land below `into`.
+
+    Raises:
+        RegistryError: a file is missing, differs in size or digest, or its path leads out of the directory.
+        StorageError: the registry cannot be read.
+    """
+    files = version.manifest["files"]
+    fetched = in_parallel(lambda name: _fetch(version, name, into), files)
+    for relative, path in progress(zip(files, fetched, strict=True), total=len(files), unit="files"):
+        received = {"sha256": digests.of_file(path), "size": path.stat().st_size} if path.is_file() else "a directory"
+        if received != files[relative]:
+            raise RegistryError(f"{version.uri}/{relative}: received {received}; its manifest says {files[relative]}")
+        into = path.parents[len(PurePosixPath(relative).parts) - 1]
+    return into
+
+
+def _fetch(version: Version, relative: str, into: Path) -> Path:
+    try:
+        uri = storage.join(version.uri, relative)
+    except StorageError as error:
+        raise RegistryError(f"{version.uri}: {error}") from error
+    try:
+        return storage.localize(uri, (into / relative).parent)
+    except NotFound as error:
+        raise RegistryError(f"{version.uri}: {error}") from error
+
+
+def differences(directory: Path, manifest: Json) -> list[str]:
+    """What in a version's directory on this machine is not as it was published, in words; its manifest is not read.
+
+    Args:
+        directory: of the version.
+        manifest: what was published.
+    """
+    found = {Path(item.uri).relative_to(directory).as_posix(): item for item in storage.list_files(str(directory))}
+    found.pop(MANIFEST, None)
+    published = manifest["files"]
+    wrong = [f"{name} is missing" for name in published if name not in found]
+    wrong += [f"{name} was not published" for name in found if name not in published]
+    same = {name: item for name, item in found.items() if name in published}
+    return wrong + [
+        f"{name} differs" for name, item in same.items() if checksum(item.uri, item.size) != published[name]
+    ]
+
+
+def read_document(version: Version, name: str, kind: str) -> Json:
+    """One of the JSON files that were published with a version, checked against its manifest.
+
+    Raises:
+        RegistryError: it was not published, is missing, or is not what was published.
+    """
+    expected = version.manifest["files"].get(name)
+    uri = storage.join(version.uri, name)
+    if expected is None:
+        raise RegistryError(f"{version.uri}: was published without {name}")
+    try:
+        data = storage.read_bytes(uri)
+    except NotFound as error:
+        raise RegistryError(f"{version.uri}: {error}") from error
+    if digests.of_bytes(data) != expected["sha256"]:
+        raise RegistryError(f"{uri}: received {digests.of_bytes(data)}; its manifest says {expected['sha256']}")
+    return decode(data, uri, kind, {})
+
+
+def checksum(uri: str, size: int) -> Json:
+    """SHA-256 and size of a stored object, read in pieces, in the form of a manifest's entry."""
+    digest = hashlib.sha256()
+    for offset in range(0, size, _PIECE):
+        digest.update(storage.read_bytes(uri, offset=offset, length=min(_PIECE, size - offset)))
+    return {"sha256": digest.hexdigest(), "size": size}
+
+
+def read_object(uri: str) -> tuple[bytes, str] | None:
+    """The content of an object that may be replaced at any time, and the generation of just that content."""
+    before = storage.stat(uri)
+    while before is not None:
+        try:
+            data = storage.read_bytes(uri)
+        except NotFound:
+            return None
+        after = storage.stat(uri)
+        if after == before:
+            return data, before.generation
+        before = after
+    return None
+
+
+def decode(data: bytes, uri: str, kind: str, fields: dict[str, type[Any]]) -> Json:
+    """A JSON object of the registry, its schema and the types of some fields checked.
+
+    Raises:
+        RegistryError: it is malformed.
+    """
+    try:
+        document = json.loads(data)
+    except ValueError:
+        document = None
+    if not isinstance(document, dict) or document.get("schema") != artifacts.schema(kind):
+        raise RegistryError(f"{uri}: is not a {artifacts.schema(kind)} file")
+    for name, wanted in fields.items():
+        if type(document.get(name)) is not wanted:
+            raise RegistryError(f"{uri}: {name}: received {document.get(name)!r}; expected {wanted.__name__}")
+    return document
+
+
+def in_parallel(function: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
+    """The results in the order of the items, made by a few threads; the first error ends it."""
+    with ThreadPoolExecutor(_THREADS) as pool:
+        yield from pool.map(function, items)

@@ -1,0 +1,74 @@
+"""What `frostline gate` does: the promotion gate for a release process, on what a run or a version has written."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+from frostline import artifacts, storage
+from frostline.artifacts import Json
+from frostline.config import load
+from frostline.errors import ConfigError, DataError, NotFound
+from frostline.gate import decide, evidence
+from frostline.gate_config import GateConfig
+from frostline.section import parse
+
+# Each kind of evidence: below a run's artifacts/*/, in a version's directory, and its schema.
+_EVIDENCE = {
+    "evaluation": ("evaluate/evaluation/evaluation.json", "evaluation.json", "evaluation"),
+    "certificate": ("train/model/freeze_certificate.json", "freeze_certificate.json", "freeze_certificate"),
+    "validation": ("validate/info/report.json", "validation.json", "validation"),
+}
+_DECISION = ("gate/decision/decision.json", "decision.json")
+
+
+def run(directory: str, config: Path | None) -> Json:
+    """Decide again, from files alone; nothing is written.
+
+    Args:
+        directory: of a run, or of a version in a registry; local or gs://.
+        config: a run's YAML file, whose `gate` section counts; None for what was asked for when the gate last decided
+            there, or the defaults.
+
+    Returns:
+        The decision, as `frostline.gate.decide` gives it. What is missing holds.
+
+    Raises:
+        ConfigError: there is no such directory, or it is neither a run's nor a version's, or the section is wrong.
+        StorageError: a bucket cannot be read.
+    """
+    with tempfile.TemporaryDirectory() as scratch:
+        root = _localize(directory, Path(scratch))
+        of_run = (root / "artifacts").is_dir()
+        if not of_run and not any((root / place).exists() for _, place, _ in _EVIDENCE.values()):
+            raise ConfigError("RUN_DIR", directory, "expected the directory of a run, or of a version in a registry")
+        found = {kind: _find(root, *places, of_run=of_run) for kind, (*places, _) in _EVIDENCE.items()}
+        documents = {kind: evidence(found[kind], schema) for kind, (*_, schema) in _EVIDENCE.items()}
+        section = load(config).gate if config else _asked(_find(root, *_DECISION, of_run=of_run))
+        return decide(documents["evaluation"], documents["certificate"], documents["validation"], section)
+
+
+def _localize(directory: str, scratch: Path) -> Path:
+    try:
+        path = storage.localize(directory, scratch / "found")
+    except NotFound:
+        raise ConfigError("RUN_DIR", directory, "there is nothing at this address") from None
+    if not path.is_dir():
+        raise ConfigError("RUN_DIR", directory, "expected a directory")
+    return path
+
+
+def _find(root: Path, in_run: str, in_version: str, *, of_run: bool) -> Path:
+    """Where a file is, or should be: more than one in a run's directory is none."""
+    if not of_run:
+        return root / in_version
+    found = sorted(root.glob(f"artifacts/*/{in_run}"))
+    return found[0] if len(found) == 1 else root / "artifacts" / in_run
+
+
+def _asked(decision: Path) -> GateConfig:
+    """What the gate was told when it decided there."""
+    try:
+        return parse(GateConfig, artifacts.read_json(decision, "decision").get("config", {}), field="gate")
+    except DataError:
+        return GateConfig()

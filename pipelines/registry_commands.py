@@ -1,0 +1,146 @@
+"""The commands `frostline registry`: look at the versions of a model, decide which one serves, clear up."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from frostline.errors import RegistryError
+
+if TYPE_CHECKING:
+    from frostline.registry import Alias, Version
+
+app = typer.Typer(help="Look into a model registry, and decide which version serves.", no_args_is_help=True)
+
+
+def _set_debug(value: bool) -> None:
+    from pipelines import cli
+
+    cli.set_debug(value)
+
+
+Root = Annotated[str, typer.Argument(metavar="ROOT", help="Root of the registry: a directory or gs://.")]
+Model = Annotated[str, typer.Argument(metavar="MODEL", help="Name of the model.")]
+Approver = Annotated[str, typer.Option("--approver", metavar="NAME", help="Who decides this, for the record.")]
+Reason = Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why, for the record; at most 500 characters.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")]
+Debug = Annotated[bool, typer.Option("--debug", callback=_set_debug, help="Show the traceback of an error.")]
+
+
+@app.command("list")
+def list_(root: Root, model: Model, as_json: AsJson = False, debug: Debug = False) -> None:
+    """List a model's versions and what each one is: champion, candidate, earlier champion, superseded, ..."""
+    from frostline import registry
+
+    found = registry.versions(root, model)
+    if not found:
+        raise RegistryError(f"{root}: there is no version of {model!r}")
+    states = registry.states(root, model)
+    rows = [_identity(version, states) for version in found]
+    if as_json:
+        typer.echo(json.dumps([{**row, "champion": row["state"] == "champion"} for row in rows], indent=2))
+        return
+    for row in rows:
+        typer.echo(f"{row['version']:>4}  {row['state']:<16}  {row['manifest_digest'][:12]}  {row['uri']}")
+
+
+@app.command()
+def show(
+    root: Root,
+    reference: Annotated[str, typer.Argument(metavar="REFERENCE", help="MODEL, MODEL@champion or MODEL/N.")],
+    as_json: AsJson = False,
+    debug: Debug = False,
+) -> None:
+    """Show one version: its state, address, digest, metadata and files."""
+    from frostline import registry
+
+    version = registry.resolve(root, f"registry:{reference.removeprefix('registry:')}")
+    identity = _identity(version, registry.states(root, version.model))
+    if as_json:
+        typer.echo(json.dumps({**identity, "manifest": version.manifest}, indent=2))
+        return
+    for key, value in {**identity, **version.manifest["metadata"]}.items():
+        typer.echo(f"{key:<16} {value if isinstance(value, str | int | float) else json.dumps(value)}")
+    for path, entry in version.manifest["files"].items():
+        typer.echo(f"  {entry['size']:>12,}  {entry['sha256'][:12]}  {path}")
+
+
+@app.command()
+def promote(
+    root: Root,
+    model: Model,
+    number: Annotated[int, typer.Argument(metavar="N", help="Number of the candidate.")],
+    approver: Approver,
+    reason: Reason,
+    as_json: AsJson = False,
+    debug: Debug = False,
+) -> None:
+    """Approve a candidate: make it the champion, if the champion still is the one that it was compared with."""
+    from frostline import registry
+
+    before = registry.champion(root, model)
+    _tell(model, before, registry.approve(root, model, number, approver=approver, reason=reason), as_json)
+
+
+@app.command()
+def rollback(
+    root: Root,
+    model: Model,
+    approver: Approver,
+    reason: Reason,
+    to: Annotated[
+        int | None, typer.Option("--to", metavar="N", help="An earlier champion; the one before this, if not given.")
+    ] = None,
+    as_json: AsJson = False,
+    debug: Debug = False,
+) -> None:
+    """Let an earlier champion serve again."""
+    from frostline import registry
+
+    before = registry.champion(root, model)
+    _tell(model, before, registry.rollback(root, model, to=to, approver=approver, reason=reason), as_json)
+
+
+@app.command()
+def prune(
+    root: Root,
+    model: Model,
+    keep: Annotated[int, typer.Option("--keep", metavar="N", help="How many of the newest versions stay in any case.")],
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Remove nothing; tell what would be removed.")] = False,
+    as_json: AsJson = False,
+    debug: Debug = False,
+) -> None:
+    """Remove old versions and what dead publishers left; never the champion, its predecessor, or a candidate."""
+    from frostline import registry
+
+    removals = registry.prune(root, model, keep=keep, dry_run=dry_run)
+    if as_json:
+        rows = [{"version": one.number, "state": one.state, "files": one.files, "bytes": one.size} for one in removals]
+        typer.echo(json.dumps(rows, indent=2))
+        return
+    for one in removals:
+        typer.echo(f"{one.number:>4}  {one.state:<16}  {one.files:>4} files  {one.size:>15,} bytes")
+    total = sum(one.size for one in removals)
+    typer.echo(f"{'would remove' if dry_run else 'removed'} {len(removals)} of {model}, {total:,} bytes")
+
+
+def _tell(model: str, before: Alias | None, after: Alias, as_json: bool) -> None:
+    previous = None if before is None else before.version
+    if as_json:
+        result = {"model": model, "version": after.version, "manifest_digest": after.manifest_digest}
+        typer.echo(json.dumps({**result, "previous_version": previous}, indent=2))
+        return
+    replaced = "" if previous is None else f"; it replaced version {previous}"
+    typer.echo(f"{model} version {after.version} is the champion{replaced}")
+
+
+def _identity(version: Version, states: dict[int, str]) -> dict[str, Any]:
+    return {
+        "model": version.model,
+        "version": version.number,
+        "state": states.get(version.number, "removed"),
+        "uri": version.uri,
+        "manifest_digest": version.manifest_digest,
+    }

@@ -1,0 +1,51 @@
+"""Registries to test with: small models, published without a push."""
+
+import json
+
+from frostline import artifacts, digests, registry, storage
+
+FILES = {"saved_model.pb": b"graph", "variables/variables.index": b"", "model.keras": bytes(range(256)) * 40}
+
+
+class Models:
+    """Publishes models; the identity of each is the digest of the bytes that are its own."""
+
+    def __init__(self, root, directory):
+        self.root, self.directory = root, directory
+
+    def __call__(self, content=b"one", model="digits", verdict="promote", **metadata):
+        directory = self.files(content, verdict)
+        metadata = {"n": 1, **metadata}
+        return registry.publish(self.root, model, directory, identity=digests.of_bytes(content), metadata=metadata)
+
+    def files(self, content=b"one", verdict="promote"):
+        directory = self.directory / digests.of_bytes(content)
+        decision = artifacts.encode("decision", {"verdict": verdict, "reason": "not worse", "checks": []})
+        for name, data in {**FILES, "weights": content, "decision.json": decision}.items():
+            path = directory / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            if not path.exists():  # a local registry may hold a link to it
+                path.write_bytes(data)
+        return directory
+
+    def promoted(self, *contents):
+        """Publish some models, each of which replaces the one before it; the last one's alias."""
+        alias = registry.champion(self.root, "digits")
+        for content in contents:
+            alias = registry.promote(self.root, self(content), expected=alias, reason="better")
+        return alias
+
+    def numbers(self):
+        return [version.number for version in registry.versions(self.root, "digits")]
+
+    def stored(self, place=""):
+        """Addresses below a place of the model's part of the registry, relative to it, with their content."""
+        uri = storage.join(self.root, "digits", *([place] if place else []))
+        return {item.uri.removeprefix(f"{uri}/"): storage.read_bytes(item.uri) for item in storage.list_files(uri)}
+
+    def backdate(self, *numbers):
+        """Let some claims be years old."""
+        for number in numbers:
+            uri = storage.join(self.root, "digits/claims", f"{number}.json")
+            claim = {**json.loads(storage.read_bytes(uri)), "claimed_at": "2020-01-01T00:00:00+00:00"}
+            storage.write_bytes(uri, artifacts.encode("claim", claim))

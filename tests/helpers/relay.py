@@ -1,0 +1,102 @@
+"""A relay before the emulator of a bucket that answers some requests as a bad day of the network and its servers would.
+
+Faults: `429` and `503` answer instead of the server; `reset` closes the connection before the request arrives, and
+`lost` after it did.
+"""
+
+import http.server
+import os
+import threading
+import urllib.error
+import urllib.request
+from collections import Counter
+
+from frostline.storage import gcs
+
+FAULTS = ("429", "503", "reset", "lost")
+_PASSED_ON = ("Content-Type", "X-Goog-Hash", "X-Goog-Generation", "Content-Range", "Location")
+
+
+class _Server(http.server.ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, *_):
+        """A client that gave up on a broken connection is what faults are for."""
+
+
+class Relay:
+    """A context manager: buckets are reached through it while it lasts.
+
+    `fault(method, path, body)` says what happens to a request, None to let it pass.
+    """
+
+    def __init__(self, fault):
+        self.struck = Counter()
+        self._target = os.environ["STORAGE_EMULATOR_HOST"]
+        self._server = _Server(("127.0.0.1", 0), self._handler(self._target, fault))
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,))
+
+    def __enter__(self):
+        self._thread.start()
+        self._reach(f"http://127.0.0.1:{self._server.server_port}")
+        return self
+
+    def __exit__(self, *_):
+        self._reach(self._target)
+        self._server.shutdown()
+        self._thread.join()
+        self._server.server_close()
+
+    def _reach(self, address):
+        """Let the client go elsewhere; the one before is closed, as an open socket that is collected is a warning."""
+        gcs._client()._http.close()
+        os.environ["STORAGE_EMULATOR_HOST"] = address
+
+    def _handler(self, target, fault):
+        struck, lock = self.struck, threading.Lock()
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def relay(self):
+                body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+                with lock:
+                    what = fault(self.command, self.path, body)
+                    struck[what] += 1
+                if what in ("429", "503"):
+                    self.answer(int(what), {}, b"{}")
+                elif what == "reset":
+                    self.close_connection = True
+                else:
+                    answer = self.ask(body)
+                    if what == "lost":
+                        self.close_connection = True
+                    else:
+                        self.answer(*answer)
+
+            do_GET = do_POST = do_PUT = do_DELETE = relay
+
+            def ask(self, body):
+                left_out = ("host", "accept-encoding")
+                headers = {name: value for name, value in self.headers.items() if name.lower() not in left_out}
+                request = urllib.request.Request(target + self.path, body or None, headers, method=self.command)
+                try:
+                    with urllib.request.urlopen(request) as answer:
+                        return answer.status, answer.headers, answer.read()
+                except urllib.error.HTTPError as error:
+                    with error:
+                        return error.code, error.headers, error.read()
+
+            def answer(self, status, headers, data):
+                self.send_response(status)
+                for name in _PASSED_ON:
+                    if headers.get(name):
+                        self.send_header(name, headers[name])
+                self.send_header("Content-Length", str(len(data)))
+                self.end_headers()
+                self.wfile.write(data)
+
+            def log_message(self, *_):
+                pass
+
+        return Handler

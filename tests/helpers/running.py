@@ -1,0 +1,42 @@
+"""`frostline` as a person runs it: in a process of its own."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+from frostline.artifacts import read_json
+
+FROSTLINE = Path(sys.executable).parent / "frostline"
+
+
+class Run:
+    """One `frostline run`, ended: exit code, what it printed, and its files."""
+
+    def __init__(self, root, config, *overrides, prefix=()):
+        options = [part for override in overrides for part in ("--set", override)]
+        command = [*prefix, str(FROSTLINE), "run", str(config), "--root", str(root), *options]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+        self.code, self.out, self.err = done.returncode, done.stdout, done.stderr
+        found = sorted(root.glob("*/arguments.json"), key=lambda path: path.stat().st_mtime_ns)
+        self.directory = found[-1].parent if found else None
+
+    def error(self):
+        """The one error line; there is no other, and no traceback."""
+        lines = [line for line in self.err.splitlines() if line.startswith("frostline: error: ")]
+        assert len(lines) == 1, self.err
+        assert "Traceback" not in self.err
+        return lines[0].removeprefix("frostline: error: ")
+
+    def artifact(self, pattern):
+        (path,) = self.directory.glob(f"artifacts/*/{pattern}")
+        return path
+
+    def summary(self):
+        return read_json(self.directory / "summary.json", "run")
+
+
+def frostline(*arguments):
+    """One command: exit code, standard output, standard error."""
+    command = [str(FROSTLINE), *map(str, arguments)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    return done.returncode, done.stdout, done.stderr

@@ -1,0 +1,143 @@
+"""`frostline registry` as a person meets it: what it prints, what it changes, and one line for each refusal."""
+
+import json
+
+import pytest
+
+from frostline import registry
+from pipelines import cli
+
+from registries import Models
+
+WHO = ["--approver", "Ada", "--reason", "looked at the mistakes"]
+
+
+@pytest.fixture
+def make(tmp_path):
+    return Models(str(tmp_path / "registry"), tmp_path / "made")
+
+
+@pytest.fixture
+def call(capsys, make):
+    """Calls `frostline registry COMMAND ROOT ...`: exit code, standard output, standard error."""
+
+    def called(command, *arguments):
+        with pytest.raises(SystemExit) as caught:
+            cli.main(["registry", command, make.root, *map(str, arguments)])
+        captured = capsys.readouterr()
+        return caught.value.code, captured.out, captured.err
+
+    return called
+
+
+def error_line(answer):
+    code, out, err = answer
+    assert out == ""
+    assert err.startswith("frostline: error: ")
+    assert err.count("\n") == 1
+    return code, err.removeprefix("frostline: error: ").strip()
+
+
+@pytest.fixture
+def waiting(make):
+    """Two champions one after the other, and a candidate that was compared with the second."""
+    alias = make.promoted(b"one", b"two")
+    registry.nominate(make.root, make(b"three"), compared_with=alias)
+    return alias
+
+
+def test_list_and_show_tell_what_each_version_is(call, make, waiting):
+    registry.reject(make.root, make(b"four"), reason="it does not load")
+    code, out, _ = call("list", "digits")
+    assert code == 0
+    assert [line[6:22].strip() for line in out.splitlines()] == [
+        "earlier champion",
+        "champion",
+        "candidate",
+        "rejected",
+    ]
+    rows = json.loads(call("list", "digits", "--json")[1])
+    assert [(row["version"], row["state"], row["champion"]) for row in rows][1:3] == [
+        (2, "champion", True),
+        (3, "candidate", False),
+    ]
+    assert "state            candidate\n" in call("show", "digits/3")[1]
+    assert json.loads(call("show", "digits", "--json")[1])["state"] == "champion"
+    code, message = error_line(call("show", "digits/4"))
+    assert code == 1
+    assert message.endswith("was rejected: it does not load")
+
+
+def test_promote_moves_the_alias_to_the_candidate_and_records_who_and_why(call, make, waiting):
+    code, out, err = call("promote", "digits", 3, *WHO)
+    assert (code, out, err) == (0, "digits version 3 is the champion; it replaced version 2\n", "")
+    last = registry.history(make.root, "digits")[-1]
+    assert (last.kind, last.version, last.approver, last.reason) == ("approval", 3, "Ada", "looked at the mistakes")
+
+
+def test_promote_as_json(call, waiting):
+    told = json.loads(call("promote", "digits", 3, *WHO, "--json")[1])
+    assert {name: told[name] for name in ("model", "version", "previous_version")} == {
+        "model": "digits",
+        "version": 3,
+        "previous_version": 2,
+    }
+
+
+def test_a_candidate_of_an_earlier_champion_is_refused_in_one_line(call, make, waiting):
+    make.promoted(b"five")
+    code, message = error_line(call("promote", "digits", 3, *WHO))
+    assert code == 1
+    assert message.startswith("digits: the champion is version 4 now; version 3 was compared with version 2; run the")
+    assert registry.champion(make.root, "digits").version == 4
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (["digits", 3, "--reason", "x"], "--approver"),
+        (["digits", 3, "--approver", "Ada"], "--reason"),
+        (["digits", 3, "--approver", " ", "--reason", "x"], "--approver: received ' '"),
+        (["digits", 3, "--approver", "Ada", "--reason", "x" * 501], "--reason: received"),
+        (["digits", "three", *WHO], "'N'"),
+    ],
+)
+def test_promote_without_a_usable_name_reason_or_number_is_wrong_usage(call, make, waiting, arguments, named):
+    code, message = error_line(call("promote", *arguments))
+    assert code == 2
+    assert named in message
+    assert registry.champion(make.root, "digits") == waiting
+
+
+def test_rollback_goes_to_the_champion_before_or_the_one_that_is_named(call, make, waiting):
+    assert call("rollback", "digits", *WHO)[:2] == (0, "digits version 1 is the champion; it replaced version 2\n")
+    assert call("rollback", "digits", "--to", 2, *WHO)[:2] == (
+        0,
+        "digits version 2 is the champion; it replaced version 1\n",
+    )
+    assert [entry.kind for entry in registry.history(make.root, "digits")][2:] == ["rollback"] * 2
+    code, message = error_line(call("rollback", "digits", "--to", 3, *WHO))
+    assert (code, message) == (1, "digits version 3 never was the champion; champions were [1, 2]")
+    assert error_line(call("rollback", "digits", "--approver", "Ada"))[0] == 2
+
+
+def test_prune_tells_what_goes_and_removes_it_only_without_dry_run(call, make, waiting):
+    make.promoted(b"four", b"five")
+    code, told, _ = call("prune", "digits", "--keep", 1, "--dry-run")
+    assert (code, make.numbers()) == (0, [1, 2, 3, 4, 5])
+    assert told.splitlines()[-1].startswith("would remove 3 of digits, ")
+    rows = json.loads(call("prune", "digits", "--keep", 1, "--json")[1])
+    assert [(row["version"], row["state"]) for row in rows] == [
+        (1, "earlier champion"),
+        (2, "earlier champion"),
+        (3, "superseded"),
+    ]
+    assert make.numbers() == [4, 5]
+    assert call("prune", "digits", "--keep", 1)[1] == "removed 0 of digits, 0 bytes\n"
+    for arguments in (["digits"], ["digits", "--keep", 0], ["digits", "--keep", "few"]):
+        assert error_line(call("prune", *arguments))[0] == 2
+
+
+def test_a_model_that_is_not_there_is_exit_code_1(call):
+    for command, arguments in (("promote", [1, *WHO]), ("rollback", WHO)):
+        assert error_line(call(command, "roses", *arguments))[0] == 1

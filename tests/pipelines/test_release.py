@@ -1,0 +1,149 @@
+"""A release process, from the first model to a rollback: the compiled pipeline, then the commands that people use."""
+
+import json
+import re
+
+import pytest
+
+from frostline import registry
+from frostline.artifacts import read_json
+
+import pictures
+from running import Run, frostline
+
+CONFIG = """
+model_name: colours
+source: DIR
+backbone: SmallConvNet
+weights: random
+image_size: 32
+epochs: 3
+learning_rate: 0.003
+freeze: {none: true, batch_norm: follow}
+data: {test_fraction: 0.4}
+gate: {min_accuracy: 0.5, margin: 0.2}
+"""
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    return tmp_path_factory.mktemp("release")
+
+
+@pytest.fixture(scope="module")
+def run(root):
+    """A function that runs the pipeline on the same photos, whose metadata say how each was taken."""
+    photos = pictures.make(root / "photos", 40)
+    names = sorted(path.relative_to(photos).as_posix() for path in photos.rglob("*.jpg"))
+    lines = [f"{name},{'phone' if number % 3 else 'studio'}" for number, name in enumerate(names)]
+    (photos / "metadata.csv").write_text("\n".join(["file_name,camera", *lines]) + "\n")
+    config = root / "colours.yaml"
+    config.write_text(CONFIG.replace("DIR", str(photos)))
+
+    def run(*overrides):
+        done = Run(root / "runs", config, *overrides)
+        assert done.code == 0, done.err
+        return done
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def first(run):
+    return run()
+
+
+@pytest.fixture(scope="module")
+def unsure(run, first):
+    return run("seed=1", "gate.margin=0.001")
+
+
+@pytest.fixture(scope="module")
+def candidate(run, unsure):
+    return run("seed=1", "gate.approval=required")
+
+
+@pytest.fixture(scope="module")
+def place(root):
+    return str(root / "runs" / "registry")
+
+
+def gate(*arguments):
+    return frostline("gate", *arguments)
+
+
+def test_what_ships_is_measured_by_slice_and_shown_on_one_page(first):
+    assert first.out.startswith("pushed: colours version 1 is the champion")
+    evaluation = read_json(first.artifact("evaluate/evaluation/evaluation.json"), "evaluation")
+    assert {(one["column"], one["value"]) for one in evaluation["slices"]} == {
+        ("camera", "phone"),
+        ("camera", "studio"),
+    }
+    assert evaluation["skew"]["agreement"] == 1.0
+    page = (first.directory / "report.html").read_text()
+    assert all(word in page for word in ("Promote", "studio", "Confusion", "block3"))
+    metrics = first.artifact("evaluate/classification")
+    assert metrics.exists() or "classification" in (first.directory / "pipeline.yaml").read_text()
+
+
+def test_too_few_images_to_tell_are_inconclusive_and_the_run_says_how_many_would_do(unsure, place):
+    decision = read_json(unsure.artifact("gate/decision/decision.json"), "decision")
+    assert decision["verdict"] == "inconclusive"
+    assert decision["examples_needed"] > 48
+    assert unsure.out.startswith("held: ")
+    assert read_json(unsure.artifact("hold/held/held.json"), "held")["verdict"] == "inconclusive"
+    assert registry.champion(place, "colours").version == 1
+
+
+def test_the_gate_answers_a_release_process_by_its_exit_code(first, unsure, place, tmp_path):
+    code, out, _ = gate(first.directory)
+    assert (code, out.splitlines()[0]) == (0, "# Promote: the model may replace the one that serves")
+    code, out, _ = gate(unsure.directory, "--json")
+    assert (code, json.loads(out)["verdict"]) == (1, "inconclusive")
+    assert gate(f"{place}/colours/versions/1")[0] == 0
+    stricter = tmp_path / "strict.yaml"
+    stricter.write_text(CONFIG.replace("min_accuracy: 0.5", "min_accuracy: 1.0, min_class_recall: 1.0"))
+    assert gate(first.directory, "--config", stricter)[0] == 1
+    for arguments in ([], [tmp_path / "nowhere"], [tmp_path], [first.directory, "--config", tmp_path / "none.yaml"]):
+        code, out, err = gate(*arguments)
+        assert (code, out) == (2, "")
+        assert err.startswith("frostline: error: ")
+        assert err.count("\n") == 1
+
+
+def test_evidence_that_is_missing_or_damaged_holds(first):
+    path = first.artifact("train/model/freeze_certificate.json")
+    whole = path.read_bytes()
+    try:
+        path.write_bytes(whole[:-9])
+        code, out, _ = gate(first.directory)
+        assert (code, out.splitlines()[0]) == (1, "# Hold: the model that serves stays")
+        path.unlink()
+        assert gate(first.directory)[0] == 1
+    finally:
+        path.write_bytes(whole)
+
+
+def test_a_candidate_waits_for_a_named_person_serves_and_can_be_rolled_back(candidate, place):
+    assert candidate.out.startswith("candidate: colours version 2 waits for approval")
+    assert registry.champion(place, "colours").version == 1
+    code, out, _ = frostline("registry", "list", place, "colours")
+    assert code == 0
+    assert re.search(r"^ *1 +champion .*\n *2 +candidate ", out)
+    approve = ["registry", "promote", place, "colours", "2"]
+    assert frostline(*approve)[0] == 2  # nobody's name, no reason
+    code, out, _ = frostline(*approve, "--approver", "mira", "--reason", "looked at the worst mistakes")
+    assert code == 0, out
+    assert registry.champion(place, "colours").version == 2
+    code, out, _ = frostline("registry", "rollback", place, "colours", "--approver", "mira", "--reason", "complaints")
+    assert code == 0, out
+    assert registry.champion(place, "colours").version == 1
+    told = [(one.kind, one.version, one.approver) for one in registry.history(place, "colours")]
+    assert told == [("promotion", 1, None), ("approval", 2, "mira"), ("rollback", 1, "mira")]
+    assert frostline("verify", f"{place}/colours/versions/2")[0] == 0
+
+
+def test_a_test_split_that_decided_before_is_said_to_wear_out(candidate):
+    decision = read_json(candidate.artifact("gate/decision/decision.json"), "decision")
+    assert any("already decided 1 promotion" in note for note in decision["notes"])
+    assert "already decided 1 promotion" in (candidate.directory / "decision.md").read_text()
