@@ -23,7 +23,7 @@ def push(
         published: version.json: the version's number, address and digest.
 
     Returns:
-        The outcome in one line, which begins with `pushed` or `held`.
+        The outcome in one line, which begins with `pushed`, `candidate` or `held`.
     """
     from frostline import push as stage
 

@@ -13,7 +13,7 @@ from frostline import artifacts, inference_service, model_card, registry, storag
 from frostline.artifacts import Json
 from frostline.errors import ChampionChanged, DataError, RegistryError
 from frostline.events import say, step
-from frostline.registry import Alias, Version
+from frostline.registry import Alias, Promotion, Version
 
 _MODEL_FILES = (
     "model.keras",
@@ -46,7 +46,7 @@ def run(
 
     Returns:
         The outcome in one line: `pushed: ...`, `candidate: ...` if a person has to approve, or `held: ...` if another
-        model became the champion meanwhile.
+        model became the champion meanwhile, or a person rolled this one back.
 
     Raises:
         RegistryError: the decision is not to promote, or is about another model; or the stored version does not prove
@@ -134,6 +134,10 @@ def _prove(root: str, version: Version, into: Path) -> None:
 
 def _promote(root: str, version: Version, compared: Json | None, decided: Json) -> str:
     name, number, expected = version.model, version.number, None
+    left = _rolled_back(root, version)
+    if left is not None:  # a person's word stands, however often a scheduled run makes this model again
+        command = f"frostline registry rollback {root} {name} --to {number} --approver NAME --reason TEXT"
+        return f"held: {name} version {number} was rolled back by {left.approver}; to let it serve again: {command}"
     if compared is not None:
         expected = Alias(compared["version"], compared["manifest_digest"], compared["generation"])
     try:
@@ -145,6 +149,16 @@ def _promote(root: str, version: Version, compared: Json | None, decided: Json) 
     except ChampionChanged as error:
         return f"held: {error}"
     return f"pushed: {name} version {number} is the champion"
+
+
+def _rolled_back(root: str, version: Version) -> Promotion | None:
+    """The rollback that made another version serve instead of this one, if that was the last word on it."""
+    about = [
+        one
+        for one in registry.history(root, version.model)
+        if one.version == version.number or (one.kind == "rollback" and one.previous_version == version.number)
+    ]
+    return about[-1] if about and about[-1].version != version.number else None
 
 
 def _write(published: Path, version: Version, outcome: str) -> None:

@@ -98,7 +98,7 @@ def test_a_repeated_push_changes_nothing(root, made, tmp_path):
 
 def test_a_push_that_died_before_the_promotion_is_finished_by_its_retry(root, made, tmp_path):
     run = Run(tmp_path / "run", root, made)
-    ended = run.die(number=len(PUBLISHED) + 6, when="before")  # the manifest: after the claim and the SavedModel's four
+    ended = run.die(number=pushes.MANIFEST, when="before")
     assert ended.returncode == -9, ended.stderr
     assert registry.versions(root, "digits") == []
     assert run.push() == "pushed: digits version 1 is the champion"
@@ -141,6 +141,20 @@ def test_a_candidate_waits_for_the_champion_that_it_was_compared_with_and_no_oth
     again = Run(tmp_path / "again", root, made, "d2", compared_with(root), approval="required")
     assert again.push().startswith("candidate: digits version 2 waits")
     registry.approve(root, "digits", 2, approver="Ada", reason="compared again")
+    assert registry.champion(root, "digits").version == 2
+
+
+def test_what_a_person_rolled_back_is_not_promoted_by_the_next_run_that_makes_it_again(root, made, tmp_path):
+    Run(tmp_path / "first", root, made).push()
+    Run(tmp_path / "second", root, made, "d2", compared_with(root)).push()
+    registry.rollback(root, "digits", approver="Ada", reason="complaints")
+    again = Run(tmp_path / "again", root, made, "d2", compared_with(root)).push()
+    assert again.startswith("held: digits version 2 was rolled back by Ada; to let it serve again: frostline registry")
+    assert registry.champion(root, "digits").version == 1
+    registry.rollback(root, "digits", to=2, approver="Ada", reason="it was the camera")
+    Run(tmp_path / "third", root, made, "d3", compared_with(root)).push()
+    assert registry.champion(root, "digits").version == 3
+    Run(tmp_path / "once more", root, made, "d2", compared_with(root)).push()
     assert registry.champion(root, "digits").version == 2
 
 

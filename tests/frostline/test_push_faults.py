@@ -11,10 +11,8 @@ import pytest
 from frostline import registry, storage
 
 import pushes
-from pushes import Reader, Run, compared_with
+from pushes import ALIAS, MANIFEST, RECORD, Reader, Run, compared_with
 from relay import FAULTS, Relay
-
-MANIFEST, STANDING, ALIAS, RECORD = 20, 21, 22, 23  # which write of a push it is; the claim is 1, then the files
 
 
 @pytest.fixture(scope="module")

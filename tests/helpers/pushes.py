@@ -21,6 +21,10 @@ import reports
 ACCURACY = {"value": 0.9, "low": 0.85, "high": 0.94, "method": "wilson"}
 IMAGES = [b"one image", b"another image", b"x"]
 NAME = "digits"
+# Which write of a push to an empty registry it is: the first is the claim, then come the SavedModel's four files, what
+# the steps wrote, and two cards.
+SERVABLE = 1 + 4 + len(push._MODEL_FILES + push._EVALUATION_FILES + push._DECISION_FILES) + 2
+MANIFEST, STANDING, ALIAS, RECORD = range(SERVABLE + 1, SERVABLE + 5)
 MODEL = {
     "labels": list(reports.LABELS),
     "image_size": 32,

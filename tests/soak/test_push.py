@@ -13,13 +13,11 @@ import pytest
 from frostline import registry, storage
 
 import pushes
-from pushes import Reader, Run, compared_with
+from pushes import RECORD, STANDING, Reader, Run, compared_with
 from relay import FAULTS, Relay
 
 SEED = int(os.environ.get("FROSTLINE_SOAK_SEED") or random.SystemRandom().randrange(10**6))
-WRITES = 23  # of a push: the claim, eighteen files, the manifest, the standing, the alias and its record
-STANDING, RECORD = 21, 23
-POINTS = [(number, when) for number in range(1, WRITES + 1) for when in ("before", "after")]
+POINTS = [(number, when) for number in range(1, RECORD + 1) for when in ("before", "after")]
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +56,7 @@ def test_a_push_that_is_killed_at_a_write_is_finished_by_its_retry(root, undistu
     killed_and_repeated(*(undisturbed[0], root, undisturbed[1]), number, when)
 
 
-@pytest.mark.parametrize("number", range(1, WRITES + 1))
+@pytest.mark.parametrize("number", range(1, RECORD + 1))
 def test_a_push_that_is_killed_when_a_file_is_written_and_not_named_is_finished_too(undisturbed, tmp_path, number):
     run, expected = undisturbed
     killed_and_repeated(run, str(tmp_path / "registry"), expected, number, "unlinked")
@@ -72,7 +70,7 @@ def test_a_push_that_is_killed_over_and_over_gets_there(root, undisturbed):
         attempts = 0
         while run.die(number=6, when="before").returncode == -9:
             attempts += 1
-            assert attempts <= WRITES / 2
+            assert attempts <= RECORD / 2
     assert attempts > 2
     assert reader.seen == []
     assert pushes.content(root) == expected
@@ -139,4 +137,4 @@ def test_random_faults_of_the_network_cost_nothing_but_time(gcs, undisturbed, nu
         run.push()
     assert sum(relay.struck[kind] for kind in FAULTS) > 0
     assert pushes.content(gcs) == expected
-    assert len(storage.list_files(f"{gcs}/digits")) == WRITES
+    assert len(storage.list_files(f"{gcs}/digits")) == RECORD
