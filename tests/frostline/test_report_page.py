@@ -182,7 +182,9 @@ def test_the_greatest_loss_against_the_champion_comes_first(tmp_path):
     champion = reports.champion()
     text = page(tmp_path / "run.html", reports.evaluation(champion=champion))
     table = text[text.index("By slice") : text.index('id="confusion"')]
-    shown = [value for value in re.findall(r'<td class="name">(.*?)</td>', table) if value not in ("class", "camera")]
+    shown = [
+        value for value in re.findall(r'<td class="name">(.*?)</td>', table) if value not in ("true label", "camera")
+    ]
     ordered = sorted(champion["slices"], key=lambda one: one["difference"]["value"])
     assert shown == [one["value"] for one in ordered]
 

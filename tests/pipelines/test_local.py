@@ -250,12 +250,12 @@ def test_a_root_that_is_a_file_is_refused_in_one_line(tmp_path):
 
 
 def test_pages_are_put_beside_the_summary(tmp_path):
-    for page in ("plan/page", "validate/page", "evaluate/page", "gate/page"):
+    for page in ("plan/page", "validate/page", "evaluate/page", "gate/page", "gate/report"):
         path = tmp_path / "artifacts" / "frostline-finetune-1" / page
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(page)
 
     pages = local._collect_pages(tmp_path)
 
-    assert set(pages) == {"plan.html", "data.html", "report.html", "decision.md"}
-    assert (tmp_path / "report.html").read_text() == "evaluate/page"
+    assert set(pages) == {"plan.html", "data.html", "evaluation.html", "report.html", "decision.md"}
+    assert (tmp_path / "report.html").read_text() == "gate/report"

@@ -82,8 +82,10 @@ def test_what_ships_is_measured_by_slice_and_shown_on_one_page(first):
     assert evaluation["skew"]["agreement"] == 1.0
     page = (first.directory / "report.html").read_text()
     assert all(word in page for word in ("Promote", "studio", "Confusion", "block3"))
-    metrics = first.artifact("evaluate/classification")
-    assert metrics.exists() or "classification" in (first.directory / "pipeline.yaml").read_text()
+    told = json.loads(first.artifact("evaluate/executor_output.json").read_text())["artifacts"]
+    shown = told["classification"]["artifacts"][0]["metadata"]["confusionMatrix"]
+    assert [row["row"] for row in shown["rows"]] == evaluation["confusion"]
+    assert told["metrics"]["artifacts"][0]["metadata"]["accuracy"] == evaluation["accuracy"]["value"]
 
 
 def test_too_few_images_to_tell_are_inconclusive_and_the_run_says_how_many_would_do(unsure, place):
@@ -115,12 +117,14 @@ def test_evidence_that_is_missing_or_damaged_holds(first):
     path = first.artifact("train/model/freeze_certificate.json")
     whole = path.read_bytes()
     try:
+        path.unlink()  # it is linked into the registry
         path.write_bytes(whole[:-9])
         code, out, _ = gate(first.directory)
         assert (code, out.splitlines()[0]) == (1, "# Hold: the model that serves stays")
         path.unlink()
         assert gate(first.directory)[0] == 1
     finally:
+        path.unlink(missing_ok=True)
         path.write_bytes(whole)
 
 
