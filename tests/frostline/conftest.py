@@ -1,4 +1,4 @@
-"""A Google Cloud Storage emulator on a loopback port, for the tests that ask for it."""
+"""A Google Cloud Storage emulator on a loopback port, and a registry in it and beside it, for the tests that ask."""
 
 import json
 import socket
@@ -10,6 +10,10 @@ import warnings
 from pathlib import Path
 
 import pytest
+
+from frostline import storage
+
+from registries import Models
 
 
 @pytest.fixture(scope="session")
@@ -61,3 +65,16 @@ def gcs(_gcs_server, monkeypatch):
     address = f"{_gcs_server}/storage/v1/b?project=test"
     with urllib.request.urlopen(urllib.request.Request(address, body, {"Content-Type": "application/json"})):
         return f"gs://{name}"
+
+
+@pytest.fixture(params=["local", "gcs"])
+def root(request, tmp_path):
+    """A registry, in a directory and in a bucket."""
+    place = str(tmp_path / "registry") if request.param == "local" else request.getfixturevalue("gcs")
+    return storage.join(place, "models")
+
+
+@pytest.fixture
+def make(root, tmp_path):
+    """Publishes small models there."""
+    return Models(root, tmp_path / "made")

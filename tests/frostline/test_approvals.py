@@ -5,20 +5,7 @@ import pytest
 from frostline import registry, storage
 from frostline.errors import ChampionChanged, ConfigError, RegistryError
 
-from registries import Models
-
 WHO = {"approver": "Ada", "reason": "looked at it"}
-
-
-@pytest.fixture(params=["local", "gcs"])
-def root(request, tmp_path):
-    place = str(tmp_path / "registry") if request.param == "local" else request.getfixturevalue("gcs")
-    return storage.join(place, "models")
-
-
-@pytest.fixture
-def make(root, tmp_path):
-    return Models(root, tmp_path / "made")
 
 
 def test_a_candidate_is_approved_by_name_and_with_a_reason(root, make):

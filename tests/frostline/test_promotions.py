@@ -8,19 +8,6 @@ import pytest
 from frostline import promotions, registry, storage
 from frostline.errors import ChampionChanged, RegistryError
 
-from registries import Models
-
-
-@pytest.fixture(params=["local", "gcs"])
-def root(request, tmp_path):
-    place = str(tmp_path / "registry") if request.param == "local" else request.getfixturevalue("gcs")
-    return storage.join(place, "models")
-
-
-@pytest.fixture
-def make(root, tmp_path):
-    return Models(root, tmp_path / "made")
-
 
 def test_the_first_promotion_expects_no_champion(root, make):
     version = make()

@@ -10,18 +10,7 @@ import pytest
 from frostline import artifacts, digests, publication, registry, storage
 from frostline.errors import RegistryError, StorageError
 
-from registries import FILES, Models
-
-
-@pytest.fixture(params=["local", "gcs"])
-def root(request, tmp_path):
-    place = str(tmp_path / "registry") if request.param == "local" else request.getfixturevalue("gcs")
-    return storage.join(place, "models")
-
-
-@pytest.fixture
-def make(root, tmp_path):
-    return Models(root, tmp_path / "made")
+from registries import FILES
 
 
 def leave_as_a_dead_publisher(root, number, model="digits"):

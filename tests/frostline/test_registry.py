@@ -7,19 +7,6 @@ import pytest
 from frostline import registry, storage
 from frostline.errors import RegistryError
 
-from registries import Models
-
-
-@pytest.fixture(params=["local", "gcs"])
-def root(request, tmp_path):
-    place = str(tmp_path / "registry") if request.param == "local" else request.getfixturevalue("gcs")
-    return storage.join(place, "models")
-
-
-@pytest.fixture
-def make(root, tmp_path):
-    return Models(root, tmp_path / "made")
-
 
 def test_a_manifest_that_changed_after_the_promotion_does_not_serve(root, make):
     version = make()

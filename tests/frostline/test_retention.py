@@ -8,18 +8,6 @@ from frostline import publication, registry, retention, storage
 from frostline.errors import ConfigError, RegistryError, StorageError
 
 import pushes
-from registries import Models
-
-
-@pytest.fixture(params=["local", "gcs"])
-def root(request, tmp_path):
-    place = str(tmp_path / "registry") if request.param == "local" else request.getfixturevalue("gcs")
-    return storage.join(place, "models")
-
-
-@pytest.fixture
-def make(root, tmp_path):
-    return Models(root, tmp_path / "made")
 
 
 def files(root, number):

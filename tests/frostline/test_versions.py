@@ -13,17 +13,6 @@ from frostline.versions import read_document
 from registries import FILES, Models
 
 
-@pytest.fixture(params=["local", "gcs"])
-def root(request, tmp_path):
-    place = str(tmp_path / "registry") if request.param == "local" else request.getfixturevalue("gcs")
-    return storage.join(place, "models")
-
-
-@pytest.fixture
-def make(root, tmp_path):
-    return Models(root, tmp_path / "made")
-
-
 def rewrite_manifest(version, changes):
     data = json.dumps(version.manifest | changes).encode()
     storage.write_bytes(storage.join(version.uri, registry.MANIFEST), data)
