@@ -17,8 +17,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from frostline import compare, gate, metrics, slices
+from frostline import compare, metrics, slices
 from frostline.gate_config import GateConfig
+from frostline.gating import decision as gate
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "helpers"))
 import evaluations

@@ -6,12 +6,13 @@ The alias moves only if the champion still is the one that the model was compare
 from __future__ import annotations
 
 import shlex
+import shutil
 import tempfile
 from pathlib import Path
 
 from frostline import artifacts, inference_service, model_card, registry, storage
 from frostline.artifacts import Json
-from frostline.errors import ChampionChanged, DataError, RegistryError
+from frostline.errors import ChampionChanged, DataError, NotFound, RegistryError, StorageError
 from frostline.events import say, step
 from frostline.registry import Alias, Promotion, Version
 
@@ -26,6 +27,7 @@ _MODEL_FILES = (
 )
 _EVALUATION_FILES = ("evaluation.json", "golden.parquet")
 _DECISION_FILES = ("decision.json", "decision.md", "validation.json")
+_PIECE = 2**20  # bytes that are copied at a time
 _DESCRIBED = ("labels", "image_size", "backbone", "policy", "parameters", "frozen_parameters")
 
 
@@ -97,11 +99,28 @@ def _refuse_unless_promoted(model: Json, evaluation: Json, decision: Json) -> No
 
 def _assemble(model: Path, evaluation: Path, decision: Path, directory: Path) -> None:
     """What is published, a pure function of the three directories: a repeated push has the same content."""
-    storage.upload_directory(model / "serving", str(directory))
+    serving = model / "serving"
+    served = [Path(item.uri) for item in storage.list_files(str(serving))]
+    if not served:
+        raise NotFound(f"{serving}: there is no such directory")
+    for path in served:
+        _copy(path, directory / path.relative_to(serving))
     sources = ((model, _MODEL_FILES), (evaluation, _EVALUATION_FILES), (decision, _DECISION_FILES))
     for path in (source / name for source, names in sources for name in names):
-        storage.upload_file(path, storage.join(str(directory), path.name), if_generation=storage.ABSENT)
+        _copy(path, directory / path.name)
     model_card.write(directory, model, evaluation, decision)
+
+
+def _copy(source: Path, target: Path) -> None:
+    """Not a link: a version must stay as it is, whatever becomes of the run's files."""
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with source.open("rb") as file, target.open("xb") as copy:
+            shutil.copyfileobj(file, copy, _PIECE)
+    except FileNotFoundError:
+        raise NotFound(f"{source}: there is no such file") from None
+    except OSError as error:
+        raise StorageError(f"{target}: cannot be written: {error.strerror or error}") from error
 
 
 def _metadata(description: Json, measured: Json) -> Json:

@@ -140,6 +140,7 @@ def run(
     provenance = {**training.provenance(), "image": image}
     _emit(training.model, proof, plan, info, settings.head, provenance, out)
     training.checkpoints.clear()
+    storage.sweep(settings.store)
 
 
 class Training:

@@ -11,9 +11,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from frostline import artifacts, backbones, evidence, storage, version_evidence, versions
+from frostline import artifacts, backbones, evidence, storage, version_evidence
 from frostline.artifacts import Json
 from frostline.errors import ConfigError, FrostlineError, NotFound
+from frostline.registry import MANIFEST
 from frostline.weights import SUFFIXES, load, resolve
 
 if TYPE_CHECKING:
@@ -104,7 +105,7 @@ def _verify(directory: Path, source: str | None, registry: str, place: tuple[str
             plan,
             proof,
         )
-    if place is not None or (directory / versions.MANIFEST).exists():
+    if place is not None or (directory / MANIFEST).exists():
         fact = "every published file is as it was written, and there is no other"
         manifest = checks("manifest", fact, version_evidence.manifest_holds, directory)
         if place is not None:

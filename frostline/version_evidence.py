@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from frostline import artifacts, digests, promotions, publication, storage, versions
+from frostline import artifacts, digests, registry, storage
 from frostline.artifacts import Json
 from frostline.evidence import Failed
+from frostline.registry.publication import read_claim
 
 _PLACE = re.compile(r"(?P<root>.+)/(?P<model>[^/]+)/versions/(?P<number>[1-9][0-9]{0,8})/?")
 _SHOWN = 3
@@ -15,14 +16,14 @@ _SHOWN = 3
 
 def manifest_holds(directory: Path) -> Json:
     """The manifest is as it was written, and so is every file that it names; there is no other."""
-    data = (directory / versions.MANIFEST).read_bytes()
-    manifest = artifacts.parse_json(data, versions.MANIFEST)
+    data = (directory / registry.MANIFEST).read_bytes()
+    manifest = artifacts.parse_json(data, registry.MANIFEST)
     if manifest.get("schema") != artifacts.schema("version") or artifacts.encode("version", manifest) != data:
-        raise Failed(f"{versions.MANIFEST} is not as it was written")
+        raise Failed(f"{registry.MANIFEST} is not as it was written")
     published = {name: manifest[name] for name in ("identity", "files", "metadata")}
     if digests.of_json(published) != manifest["content"]:
-        raise Failed(f"{versions.MANIFEST} is not sealed by its own content")
-    wrong = versions.differences(directory, manifest)
+        raise Failed(f"{registry.MANIFEST} is not sealed by its own content")
+    wrong = registry.differences(directory, manifest)
     if wrong:
         more = f" and {len(wrong) - _SHOWN} more" if len(wrong) > _SHOWN else ""
         raise Failed(f"{'; '.join(wrong[:_SHOWN])}{more}")
@@ -43,12 +44,12 @@ def registry_agrees(where: tuple[str, str, int], directory: Path, manifest: Json
     root, model, number = where
     if (manifest["model"], manifest["version"]) != (model, number):
         raise Failed(f"the manifest is of {manifest['model']} version {manifest['version']}")
-    if publication.read_claim(root, model, number).content != manifest["content"]:
+    if read_claim(root, model, number).content != manifest["content"]:
         raise Failed("the number was claimed for another content")
-    digest = digests.of_file(directory / versions.MANIFEST)
-    proven = promotions.standing(root, model, number)
+    digest = digests.of_file(directory / registry.MANIFEST)
+    proven = registry.standing(root, model, number)
     if proven is not None and proven.manifest_digest != digest:
         raise Failed(f"another manifest was {proven.word} under this number")
-    if any(one.version == number and one.manifest_digest != digest for one in promotions.history(root, model)):
+    if any(one.version == number and one.manifest_digest != digest for one in registry.history(root, model)):
         raise Failed("another manifest was promoted under this number")
     return True

@@ -216,7 +216,7 @@ def gate(
     debug: Debug = False,
 ) -> None:
     """May this model replace the one that serves? Exit code 0: promote; 1: hold or inconclusive."""
-    from frostline.review import markdown
+    from frostline.gating.review import markdown
     from pipelines import gate_command
 
     decision = gate_command.run(run_dir, config)

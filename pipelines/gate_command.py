@@ -9,8 +9,8 @@ from frostline import artifacts, storage
 from frostline.artifacts import Json
 from frostline.config import load
 from frostline.errors import ConfigError, DataError, NotFound
-from frostline.gate import decide, evidence
 from frostline.gate_config import GateConfig
+from frostline.gating.decision import decide, evidence
 from frostline.section import parse
 
 # Each kind of evidence: below a run's artifacts/*/, in a version's directory, and its schema.
@@ -31,7 +31,7 @@ def run(directory: str, config: Path | None) -> Json:
             there, or the defaults.
 
     Returns:
-        The decision, as `frostline.gate.decide` gives it. What is missing holds.
+        The decision, as `frostline.gating.decision.decide` gives it. What is missing holds.
 
     Raises:
         ConfigError: there is no such directory, or it is neither a run's nor a version's, or the section is wrong.

@@ -1,11 +1,16 @@
 """What all tests share: quiet TensorFlow, and small photos that the tests make themselves."""
 
 import os
+import warnings
 from pathlib import Path
 
+import buckets
 import pytest
 
+from frostline import storage
+
 import pictures
+import pushes
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # subprocesses import TensorFlow three times slower with it
@@ -21,3 +26,40 @@ def photos(tmp_path):
         return pictures.make(tmp_path / "photos", per_class, classes)
 
     return make
+
+
+@pytest.fixture(scope="session")
+def _gcs_server():
+    with buckets.server() as address:
+        yield address
+
+
+@pytest.fixture
+def gcs(_gcs_server, monkeypatch):
+    """The address of a new, empty bucket of an emulator."""
+    monkeypatch.setenv("STORAGE_EMULATOR_HOST", _gcs_server)
+    return buckets.new(_gcs_server)
+
+
+@pytest.fixture(params=["local", "gcs"])
+def root(request, tmp_path):
+    """A registry, in a directory and in a bucket."""
+    place = str(tmp_path / "registry") if request.param == "local" else request.getfixturevalue("gcs")
+    return storage.join(place, "models")
+
+
+@pytest.fixture(scope="session")
+def made(tmp_path_factory):
+    """What the steps before push made of one model: only to be copied."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return pushes.servable(tmp_path_factory.mktemp("made"))
+
+
+@pytest.fixture
+def undisturbed(made, tmp_path):
+    """The run of a push that nothing disturbed, and what its registry holds."""
+    elsewhere = str(tmp_path / "elsewhere")
+    run = pushes.Run(tmp_path / "run", elsewhere, made)
+    run.push()
+    return run, pushes.content(elsewhere)

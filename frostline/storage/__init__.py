@@ -6,7 +6,6 @@ A write is whole or not there, on the disk (or in the bucket) when it returns, a
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Protocol
 
@@ -24,11 +23,10 @@ __all__ = [
     "localize",
     "read_bytes",
     "stat",
-    "upload_directory",
+    "sweep",
     "upload_file",
     "write_bytes",
 ]
-_PARALLEL_UPLOADS = 8
 
 
 class _Backend(Protocol):
@@ -42,6 +40,7 @@ class _Backend(Protocol):
     def localize(self, uri: str, into: Path) -> Path: ...
     def check_writable(self, uri: str) -> None: ...
     def delete(self, uri: str) -> bool: ...
+    def sweep(self, uri: str) -> None: ...
 
 
 def join(root: str, *parts: str) -> str:
@@ -106,21 +105,6 @@ def upload_file(path: Path, uri: str, *, if_generation: str | None = None) -> St
     return _backend(uri).upload_file(path, uri, if_generation)
 
 
-def upload_directory(directory: Path, uri: str) -> list[Stat]:
-    """Store every file below a local directory under the same relative path below `uri`, sorted by address.
-
-    Raises:
-        NotFound: `directory` is no directory.
-        StorageError: a file cannot be written.
-    """
-    if not directory.is_dir():
-        raise NotFound(f"{directory}: there is no such directory")
-    paths = [Path(item.uri) for item in local.list_files(str(directory))]
-    with ThreadPoolExecutor(_PARALLEL_UPLOADS) as pool:
-        stored = pool.map(lambda path: upload_file(path, join(uri, path.relative_to(directory).as_posix())), paths)
-        return sorted(stored, key=lambda item: item.uri)
-
-
 def localize(uri: str, into: Path) -> Path:
     """A local path with the content of `uri`: a local path is returned as it is.
 
@@ -148,6 +132,15 @@ def delete(uri: str) -> bool:
         StorageError: it cannot be removed.
     """
     return _backend(uri).delete(uri)
+
+
+def sweep(uri: str) -> None:
+    """Remove what writers below `uri` left behind that died a day ago or earlier; `list_files` never shows it.
+
+    Raises:
+        StorageError: it cannot be removed.
+    """
+    _backend(uri).sweep(uri)
 
 
 def _backend(uri: str) -> _Backend:

@@ -164,6 +164,10 @@ def _split(uri: str) -> tuple[str, str]:
     return bucket, name
 
 
+def sweep(uri: str) -> None:
+    """See `storage.sweep`: a bucket shows no object before it is whole, so there is nothing to remove."""
+
+
 def _blob(uri: str) -> Any:
     bucket, name = _split(uri)
     if not name:

@@ -6,13 +6,15 @@ Content is finished under a temporary name beside its own, flushed, and then lin
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import fcntl
 import os
+import re
 import shutil
+import time
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from stat import S_ISREG
 
@@ -20,6 +22,8 @@ from frostline.errors import NotFound, PreconditionFailed, StorageError
 from frostline.storage.base import ABSENT, Stat
 
 _TEMPORARY_SUFFIXES = (".partial", ".lock")
+_OURS = re.compile(r"\.(.+\.)?[0-9a-f]{32}\.partial")
+_DEAD = 24 * 3600  # seconds: whoever began a file that long ago does not finish it
 _CANNOT_LINK = (errno.EXDEV, errno.EPERM, errno.EACCES, errno.EMLINK, errno.EOPNOTSUPP)
 
 
@@ -85,6 +89,20 @@ def delete(uri: str) -> bool:
         return True
 
 
+def sweep(uri: str) -> None:
+    """See `storage.sweep`. The age is that of the last change, of the name too: a link to an old file is new."""
+    with _told(uri, "read"):
+        for directory, _, files in os.walk(uri):
+            for name in filter(_OURS.fullmatch, files):
+                _remove_dead(Path(directory) / name)
+
+
+def _remove_dead(path: Path) -> None:
+    with contextlib.suppress(FileNotFoundError):  # its writer was alive, and has finished
+        if time.time() - path.lstat().st_ctime > _DEAD:
+            path.unlink()
+
+
 def _write(uri: str, produce: Callable[[Path], None], if_generation: str | None) -> Stat:
     path = Path(uri)
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.partial")
@@ -130,7 +148,7 @@ def _make_younger(temporary: Path, path: Path) -> None:
         os.utime(temporary, ns=(status.st_atime_ns, earlier + 1))
 
 
-@contextmanager
+@contextlib.contextmanager
 def _locked(path: Path) -> Iterator[None]:
     """Hold the lock file of `path`, which is removed at the end: whoever waited for a removed one tries again."""
     lock = path.with_name(f".{path.name}.lock")
@@ -214,7 +232,7 @@ def _describe(path: Path, status: os.stat_result) -> Stat:
     return Stat(str(path), status.st_size, f"{status.st_mtime_ns}-{status.st_ino}-{status.st_size}")
 
 
-@contextmanager
+@contextlib.contextmanager
 def _told(uri: str, what: str) -> Iterator[None]:
     """Turn an OSError into a StorageError of one line that names the address."""
     try:

@@ -4,11 +4,12 @@ import json
 import re
 import threading
 
+import buckets
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from frostline import examples, records, storage
+from frostline import examples, records
 from frostline.errors import DataError
 
 import pictures
@@ -152,7 +153,7 @@ def test_damage_that_a_reader_does_not_touch_leaves_the_rest_readable(directory,
 
 
 def test_records_in_a_bucket_are_read_like_those_on_a_disk(directory, load, gcs):
-    storage.upload_directory(directory, f"{gcs}/records")
+    buckets.upload(directory, f"{gcs}/records")
     found = load(f"{gcs}/records")
     assert found.labels.tolist() == ORDER
     assert found.read(np.arange(COUNT)) == [expected(number) for number in ORDER]

@@ -345,7 +345,7 @@ def test_a_wrong_gate_section_is_a_configuration_error(stage, tmp_path):
 
 def test_deciding_loads_neither_tensorflow_nor_what_reads_data():
     code = (
-        "import sys; from frostline import calibration, compare, confusion, gate, metrics, review, slices; "
+        "import sys; from frostline import calibration, compare, confusion, gate, metrics, registry, slices; "
         "print(sorted({'tensorflow', 'keras', 'scipy', 'sklearn', 'pyarrow', 'kfp'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -4,7 +4,7 @@ import pytest
 from scipy.stats import binom, binomtest
 
 from frostline.gate_config import GateConfig
-from frostline.gate_floors import accuracy
+from frostline.gating.floors import accuracy
 
 from evaluations import check, decide, evaluated, part, row
 

@@ -5,8 +5,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from frostline import promotions, registry, storage
+from frostline import registry, storage
 from frostline.errors import ChampionChanged, RegistryError
+from frostline.registry import promotions
 
 
 def test_the_first_promotion_expects_no_champion(root, make):

@@ -1,22 +1,12 @@
 """The proof: what is stored predicts the golden batch as it was measured, in the loader that servers use."""
 
 import shutil
-import warnings
 
 import numpy as np
 import pytest
 
 from frostline import golden, proof
 from frostline.errors import DataError
-
-import pushes
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory):
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        return pushes.servable(tmp_path_factory.mktemp("made"))
 
 
 @pytest.fixture

@@ -7,8 +7,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from frostline import artifacts, digests, publication, registry, storage
+from frostline import artifacts, digests, registry, storage
 from frostline.errors import RegistryError, StorageError
+from frostline.registry import publication
 
 from registries import FILES
 

@@ -1,7 +1,6 @@
 """push end to end: published, proven, promoted, nominated or held, and what stays as it was where it fails."""
 
 import json
-import warnings
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -19,18 +18,6 @@ PUBLISHED = {"freeze_plan.json", "freeze_certificate.json", "training.jsonl", "t
 PUBLISHED |= {"model.keras", "images.parquet", "evaluation.json", "golden.parquet", "decision.json", "decision.md"}
 PUBLISHED |= {"validation.json"}
 PUBLISHED |= {"model_card.md", "model_card.html"}
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory):
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        return pushes.servable(tmp_path_factory.mktemp("made"))
-
-
-@pytest.fixture(params=["local", "gcs"])
-def root(request, tmp_path):
-    return str(tmp_path / "registry") if request.param == "local" else request.getfixturevalue("gcs")
 
 
 def test_a_promoted_model_becomes_the_champion(root, made, tmp_path):
@@ -265,11 +252,13 @@ def test_a_missing_decision_is_named(made, tmp_path):
         run.push()
 
 
-def test_nothing_is_copied_between_the_model_and_a_local_registry(made, tmp_path):
-    Run(tmp_path / "run", tmp_path / "registry", made).push()
-    served = Path(registry.resolve(str(tmp_path / "registry"), "registry:digits").uri)
-    for name in ("model.keras", "serving/saved_model.pb"):
-        assert (served / name.removeprefix("serving/")).samefile(tmp_path / "run" / "model" / name)
+def test_a_version_stays_as_it_is_whatever_becomes_of_the_runs_files(root, made, tmp_path):
+    Run(tmp_path / "run", root, made).push()
+    for folder in ("model", "evaluation", "decision"):
+        for path in filter(Path.is_file, (tmp_path / "run" / folder).rglob("*")):
+            with path.open("r+b") as file:
+                file.write(b"edited in place")
+    registry.download(registry.resolve(root, "registry:digits"), tmp_path / "back")
 
 
 def test_the_same_push_many_times_at_once_is_one_version(root, made, tmp_path):

@@ -3,7 +3,6 @@
 A few points of each kind; tests/soak/test_push.py strikes at all of them.
 """
 
-import warnings
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -13,27 +12,6 @@ from frostline import registry, storage
 import pushes
 from pushes import ALIAS, MANIFEST, RECORD, Reader, Run, compared_with
 from relay import FAULTS, Relay
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory):
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        return pushes.servable(tmp_path_factory.mktemp("made"))
-
-
-@pytest.fixture(params=["local", "gcs"])
-def root(request, tmp_path):
-    return str(tmp_path / "registry") if request.param == "local" else request.getfixturevalue("gcs")
-
-
-@pytest.fixture
-def undisturbed(made, tmp_path):
-    """What a registry holds after a push that nothing disturbed, and the run that was pushed."""
-    elsewhere = str(tmp_path / "elsewhere")
-    run = Run(tmp_path / "run", elsewhere, made)
-    run.push()
-    return run, pushes.content(elsewhere)
 
 
 def test_the_points_are_where_they_are_said_to_be(root, made, tmp_path, monkeypatch):

@@ -4,8 +4,10 @@ import json
 
 import pytest
 
-from frostline import publication, registry, retention, storage
+from frostline import registry, storage
 from frostline.errors import ConfigError, RegistryError, StorageError
+from frostline.registry import publication, retention
+from frostline.storage import local
 
 import pushes
 
@@ -76,6 +78,19 @@ def test_what_a_dead_publisher_left_goes_after_a_day_and_its_number_never_serves
     assert files(root, 1) == []
     assert registry.prune(root, "digits", keep=1) == []
     assert make(b"1").number == 2
+
+
+def test_what_a_publisher_was_writing_when_it_was_killed_goes_too(tmp_path, make, monkeypatch):
+    make.root = str(tmp_path)
+    make.promoted(b"1")
+    left = tmp_path / "digits" / "versions" / "1" / "variables" / f".variables.index.{'0123' * 8}.partial"
+    left.write_bytes(b"half of")
+    monkeypatch.setattr(local, "_DEAD", -1)
+    registry.prune(make.root, "digits", keep=1, dry_run=True)
+    assert left.exists()
+    registry.prune(make.root, "digits", keep=1)
+    assert not left.exists()
+    assert make.numbers() == [1]
 
 
 def test_a_publisher_still_at_work_after_a_day_ends_in_a_whole_version(root, make, monkeypatch):

@@ -1,6 +1,6 @@
 """The review: what a colleague would write, with the numbers in words."""
 
-from frostline.review import markdown
+from frostline.gating.review import markdown
 
 from evaluations import CERTIFICATE, champion, decide, evaluated
 

@@ -2,13 +2,16 @@ import fcntl
 import os
 import subprocess
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 
+import buckets
 import pytest
 
 from frostline import storage
 from frostline.errors import NotFound, PreconditionFailed, StorageError
+from frostline.storage import local
 
 
 @pytest.fixture(params=["local", "gcs"])
@@ -171,16 +174,13 @@ def test_a_directory_goes_there_and_back(root, tmp_path):
     for name, data in tree.items():
         (source / name).parent.mkdir(parents=True, exist_ok=True)
         (source / name).write_bytes(data)
-    stored = storage.upload_directory(source, storage.join(root, "tree"))
-    assert [item.uri for item in stored] == [storage.join(root, "tree", name) for name in sorted(tree)]
+    buckets.upload(source, storage.join(root, "tree"))
     back = storage.localize(storage.join(root, "tree"), tmp_path / "back")
     assert {path.relative_to(back).as_posix(): path.read_bytes() for path in back.rglob("*") if path.is_file()} == tree
     single = storage.localize(storage.join(root, "tree/top.txt"), tmp_path / "single")
     assert (single.name, single.read_bytes()) == ("top.txt", b"1")
     with pytest.raises(NotFound):
         storage.localize(storage.join(root, "nothing"), tmp_path / "back")
-    with pytest.raises(NotFound):
-        storage.upload_directory(tmp_path / "nothing", root)
 
 
 def test_an_object_is_removed_once_and_what_is_not_there_is_no_error(root):
@@ -233,6 +233,23 @@ def test_temporary_files_of_a_dead_writer_are_not_listed(tmp_path):
     for name in (".data.0123.partial", ".data.lock", ".hidden", "data"):
         (tmp_path / name).touch()
     assert names(str(tmp_path)) == [".hidden", "data"]
+
+
+def test_what_dead_writers_left_goes_after_a_day_and_nothing_else_does(tmp_path, monkeypatch):
+    left = tmp_path / "sub" / f".data.{'0123' * 8}.partial"
+    kept = [tmp_path / name for name in ("data.partial", ".hidden", ".data.lock", ".another's.partial", "sub/data")]
+    left.parent.mkdir()
+    for path in (left, *kept):
+        path.write_bytes(b"x")
+    os.utime(left, (0, 0))  # a file may be old when a writer links it there
+    storage.sweep(str(tmp_path))
+    assert left.exists()
+    now = time.time()
+    monkeypatch.setattr(local.time, "time", lambda: now + 25 * 3600)
+    storage.sweep(str(tmp_path))
+    assert not left.exists()
+    assert all(path.exists() for path in kept)
+    storage.sweep(str(tmp_path / "nowhere"))
 
 
 def test_a_lock_file_of_a_dead_writer_stops_nobody(tmp_path):

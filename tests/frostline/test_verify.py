@@ -7,14 +7,14 @@ from pathlib import Path
 import keras
 import pytest
 
-from frostline import artifacts, digests, evidence, registry, storage, version_evidence, weights
-from frostline.errors import ConfigError, DataError
+from frostline import artifacts, digests, evidence, registry, weights
+from frostline.errors import ConfigError
 from frostline.freeze import certificate
 from frostline.verify import verify
 from pipelines import cli
 
 import pictures
-from forgery import FROZEN, edit, export_again, flip, forge, moved_model, reseal
+from forgery import FROZEN, edit, export_again, failed, flip, forge, moved_model, reseal
 from stages import Bench
 
 DATA = "serving/variables/variables.data-00000-of-00001"
@@ -39,17 +39,6 @@ def bench(tmp_path_factory):
 def model_dir(bench, tmp_path):
     """A copy of what train emitted, to be damaged."""
     return shutil.copytree(bench.path("model"), tmp_path / "model")
-
-
-def failed(result):
-    """Names of the checks that failed, those left out that rest on another one; reasons are one line each."""
-    assert result["verified"] == all(check["passed"] for check in result["checks"])
-    assert all(check["reason"] and "\n" not in check["reason"] for check in result["checks"])
-    return [
-        check["name"]
-        for check in result["checks"]
-        if not check["passed"] and not check["reason"].startswith("not checked")
-    ]
 
 
 def test_what_train_emitted_verifies(bench):
@@ -322,82 +311,6 @@ def test_other_weights(bench, tmp_path):
         verify(model, str(tmp_path / "nowhere.weights.h5"))
     with pytest.raises(ConfigError, match="--registry: received ''"):
         verify(model, "registry:base/1")
-
-
-@pytest.fixture(scope="module")
-def published(bench):
-    """The model as a version, put there by the push stage."""
-    bench.evaluate()
-    assert bench.gate({"min_accuracy": 0.0})
-    bench.push()
-    return Path(registry.resolve(bench.registry, "registry:toy@champion").uri)
-
-
-def test_a_version_in_a_registry(published, tmp_path):
-    result = verify(published)
-    assert result["verified"], result
-    copy = shutil.copytree(published, tmp_path / "version")
-    (copy / "saved_model.cpb").write_bytes(b"")
-    assert failed(verify(copy)) == ["files", "manifest"]
-    (copy / "saved_model.cpb").unlink()
-    flip(copy / DATA.removeprefix("serving/"), 1000)
-    assert failed(verify(copy)) == ["files", "manifest"]
-
-
-def test_a_change_of_any_published_byte_is_found(published, tmp_path):
-    copy = shutil.copytree(published, tmp_path / "version")
-    version_evidence.manifest_holds(copy)
-    files = [path for path in copy.rglob("*") if path.is_file()]
-    assert len(files) >= 19
-    for path in files:
-        data = path.read_bytes()
-        for place in {0, len(data) // 3, len(data) - 1}:
-            changed = bytearray(data)
-            changed[place] ^= 1
-            path.write_bytes(changed)
-            with pytest.raises((evidence.Failed, DataError)):
-                version_evidence.manifest_holds(copy)
-        path.write_bytes(data[:-1])
-        with pytest.raises((evidence.Failed, DataError)):
-            version_evidence.manifest_holds(copy)
-        path.write_bytes(data)
-    (copy / "notes.txt").write_text("more")
-    with pytest.raises(evidence.Failed, match=r"notes\.txt was not published"):
-        version_evidence.manifest_holds(copy)
-
-
-def test_documents_outside_the_certificate_are_checked_too(published, tmp_path):
-    copy = shutil.copytree(published, tmp_path / "version")
-    flip(copy / "evaluation.json", 40)
-    assert failed(verify(copy)) == ["manifest"]
-
-
-def test_a_version_that_was_written_anew_with_all_its_digests_is_not_the_one_that_was_promoted(published, tmp_path):
-    root = tmp_path / "registry"
-    shutil.copytree(published.parents[2], root)
-    forged = root / "toy" / "versions" / "1"
-    assert verify(forged)["verified"]
-    better = (forged / "evaluation.json").read_bytes().replace(b'"leaked": 0', b'"leaked": 1')
-    manifest = json.loads((forged / "manifest.json").read_text())
-    (forged / "evaluation.json").write_bytes(better)
-    manifest["files"]["evaluation.json"] = {"sha256": digests.of_bytes(better), "size": len(better)}
-    manifest["content"] = digests.of_json({name: manifest[name] for name in ("identity", "files", "metadata")})
-    artifacts.write_json(forged / "manifest.json", "version", manifest)
-    found = verify(forged)
-    assert failed(found) == ["registry"]
-    assert "claimed for another content" in found["checks"][-1]["reason"]
-    claim = root / "toy" / "claims" / "1.json"
-    artifacts.write_json(claim, "claim", {**json.loads(claim.read_text()), "content": manifest["content"]})
-    assert "another manifest was proven under this number" in verify(forged)["checks"][-1]["reason"]
-    (root / "toy" / "standings" / "1.json").unlink()
-    assert "another manifest was promoted under this number" in verify(forged)["checks"][-1]["reason"]
-
-
-def test_a_version_in_a_bucket(published, gcs):
-    storage.upload_directory(published, f"{gcs}/models/toy/versions/1")
-    assert verify(f"{gcs}/models/toy/versions/1")["verified"]
-    with pytest.raises(ConfigError, match="there is nothing at this address"):
-        verify(f"{gcs}/models/toy/versions/2")
 
 
 def call(capsys, *arguments):

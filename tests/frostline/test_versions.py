@@ -8,7 +8,7 @@ import pytest
 
 from frostline import digests, registry, storage
 from frostline.errors import RegistryError, StorageError
-from frostline.versions import read_document
+from frostline.registry.version import read_document
 
 from registries import FILES, Models
 

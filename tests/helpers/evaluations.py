@@ -3,9 +3,10 @@
 import copy
 import json
 
-from frostline import gate, review
 from frostline.compare import mcnemar, paired_difference
 from frostline.gate_config import GateConfig
+from frostline.gating import decision as gate
+from frostline.gating import review
 from frostline.intervals import wilson
 
 CONFIG = GateConfig(min_accuracy=0.8)

@@ -13,6 +13,17 @@ from frostline.freeze import certificate
 FROZEN = {"block1_conv/0:kernel": ("block1_conv", 0), "block3_bn/2:moving_mean": ("block3_bn", 2)}
 
 
+def failed(result):
+    """Names of the checks that failed, those left out that rest on another one; reasons are one line each."""
+    assert result["verified"] == all(check["passed"] for check in result["checks"])
+    assert all(check["reason"] and "\n" not in check["reason"] for check in result["checks"])
+    return [
+        check["name"]
+        for check in result["checks"]
+        if not check["passed"] and not check["reason"].startswith("not checked")
+    ]
+
+
 def flip(path, byte, bit=0):
     data = bytearray(path.read_bytes())
     data[byte] ^= 1 << bit

@@ -7,6 +7,17 @@ from pathlib import Path
 from frostline.artifacts import read_json
 
 FROSTLINE = Path(sys.executable).parent / "frostline"
+COLOURS = """# of photos in the directory DIR; a gate section may follow
+model_name: colours
+source: DIR
+backbone: SmallConvNet
+weights: random
+image_size: 32
+epochs: 3
+learning_rate: 0.003
+freeze: {none: true, batch_norm: follow}
+data: {test_fraction: 0.4}
+"""
 
 
 class Run:

@@ -15,22 +15,11 @@ from frostline import registry
 from frostline.artifacts import read_json, read_jsonl
 
 import pictures
-from running import Run
+from running import COLOURS, Run
 
 ROOT = Path(__file__).parents[2]
 CONFIGS = ROOT / "pipelines/configs"
-PHOTOS = """
-model_name: colours
-source: DIR
-backbone: SmallConvNet
-weights: random
-image_size: 32
-epochs: 3
-learning_rate: 0.003
-freeze: {none: true, batch_norm: follow}
-data: {test_fraction: 0.4}
-gate: {min_accuracy: 0.5}
-"""
+PHOTOS = f"{COLOURS}gate: {{min_accuracy: 0.5}}\n"
 
 
 @pytest.fixture(scope="module")

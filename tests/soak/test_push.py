@@ -1,12 +1,11 @@
 """Pushes killed before, in and after every write, raced by processes, and sent through a network with random faults.
 
-The seed is printed; FROSTLINE_SOAK_SEED repeats a run.
+The seed is in the names of the tests that draw; FROSTLINE_SOAK_SEED repeats them.
 """
 
 import os
 import random
 import subprocess
-import warnings
 
 import pytest
 
@@ -18,27 +17,6 @@ from relay import FAULTS, Relay
 
 SEED = int(os.environ.get("FROSTLINE_SOAK_SEED") or random.SystemRandom().randrange(10**6))
 POINTS = [(number, when) for number in range(1, RECORD + 1) for when in ("before", "after")]
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory):
-    print(f"FROSTLINE_SOAK_SEED={SEED}")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        return pushes.servable(tmp_path_factory.mktemp("made"))
-
-
-@pytest.fixture(params=["local", "gcs"])
-def root(request, tmp_path):
-    return str(tmp_path / "registry") if request.param == "local" else request.getfixturevalue("gcs")
-
-
-@pytest.fixture
-def undisturbed(made, tmp_path):
-    elsewhere = str(tmp_path / "elsewhere")
-    run = Run(tmp_path / "run", elsewhere, made)
-    run.push()
-    return run, pushes.content(elsewhere)
 
 
 def killed_and_repeated(run, root, expected, number, when):
@@ -124,11 +102,11 @@ def at_once(root, runs):
 
 
 @pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")  # of connections that the relay broke
-@pytest.mark.parametrize("number", range(5))
-def test_random_faults_of_the_network_cost_nothing_but_time(gcs, undisturbed, number):
+@pytest.mark.parametrize("seed", [f"{SEED}/{number}" for number in range(5)])
+def test_random_faults_of_the_network_cost_nothing_but_time(gcs, undisturbed, seed):
     run, expected = undisturbed
     run.root = gcs
-    draw = random.Random(f"{SEED}/{number}")
+    draw = random.Random(seed)
 
     def fault(*_):
         return draw.choice(FAULTS) if draw.random() < 0.05 else None

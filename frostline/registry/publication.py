@@ -15,8 +15,8 @@ from frostline import artifacts, digests, storage
 from frostline.artifacts import Json
 from frostline.errors import NotFound, PreconditionFailed, RegistryError
 from frostline.events import progress
-from frostline.promotions import PROVEN, standing
-from frostline.versions import (
+from frostline.registry.promotions import PROVEN, standing
+from frostline.registry.version import (
     MANIFEST,
     REMOVED,
     Version,
@@ -58,8 +58,8 @@ def publish(root: str, model: str, directory: Path, *, identity: str, metadata: 
     Args:
         root: the registry, a directory or gs://.
         model: name of the model.
-        directory: SavedModel at its top and whatever else belongs to the model. Files are hard-linked where that
-            will do, so they must not be changed in place afterwards.
+        directory: SavedModel at its top and whatever else belongs to the model, for the registry to keep: files are
+            hard-linked where that will do, so they must not be changed in place afterwards.
         identity: digest of what the version is. A finished version of the same identity is returned instead, unless
             it was rejected or removed.
         metadata: what the manifest tells about the model.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from frostline.artifacts import Json
-from frostline.gate_result import NO_LIMIT, UNUSABLE, one_line
+from frostline.gating.result import NO_LIMIT, UNUSABLE, one_line
 
 _HEADLINES = {
     "promote": "Promote: the model may replace the one that serves",

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 
-from frostline import gate_documents as documents
 from frostline.gate_config import GateConfig
-from frostline.gate_documents import Evidence, UnusableError, document, part, require_confidence
-from frostline.gate_result import NO_LIMIT, Outcome, Result, share, would_tell
+from frostline.gating import documents
+from frostline.gating.documents import Evidence, UnusableError, document, part, require_confidence
+from frostline.gating.result import NO_LIMIT, Outcome, Result, share, would_tell
 
 
 def freeze(certificate: Evidence, evaluation: Evidence) -> Result:

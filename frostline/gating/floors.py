@@ -13,11 +13,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
 
-from frostline import gate_documents as documents
 from frostline.compare import POWER
 from frostline.gate_config import GateConfig
-from frostline.gate_documents import Evidence, document, require_confidence, right_of
-from frostline.gate_result import NO_LIMIT, Outcome, Result, named, share, would_tell
+from frostline.gating import documents
+from frostline.gating.documents import Evidence, document, require_confidence, right_of
+from frostline.gating.result import NO_LIMIT, Outcome, Result, named, share, would_tell
 from frostline.intervals import binomial_tail
 
 

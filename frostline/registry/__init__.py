@@ -14,9 +14,9 @@ from __future__ import annotations
 
 import re
 
-from frostline.approvals import approve, previous_champion, rollback, states
 from frostline.errors import RegistryError
-from frostline.promotions import (
+from frostline.registry.approvals import approve, previous_champion, rollback, states
+from frostline.registry.promotions import (
     REJECTED,
     Alias,
     Promotion,
@@ -29,9 +29,9 @@ from frostline.promotions import (
     reject,
     standing,
 )
-from frostline.publication import publish
-from frostline.retention import Removal, prune
-from frostline.versions import MANIFEST, Version, differences, download, load, versions
+from frostline.registry.publication import publish
+from frostline.registry.retention import Removal, prune
+from frostline.registry.version import MANIFEST, Version, differences, download, load, versions
 
 __all__ = [
     "MANIFEST",

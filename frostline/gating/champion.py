@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 
 from frostline import compare
-from frostline import gate_documents as documents
 from frostline.gate_config import GateConfig
-from frostline.gate_documents import Evidence, UnusableError, document, part, require_confidence
-from frostline.gate_result import Outcome, Result, named, points, would_tell
+from frostline.gating import documents
+from frostline.gating.documents import Evidence, UnusableError, document, part, require_confidence
+from frostline.gating.result import Outcome, Result, named, points, would_tell
 
 
 def champion(evaluation: Evidence, config: GateConfig) -> Result:

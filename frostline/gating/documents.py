@@ -5,7 +5,7 @@ Other keys do not matter. A derived number is not trusted where its parts are at
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -44,7 +44,7 @@ class Interval(Document):
     high: Annotated[float, Field(ge=-1.0, le=1.0)]
 
     @model_validator(mode="after")
-    def _in_order(self) -> Interval:
+    def _in_order(self) -> Self:
         if not self.low <= self.value <= self.high:
             raise ValueError("low <= value <= high does not hold")
         return self
@@ -112,15 +112,20 @@ def right_of(share: float, examples: int) -> int:
     return right
 
 
-class Accuracy(Measured):
-    """The accuracy, and through it the number of images that are right."""
+class Rated(Document):
+    """An accuracy, and through it the number of examples that are right."""
 
+    examples: Some
     accuracy: ShareInterval
 
     @model_validator(mode="after")
-    def _is_a_share(self) -> Accuracy:
+    def _is_a_share(self) -> Self:
         right_of(self.accuracy.value, self.examples)
         return self
+
+
+class Accuracy(Measured, Rated):
+    """The accuracy on all test images."""
 
 
 class Class(Document):
@@ -131,7 +136,7 @@ class Class(Document):
     recall: ShareInterval | None
 
     @model_validator(mode="after")
-    def _is_a_share(self) -> Class:
+    def _is_a_share(self) -> Self:
         if (self.recall is None) != (self.examples == 0):
             raise ValueError("a recall belongs to a class with examples, and to no other")
         if self.recall is not None:
@@ -145,24 +150,17 @@ class Classes(Measured):
     per_class: Annotated[list[Class], Field(min_length=1)]
 
     @model_validator(mode="after")
-    def _adds_up(self) -> Classes:
+    def _adds_up(self) -> Self:
         if sum(one.examples for one in self.per_class) != self.examples:
             raise ValueError("the examples of the classes do not sum to examples")
         return self
 
 
-class Slice(Document):
+class Slice(Rated):
     """A metadata slice's row."""
 
     column: str
     value: str
-    examples: Some
-    accuracy: ShareInterval
-
-    @model_validator(mode="after")
-    def _is_a_share(self) -> Slice:
-        right_of(self.accuracy.value, self.examples)
-        return self
 
 
 class Slices(Measured):
@@ -188,7 +186,7 @@ class Pairs(Document):
     both_wrong: Count
 
     @model_validator(mode="after")
-    def _sum(self) -> Pairs:
+    def _sum(self) -> Self:
         disagreed = self.only_challenger_right + self.only_champion_right
         if self.both_right + disagreed + self.both_wrong != self.examples:
             raise ValueError("the four counts do not sum to examples")
@@ -209,7 +207,7 @@ class Champion(Pairs):
     difference: Interval
 
     @model_validator(mode="after")
-    def _agrees(self) -> Champion:
+    def _agrees(self) -> Self:
         if abs(self.gain - self.difference.value) > 1e-9:
             raise ValueError("the difference is not that of the counts")
         return self

@@ -10,12 +10,12 @@ import datetime
 from dataclasses import dataclass
 
 from frostline import storage
-from frostline.approvals import is_waiting, previous_champion, states
 from frostline.errors import ConfigError, PreconditionFailed
-from frostline.promotions import PROVEN, REMOVED, Alias, champion, mark_removed, read_standing
-from frostline.publication import Claim, claims, give_up
+from frostline.registry.approvals import is_waiting, previous_champion, states
+from frostline.registry.promotions import PROVEN, REMOVED, Alias, champion, mark_removed, read_standing
+from frostline.registry.publication import Claim, claims, give_up
+from frostline.registry.version import MANIFEST, Version, address, find, tombstone, versions
 from frostline.storage import Stat
-from frostline.versions import MANIFEST, Version, address, find, tombstone, versions
 
 _ABANDONED = datetime.timedelta(days=1)  # a publisher takes minutes; hours where retries wait
 
@@ -77,6 +77,8 @@ def prune(root: str, model: str, *, keep: int, dry_run: bool = False) -> list[Re
         if found is None and not (_is_old(taken[number]) and (dry_run or give_up(root, model, number))):
             continue
         removals.append(_clear(root, model, number, "abandoned" if found is None else "half removed", dry_run))
+    if not dry_run:
+        storage.sweep(address(root, model))
     return sorted(removals, key=lambda removal: removal.number)
 
 

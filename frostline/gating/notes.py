@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from frostline.gate_config import GateConfig
-from frostline.gate_documents import Count, Document, Evidence
-from frostline.gate_result import named
+from frostline.gating.documents import Count, Document, Evidence
+from frostline.gating.result import named
 
 _FEW = 10  # test images of a class
 

@@ -17,7 +17,7 @@ from typing import Literal
 from frostline import artifacts, storage
 from frostline.artifacts import Json
 from frostline.errors import ChampionChanged, PreconditionFailed, RegistryError
-from frostline.versions import Version, address, decode, in_parallel, read_object
+from frostline.registry.version import Version, address, decode, in_parallel, read_object
 
 Kind = Literal["promotion", "approval", "rollback"]
 PROVEN, REJECTED, REMOVED = "proven", "rejected", "removed"

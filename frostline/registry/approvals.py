@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from frostline.errors import ChampionChanged, ConfigError, RegistryError
-from frostline.promotions import PROVEN, Alias, champion, history, promote, standing
-from frostline.versions import Version, load, read_document, versions
+from frostline.registry.promotions import PROVEN, Alias, champion, history, promote, standing
+from frostline.registry.version import Version, load, read_document, versions
 
 _LONGEST = 500  # characters of a name or a reason
 
