@@ -36,6 +36,7 @@ addEventListener("load", () => {
     images: images.length, broken: images.filter(i => !(i.complete && i.naturalWidth > 0)).length,
     requests: performance.getEntriesByType("resource").map(r => r.name).filter(name => !name.startsWith("data:")),
     scripts: document.scripts.length,
+    cut: [...document.querySelectorAll(".side .scroll")].filter(s => s.scrollWidth > s.clientWidth).length,
     background: getComputedStyle(document.body).backgroundColor, ink: getComputedStyle(document.body).color,
   });
 });
@@ -91,11 +92,12 @@ def look(browser, tmp_path, text, width, scheme="light"):
     return json.loads(html.unescape(re.search("<title>(.*?)</title>", dom, re.S)[1]))
 
 
-@pytest.mark.parametrize("width", [375, 1200])
+@pytest.mark.parametrize("width", [375, 700, 1200])  # of a phone, a sheet of paper, a desk
 def test_the_page_fits_its_window_and_needs_nothing_but_itself(browser, tmp_path, width):
     found = look(browser, tmp_path, page(tmp_path / "run.html"), width)
     assert found["width"] == width
     assert found["overflow"] == 0
+    assert found["cut"] == 0 or width == 375  # there, tables scroll
     assert found["sections"] == SECTIONS
     assert found["empty"] == found["errors"] == found["requests"] == []
     assert (found["images"], found["broken"]) == (8, 0)
