@@ -182,7 +182,7 @@ def _page(path: Path, model: Path, evaluation: Json, worst: Sequence[Json]) -> N
     """What the page says: the evaluation, and of the training a row for each epoch and sentences where it left some."""
     summary = model / "training.json"
     sentences = artifacts.read_json(summary, "training")["sentences"] if summary.exists() else []
-    report.evaluation_page(
+    report.run_page(
         path,
         model_name=evaluation["model_name"],
         plan=artifacts.read_json(model / "freeze_plan.json", "freeze_plan"),
@@ -190,4 +190,5 @@ def _page(path: Path, model: Path, evaluation: Json, worst: Sequence[Json]) -> N
         sentences=sentences,
         evaluation=evaluation,
         worst=worst,
+        decision=None,
     )

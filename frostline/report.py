@@ -120,21 +120,6 @@ def write(path: Path, template: str, **context: Any) -> None:
     artifacts.write_file(path, _ENVIRONMENT.get_template(template).render(**context).encode())
 
 
-def evaluation_page(
-    path: Path,
-    *,
-    model_name: str,
-    plan: Json,
-    history: Sequence[Json],
-    sentences: Sequence[str],
-    evaluation: Json,
-    worst: Sequence[Json],
-) -> None:
-    """Write what an evaluation found, before anything is decided: `run_page` without its decision and its graph."""
-    context = {"model_name": model_name, "plan": plan, "history": history, "sentences": sentences}
-    write(path, "run.html", **context, evaluation=evaluation, worst=worst, decision=None)
-
-
 def run_page(
     path: Path,
     *,
@@ -144,7 +129,7 @@ def run_page(
     sentences: Sequence[str],
     evaluation: Json,
     worst: Sequence[Json],
-    decision: Json,
+    decision: Json | None,
 ) -> None:
     """Write a run's report: one HTML file that needs no other and no network.
 
@@ -156,7 +141,7 @@ def run_page(
         sentences: what training.json tells people.
         evaluation: evaluation.json.
         worst: the images of worst.json: id, label, predicted, probability, true_probability, thumbnail (a data URI).
-        decision: decision.json.
+        decision: decision.json; None before anything is decided, for what the evaluation found.
     """
     context = {"model_name": model_name, "plan": plan, "history": history, "sentences": sentences}
     write(path, "run.html", **context, evaluation=evaluation, worst=worst, decision=decision)

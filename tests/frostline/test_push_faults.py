@@ -40,14 +40,7 @@ def test_the_points_are_where_they_are_said_to_be(root, made, tmp_path, monkeypa
     ("number", "when"), [(1, "after"), (9, "before"), (19, "before"), (MANIFEST, "before"), (MANIFEST, "after")]
 )
 def test_a_push_that_is_killed_is_finished_by_its_retry_as_if_nothing_had_happened(root, undisturbed, number, when):
-    run, expected = undisturbed
-    run.root = root
-    with Reader(root) as reader:
-        ended = run.die(number=number, when=when)
-        assert ended.returncode == -9, ended.stderr
-        run.push()
-    assert reader.seen == []
-    assert pushes.content(root) == expected
+    pushes.killed_and_repeated(undisturbed, root, number, when)
 
 
 def test_a_push_that_is_killed_between_alias_and_record_is_recorded_by_its_retry(undisturbed, tmp_path):

@@ -116,9 +116,9 @@ HISTORY = [
 
 
 def evaluation_page(tmp_path, history, sentences=()):
-    report.evaluation_page(
+    report.run_page(
         tmp_path / "e.html", model_name="toy", plan=reports.plan(), history=history, sentences=sentences,
-        evaluation=reports.evaluation(), worst=[],
+        evaluation=reports.evaluation(), worst=[], decision=None,
     )  # fmt: skip
     return " ".join((tmp_path / "e.html").read_text().split())
 

@@ -149,11 +149,7 @@ def test_what_would_change_the_decision_is_beside_it(tmp_path):
 
 
 def test_an_evaluation_has_no_decision_and_no_branch(tmp_path):
-    report.evaluation_page(
-        tmp_path / "e.html", model_name="flowers", plan=reports.plan(), history=reports.HISTORY, sentences=[],
-        evaluation=reports.evaluation(), worst=reports.worst(),
-    )  # fmt: skip
-    text = (tmp_path / "e.html").read_text()
+    text = page(tmp_path / "run.html", decision=None)
     assert re.findall('<section id="(.*?)"', text) == SECTIONS[2:]
     assert 'class="banner"' not in text
     assert 'href="#graph"' not in text

@@ -179,6 +179,18 @@ class Reader:
             self.seen.append(f"version {version.number} lacks {sorted(wanted.keys() - stored.keys())}")
 
 
+def killed_and_repeated(undisturbed, root, number, when):
+    """Push, die at a write, push again: in the end it is as if nothing had happened, and no reader ever saw it."""
+    run, expected = undisturbed
+    run.root = root
+    with Reader(root) as reader:
+        ended = run.die(number=number, when=when)
+        assert ended.returncode == -9, ended.stderr
+        run.push()
+    assert reader.seen == []
+    assert content(root) == expected
+
+
 class Writes:
     """Counts the writes to a registry, and calls `strike(number, when)` around each."""
 

@@ -19,25 +19,14 @@ SEED = int(os.environ.get("FROSTLINE_SOAK_SEED") or random.SystemRandom().randra
 POINTS = [(number, when) for number in range(1, RECORD + 1) for when in ("before", "after")]
 
 
-def killed_and_repeated(run, root, expected, number, when):
-    run.root = root
-    with Reader(root) as reader:
-        ended = run.die(number=number, when=when)
-        assert ended.returncode == -9, ended.stderr
-        run.push()
-    assert reader.seen == []
-    assert pushes.content(root) == expected
-
-
 @pytest.mark.parametrize(("number", "when"), POINTS)
 def test_a_push_that_is_killed_at_a_write_is_finished_by_its_retry(root, undisturbed, number, when):
-    killed_and_repeated(*(undisturbed[0], root, undisturbed[1]), number, when)
+    pushes.killed_and_repeated(undisturbed, root, number, when)
 
 
 @pytest.mark.parametrize("number", range(1, RECORD + 1))
 def test_a_push_that_is_killed_when_a_file_is_written_and_not_named_is_finished_too(undisturbed, tmp_path, number):
-    run, expected = undisturbed
-    killed_and_repeated(run, str(tmp_path / "registry"), expected, number, "unlinked")
+    pushes.killed_and_repeated(undisturbed, str(tmp_path / "registry"), number, "unlinked")
 
 
 def test_a_push_that_is_killed_over_and_over_gets_there(root, undisturbed):
