@@ -27,7 +27,8 @@ def plan(
         store: root of the heavy bytes.
         registry: root of the model registry.
         freeze_plan: freeze_plan.json: every layer, frozen or not, and why.
-        backbone_weights: source.json: what the weights reference resolved to, their digest and address.
+        backbone_weights: source.json: what the weights reference resolved to, their digest and address; the images that
+            a version of the registry was made with.
         page: the plan as a page.
     """
     from frostline import plan as stage

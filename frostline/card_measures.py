@@ -41,8 +41,8 @@ def _measures(evaluation: Json) -> Section:
         for row in evaluation["per_class"]
     ]
     blocks: list[str | list[str] | Table] = [
-        f"On {evaluation['examples']:,} test images, {leak} in its training or validation split: original bytes "
-        f"through the exported model. {reuse}",
+        f"On {evaluation['examples']:,} test images, {leak} in its training or validation split or that of a "
+        f"version that it started from: original bytes through the exported model. {reuse}",
         Table(("measure", "value", level, "interval by"), _overall(evaluation)),
         "By class:",
         Table(("class", "images", "precision", "recall", "F1"), classes),

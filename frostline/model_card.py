@@ -102,6 +102,11 @@ def _data(evidence: _Evidence) -> Section:
         f"Source: {known.get('source', _UNKNOWN)}. Different images: {images.get('train', 0):,} for training, "
         f"{images.get('validation', 0):,} for validation. Test images: {evaluation['examples']:,}. Which split an "
         "image falls into depends on its content alone, so copies never straddle two splits.",
+        *(
+            [f"The version that training started from was made with {images[seen.BEFORE]:,} images."]
+            if seen.BEFORE in images
+            else []
+        ),
         "Labels are the source's own; nobody checked them. Files under two labels, and files that cannot be decoded, "
         "were left out.",
     ]

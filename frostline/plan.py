@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from frostline import artifacts, backbones, report, weights
+from frostline import artifacts, backbones, report, seen, weights
 from frostline.events import say, step
 from frostline.freeze.graph import from_model
 from frostline.freeze.plan import make_plan
@@ -26,7 +26,7 @@ def run(
     weights_dir: str,
     page: str,
 ) -> None:
-    """Write freeze_plan.json, source.json of the weights, and the plan as a page.
+    """Write freeze_plan.json, source.json and images.parquet of the weights, and the plan as a page.
 
     Raises:
         ConfigError, PolicyError: the backbone, the image size or the policy is wrong.
@@ -34,11 +34,12 @@ def run(
     """
     policy = parse(FreezeConfig, freeze, field="freeze")
     backbones.require_size(backbone, image_size)
-    model, source = weights.resolve(weights_reference, backbone, image_size, seed, registry)
+    model, source, images = weights.resolve(weights_reference, backbone, image_size, seed, registry)
     plan = make_plan(from_model(model), policy, backbone=backbone, image_size=image_size)
     source["uri"] = weights.save(model, store, backbone, source["digest"])
     artifacts.write_json(Path(plan_dir) / "freeze_plan.json", "freeze_plan", plan)
     artifacts.write_json(Path(weights_dir) / "source.json", "weights", source)
+    seen.write(Path(weights_dir), {seen.BEFORE: images})
     report.write(Path(page), "plan.html", plan=plan, source=source)
     totals = plan["totals"]
     say(

@@ -1,4 +1,7 @@
-"""Which images a model was made with: carried by every version, so that no later test counts an image it has seen."""
+"""Which images a model was made with: carried by every version, so that no later test counts an image it has seen.
+
+What a model was made with includes what the version was made with whose weights it started from, and so on.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,7 @@ import pyarrow.parquet as pq
 from frostline.errors import DataError
 
 FILE = "images.parquet"
+BEFORE = "before"  # the split of images that an earlier version was made with
 _SCHEMA = pa.schema([("sha256", pa.binary(32)), ("split", pa.string())])
 
 
@@ -22,7 +26,7 @@ def write(directory: Path, splits: Mapping[str, Iterable[str]]) -> None:
 
 
 def read(directory: Path) -> set[str]:
-    """The SHA-256 (hexadecimal) of every image that weights or their choice depended on: training and validation.
+    """The SHA-256 (hexadecimal) of every image that weights or their choice depended on: training, validation, before.
 
     Raises:
         DataError: the file is missing or no such table.

@@ -135,7 +135,7 @@ def run(
     certificate.require_still(proof)
     artifacts.write_jsonl(out / "training.jsonl", training.state.history)
     artifacts.write_json(out / "training.json", "training", training.report())
-    seen.write(out, training.images)
+    seen.write(out, {**training.images, seen.BEFORE: seen.read(Path(weights_dir))})
     shutil.copyfile(Path(plan_dir) / "freeze_plan.json", out / "freeze_plan.json")
     provenance = {**training.provenance(), "image": image}
     _emit(training.model, proof, plan, info, settings.head, provenance, out)

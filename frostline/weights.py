@@ -11,7 +11,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from frostline import backbones, digests, registry, storage
+from frostline import backbones, digests, registry, seen, storage
 from frostline.artifacts import Json
 from frostline.errors import NotFound, WeightsError
 from frostline.freeze import certificate
@@ -23,11 +23,14 @@ OWN = "own"
 SUFFIXES = (".weights.h5", ".h5", ".keras")
 
 
-def resolve(reference: str, backbone: str, image_size: int, seed: int, registry_root: str) -> tuple[keras.Model, Json]:
+def resolve(
+    reference: str, backbone: str, image_size: int, seed: int, registry_root: str
+) -> tuple[keras.Model, Json, set[str]]:
     """Build the backbone with the weights that `reference` names.
 
     Returns:
-        The model, and {reference, resolved, digest}: `resolved` says what an alias or name stood for.
+        The model; {reference, resolved, digest}, where `resolved` says what an alias or name stood for; and the SHA-256
+        of the images that a version of the registry was made with, as far as it says.
 
     Raises:
         WeightsError: the weights are missing or do not fit the backbone.
@@ -36,6 +39,7 @@ def resolve(reference: str, backbone: str, image_size: int, seed: int, registry_
     if backbones.is_file(backbone) != (reference == OWN) and reference in (OWN, "random", "imagenet"):
         expected = "'own', a file or a registry reference" if backbones.is_file(backbone) else "'random' or 'imagenet'"
         raise WeightsError(f"weights: received {reference!r}; for the backbone {backbone} expected {expected}")
+    images: set[str] = set()
     if reference == OWN:
         model, resolved = backbones.build(backbone, image_size), backbone
     elif reference == "random":
@@ -50,11 +54,10 @@ def resolve(reference: str, backbone: str, image_size: int, seed: int, registry_
         with tempfile.TemporaryDirectory() as directory:
             path, resolved = _fetch(reference, registry_root, Path(directory))
             _load_into(model, path, reference)
-    return model, {
-        "reference": reference,
-        "resolved": resolved,
-        "digest": certificate.weights_digest(model.layers),
-    }
+            if (path.parent / seen.FILE).exists() and reference.startswith("registry:"):
+                images = seen.read(path.parent)
+    source = {"reference": reference, "resolved": resolved, "digest": certificate.weights_digest(model.layers)}
+    return model, source, images
 
 
 def save(model: keras.Model, store: str, backbone: str, digest: str) -> str:

@@ -50,7 +50,7 @@ def resolve(
             model = backbones.build(backbone, size)
         else:
             try:
-                model, source = references.resolve(weights, backbone, size, 0, registry)
+                model, source, _ = references.resolve(weights, backbone, size, 0, registry)
             except (WeightsError, RegistryError) as error:
                 error.exit_code = ConfigError.exit_code  # nothing was spent: what was asked for is wrong
                 raise

@@ -9,6 +9,8 @@ from frostline.gating import documents
 from frostline.gating.documents import Evidence, UnusableError, document, part, require_confidence
 from frostline.gating.result import NO_LIMIT, Outcome, Result, share, would_tell
 
+_SPLITS = "the training or validation split of this model or of a version that it started from"
+
 
 def freeze(certificate: Evidence, evaluation: Evidence) -> Result:
     """The frozen weights did not move, and the proof is about the model that was evaluated."""
@@ -32,12 +34,12 @@ def data(validation: Evidence) -> Result:
 
 
 def leakage(evaluation: Evidence) -> Result:
-    """No test image was in the model's own training or validation split."""
+    """The model was made with no test image, and neither was the version that it started from."""
     leaked = documents.Leakage.model_validate(document(evaluation)).leaked
     if leaked:
         images = "1 test image was" if leaked == 1 else f"{leaked:,} test images were"
-        return Result("fail", f"{images} in this model's own training or validation split", leaked, 0)
-    return Result("pass", "no test image was in this model's training or validation split", 0, 0)
+        return Result("fail", f"{images} in {_SPLITS}", leaked, 0)
+    return Result("pass", f"no test image was in {_SPLITS}", 0, 0)
 
 
 def skew(evaluation: Evidence, config: GateConfig) -> Result:

@@ -86,7 +86,7 @@ class Measured(Subject):
 
 
 class Leakage(Document):
-    """Test images that the model was made with."""
+    """Test images that the model, or a version that it started from, was made with."""
 
     leaked: Count
 

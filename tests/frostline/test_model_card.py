@@ -31,7 +31,7 @@ PROVENANCE = {
 def card(tmp_path):
     """Writes the artifacts and their card; returns its Markdown and its HTML."""
 
-    def make(labels=reports.LABELS, plan=None, proof=None, decision=None, provenance=None, evaluation=None):
+    def make(labels=reports.LABELS, plan=None, proof=None, decision=None, provenance=None, evaluation=None, before=0):
         model = {
             "labels": list(labels), "image_size": 32, "backbone": "Toy", "head": {"hidden": [], "dropout": 0.0},
             "model_digest": "d" * 64, "dataset_digest": "a" * 64, "parameters": 12345,
@@ -47,9 +47,8 @@ def card(tmp_path):
         artifacts.write_json(where / "freeze_plan.json", "freeze_plan", plan or reports.plan())
         artifacts.write_json(where / "freeze_certificate.json", "freeze_certificate", certificate)
         artifacts.write_jsonl(where / "training.jsonl", reports.HISTORY)
-        seen.write(
-            where, {"train": [f"{n:064x}" for n in range(40)], "validation": [f"{n:064x}" for n in range(40, 47)]}
-        )
+        images = {"train": range(40), "validation": range(40, 47), seen.BEFORE: range(before)}
+        seen.write(where, {split: [f"{n:064x}" for n in numbers] for split, numbers in images.items()})
         measured = {**reports.evaluation(labels), **(evaluation or {})}
         artifacts.write_json(tmp_path / "evaluation" / "evaluation.json", "evaluation", measured)
         decided = decision or reports.decision()
@@ -82,6 +81,9 @@ def test_the_same_artifacts_give_the_same_bytes(card):
 def test_what_train_wrote_down_of_the_origin_is_told_and_what_it_did_not_is_called_so(card):
     markdown, _ = card(provenance=PROVENANCE)
     assert "Source: gs\\://bucket/flowers. Different images: 40 for training, 7 for validation." in markdown
+    assert "started from was made with" not in markdown
+    told = "The version that training started from was made with 30 images."
+    assert told in card(provenance=PROVENANCE, before=30)[0]
     assert "| rose | 70 | 10 | 20 |" in markdown
     assert "the weights that training started from (registry:base/4)" in markdown
     assert "| tensorflow | 2.21.0 |" in markdown

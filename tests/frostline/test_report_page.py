@@ -202,7 +202,7 @@ def test_many_classes_are_a_list_of_what_is_confused_most(tmp_path):
 
 def test_an_image_that_the_model_was_made_with_is_told_in_red(tmp_path):
     text = page(tmp_path / "run.html", reports.evaluation(leaked=2))
-    assert '<b class="bad">2 test images were in this model' in text
+    assert '<b class="bad">2 test images were in the training' in text
     assert "No test image was in" not in text
 
 

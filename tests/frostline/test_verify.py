@@ -285,7 +285,7 @@ def source_of(bench):
 
 def test_the_weights_that_training_started_from(bench, tmp_path):
     model, path = bench.path("model"), bench.path("weights")
-    backbone, _ = weights.resolve(source_of(bench)["uri"], "SmallConvNet", 32, 0, "")
+    backbone, *_ = weights.resolve(source_of(bench)["uri"], "SmallConvNet", 32, 0, "")
     backbone.save(tmp_path / "base.keras")
     version = tmp_path / "version"
     version.mkdir()
@@ -300,7 +300,7 @@ def test_the_weights_that_training_started_from(bench, tmp_path):
 
 def test_other_weights(bench, tmp_path):
     model = bench.path("model")
-    other, _ = weights.resolve("random", "SmallConvNet", 32, 1, "")
+    other, *_ = weights.resolve("random", "SmallConvNet", 32, 1, "")
     other.save_weights(tmp_path / "other.weights.h5")
     assert failed(verify(model, str(tmp_path / "other.weights.h5"))) == ["source_weights"]
     assert failed(verify(model, f"{model}/model.keras")) == [

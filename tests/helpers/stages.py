@@ -79,11 +79,11 @@ class Bench:
             self.path(f"{model}-logs"),
         )  # fmt: skip
 
-    def gate(self, section):
+    def gate(self, section, model="model"):
         from frostline import gate
 
         return gate.run(
-            self.path("evaluation"), self.path("model"), self.path("info"), section,
+            self.path("evaluation"), self.path(model), self.path("info"), section,
             self.path("decision"), self.path("decision.md"), self.path("report.html"),
         )  # fmt: skip
 
@@ -95,10 +95,10 @@ class Bench:
             self.path("published"),
         )  # fmt: skip
 
-    def evaluate(self, name="toy"):
+    def evaluate(self, name="toy", model="model"):
         from frostline import evaluate
 
         return evaluate.run(
-            self.path("dataset"), self.path("info"), self.path("model"), name, {}, self.registry,
+            self.path("dataset"), self.path("info"), self.path(model), name, {}, self.registry,
             self.path("evaluation"), self.path("evaluation.html"),
         )  # fmt: skip
