@@ -15,7 +15,7 @@ _HEADLINES = {
 _REMEDIES = {
     "freeze": "training again, and finding what moved the frozen weights",
     "data": "mending the data",
-    "leakage": "training from weights that never saw the test images",
+    "leakage": "starting from weights that never saw the test images, and the data.test_fraction that they were made with",
     "skew": "making the training and the serving input path agree",
     "accuracy": "a model that is right more often",
     "classes": "a model that finds these classes more often, or more images of them",
@@ -92,8 +92,9 @@ def _what_would_change(decision: Json) -> str:
     if unsure:
         return "At the rates seen more test images would not; a better model would, or a lower limit, if it is one."
     off = [check for check in checks if check["reason"] == NO_LIMIT.reason]
-    return "Another promotion before this model is pushed: the comparison is with the champion of now." + (
-        f" No limit is set for {_names(off)}." if off else ""
+    return (
+        "Another model becoming the champion before this one is pushed: the comparison is with the one that serves now."
+        + (f" No limit is set for {_names(off)}." if off else "")
     )
 
 

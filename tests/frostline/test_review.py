@@ -14,7 +14,7 @@ def test_a_promotion_says_what_it_rests_on_and_what_would_change_it():
     assert headline == "# Promote: the model may replace the one that serves"
     assert decided.startswith("All 12 checks passed. 950 of 1,000 test images are right, 95 % (93.")
     assert "only this model is right on 10 and only the champion, version 3, on 5: +0.50 points" in decided
-    assert change.startswith("**What would change the answer.** Another promotion before this model is pushed")
+    assert change.startswith("**What would change the answer.** Another model becoming the champion before this one")
     assert "No limit is set for classes, slices_floor, calibration, latency, size." in change
     assert len(table.splitlines()) == 2 + 12
     assert model == "Model: new\n"
