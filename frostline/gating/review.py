@@ -15,7 +15,7 @@ _HEADLINES = {
 _REMEDIES = {
     "freeze": "training again, and finding what moved the frozen weights",
     "data": "mending the data",
-    "leakage": "starting from weights that never saw the test images, and the data.test_fraction that they were made with",
+    "leakage": "weights that never saw the test images; a larger data.test_fraction moves images into test",
     "skew": "making the training and the serving input path agree",
     "accuracy": "a model that is right more often",
     "classes": "a model that finds these classes more often, or more images of them",
