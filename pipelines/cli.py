@@ -15,6 +15,7 @@ import typer
 
 from frostline.errors import FrostlineError
 from pipelines import registry_commands
+from pipelines.options import AsJson, Debug, traceback_is_asked_for
 
 if TYPE_CHECKING:
     from frostline.config import RunConfig
@@ -31,14 +32,6 @@ app = typer.Typer(
 )
 app.add_typer(registry_commands.app, name="registry")
 
-_show_traceback = False
-
-
-def set_debug(value: bool) -> None:
-    """Whether the traceback of an error is shown, from now on; once asked for, it is."""
-    global _show_traceback
-    _show_traceback = _show_traceback or value
-
 
 def _print_version(value: bool) -> None:
     if value:
@@ -54,8 +47,6 @@ Overrides = Annotated[
 ]
 Host = Annotated[str, typer.Option("--host", metavar="URL", help="Address of Kubeflow Pipelines.")]
 Experiment = Annotated[str, typer.Option("--experiment", help="Experiment that the run belongs to.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")]
-Debug = Annotated[bool, typer.Option("--debug", callback=set_debug, help="Show the traceback of an error.")]
 
 
 @app.callback()
@@ -271,7 +262,7 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     try:
         code = app(arguments, standalone_mode=False)
     except FrostlineError as error:
-        if _show_traceback:
+        if traceback_is_asked_for():
             traceback.print_exc()
         fail(str(error), error.exit_code)
     except typer.TyperException as error:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from frostline.errors import RegistryError
+from pipelines.options import AsJson, Debug
 
 if TYPE_CHECKING:
     from frostline.registry import Alias, Version
@@ -15,18 +16,10 @@ if TYPE_CHECKING:
 app = typer.Typer(help="Look into a model registry, and decide which version serves.", no_args_is_help=True)
 
 
-def _set_debug(value: bool) -> None:
-    from pipelines import cli
-
-    cli.set_debug(value)
-
-
 Root = Annotated[str, typer.Argument(metavar="ROOT", help="Root of the registry: a directory or gs://.")]
 Model = Annotated[str, typer.Argument(metavar="MODEL", help="Name of the model.")]
 Approver = Annotated[str, typer.Option("--approver", metavar="NAME", help="Who decides this, for the record.")]
 Reason = Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why, for the record; at most 500 characters.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")]
-Debug = Annotated[bool, typer.Option("--debug", callback=_set_debug, help="Show the traceback of an error.")]
 
 
 @app.command("list")

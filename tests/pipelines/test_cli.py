@@ -9,7 +9,7 @@ import pytest
 
 from frostline import registry
 from frostline.errors import FrostlineError
-from pipelines import cli, submit
+from pipelines import cli, options, submit
 
 FLOWERS = "source: tfds://tf_flowers\nmodel_name: flowers\n"
 
@@ -24,7 +24,7 @@ def call(capsys, *arguments):
 
 @pytest.fixture(autouse=True)
 def no_traceback(monkeypatch):
-    monkeypatch.setattr(cli, "_show_traceback", False)
+    monkeypatch.setattr(options, "_asked", False)
 
 
 @pytest.fixture

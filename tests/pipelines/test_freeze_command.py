@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pipelines import cli
+from pipelines import cli, options
 
 from stages import Bench
 
@@ -17,7 +17,7 @@ NO_LEVEL = {key: value for key, value in os.environ.items() if key != "TF_CPP_MI
 
 @pytest.fixture(autouse=True)
 def no_traceback(monkeypatch):
-    monkeypatch.setattr(cli, "_show_traceback", False)
+    monkeypatch.setattr(options, "_asked", False)
 
 
 def freeze(capsys, backbone, policy, *options):
