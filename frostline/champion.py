@@ -61,7 +61,7 @@ def against(
         known: Json = {
             "version": alias.version,
             "manifest_digest": alias.manifest_digest,
-            "generation": alias.generation,
+            "promotion": alias.promotion,
             "model_digest": described["model_digest"],
         }
         missing = sorted(set(described["labels"]) - set(challenger.labels))

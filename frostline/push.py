@@ -158,7 +158,7 @@ def _promote(root: str, version: Version, compared: Json | None, decided: Json) 
         command = f"frostline registry rollback {root} {name} --to {number} --approver NAME --reason TEXT"
         return f"held: {name} version {number} was rolled back by {left.approver}; to let it serve again: {command}"
     if compared is not None:
-        expected = Alias(compared["version"], compared["manifest_digest"], compared["generation"])
+        expected = Alias(compared["version"], compared["manifest_digest"], compared["promotion"])
     try:
         if decided.get("approval") == "required":
             registry.nominate(root, version, compared_with=expected)

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     import keras
 
 T = TypeVar("T")
+_OF_A_VERSION = ("saved_model.pb", "decision.json")  # stand beside the certificate in a version alone
 _LONGEST = 300  # characters of a reason that a library gave
 
 
@@ -105,7 +106,7 @@ def _verify(directory: Path, source: str | None, registry: str, place: tuple[str
             plan,
             proof,
         )
-    if place is not None or (directory / MANIFEST).exists():
+    if place is not None or any((directory / name).exists() for name in (MANIFEST, *_OF_A_VERSION)):
         fact = "every published file is as it was written, and there is no other"
         manifest = checks("manifest", fact, version_evidence.manifest_holds, directory)
         if place is not None:

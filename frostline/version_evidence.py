@@ -16,8 +16,13 @@ _SHOWN = 3
 
 def manifest_holds(directory: Path) -> Json:
     """The manifest is as it was written, and so is every file that it names; there is no other."""
-    data = (directory / registry.MANIFEST).read_bytes()
+    try:
+        data = (directory / registry.MANIFEST).read_bytes()
+    except FileNotFoundError:
+        raise Failed(f"{registry.MANIFEST} is missing") from None
     manifest = artifacts.parse_json(data, registry.MANIFEST)
+    if manifest.get("schema") == artifacts.schema("removed"):
+        raise Failed("the version was removed")
     if manifest.get("schema") != artifacts.schema("version") or artifacts.encode("version", manifest) != data:
         raise Failed(f"{registry.MANIFEST} is not as it was written")
     published = {name: manifest[name] for name in ("identity", "files", "metadata")}
@@ -53,3 +58,17 @@ def registry_agrees(where: tuple[str, str, int], directory: Path, manifest: Json
     if any(one.version == number and one.manifest_digest != digest for one in registry.history(root, model)):
         raise Failed("another manifest was promoted under this number")
     return True
+
+
+def may_serve(where: tuple[str, str, int]) -> str:
+    """In words, why a version may replace the one that serves: it does so already, or was compared with it."""
+    root, model, number = where
+    state, serving = registry.states(root, model).get(number), registry.champion(root, model)
+    if state == "champion":
+        return "it is the version that serves"
+    if state == "candidate":
+        return "it was compared with the version that serves" if serving else "no version serves yet"
+    now = f"; version {serving.version} serves now" if serving else ""
+    if state in ("superseded", "earlier champion"):
+        raise Failed(f"it was compared with another champion than that of now{now}")
+    raise Failed(f"it is {state or 'no version any more'} in the registry{now}")

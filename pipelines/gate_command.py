@@ -5,12 +5,14 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
-from frostline import artifacts, storage
+from frostline import artifacts, storage, version_evidence
 from frostline.artifacts import Json
 from frostline.config import load
 from frostline.errors import ConfigError, DataError, NotFound
+from frostline.evidence import Failed
 from frostline.gate_config import GateConfig
-from frostline.gating.decision import decide, evidence
+from frostline.gating.decision import Look, decide, evidence
+from frostline.gating.result import Result
 from frostline.section import parse
 
 # Each kind of evidence: below a run's artifacts/*/, in a version's directory, and its schema.
@@ -31,7 +33,8 @@ def run(directory: str, config: Path | None) -> Json:
             there, or the defaults.
 
     Returns:
-        The decision, as `frostline.gating.decision.decide` gives it. What is missing holds.
+        The decision, as `frostline.gating.decision.decide` gives it; of a version also whether it is as it was
+        published, and still may replace the one that serves. What is missing holds.
 
     Raises:
         ConfigError: there is no such directory, or it is neither a run's nor a version's, or the section is wrong.
@@ -45,7 +48,35 @@ def run(directory: str, config: Path | None) -> Json:
         found = {kind: _find(root, *places, of_run=of_run) for kind, (*places, _) in _EVIDENCE.items()}
         documents = {kind: evidence(found[kind], schema) for kind, (*_, schema) in _EVIDENCE.items()}
         section = load(config).gate if config else _asked(_find(root, *_DECISION, of_run=of_run))
-        return decide(documents["evaluation"], documents["certificate"], documents["validation"], section)
+        place = {} if of_run else _of_a_version(root, version_evidence.place(directory))
+        return decide(documents["evaluation"], documents["certificate"], documents["validation"], section, place)
+
+
+def _of_a_version(root: Path, where: tuple[str, str, int] | None) -> dict[str, Look]:
+    """A version is whole, and in its registry the champion is still the one that it was compared with."""
+
+    def published() -> Result:
+        manifest = version_evidence.manifest_holds(root)
+        if where is not None:
+            version_evidence.registry_agrees(where, root, manifest)
+        return Result("pass", "every published file is as it was written")
+
+    if where is None:
+        return {"published": _answered(published)}
+    return {
+        "published": _answered(published),
+        "registry": _answered(lambda: Result("pass", version_evidence.may_serve(where))),
+    }
+
+
+def _answered(look: Look) -> Look:
+    def answer() -> Result:
+        try:
+            return look()
+        except Failed as error:
+            return Result("fail", str(error))
+
+    return answer
 
 
 def _localize(directory: str, scratch: Path) -> Path:

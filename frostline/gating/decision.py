@@ -6,7 +6,7 @@ the decision, and never a promotion.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -18,8 +18,16 @@ from frostline.gating import champion, checks, floors, notes
 from frostline.gating.documents import Evidence, UnusableError
 from frostline.gating.result import UNUSABLE, Result, one_line
 
+Look = Callable[[], Result]
 
-def decide(evaluation: Evidence, certificate: Evidence, validation: Evidence, config: GateConfig) -> Json:
+
+def decide(
+    evaluation: Evidence,
+    certificate: Evidence,
+    validation: Evidence,
+    config: GateConfig,
+    place: Mapping[str, Look] | None = None,
+) -> Json:
     """The decision as a pure function of the evidence; it raises nothing, whatever the evidence holds.
 
     Args:
@@ -27,13 +35,14 @@ def decide(evaluation: Evidence, certificate: Evidence, validation: Evidence, co
         certificate: the freeze certificate of the model, or why it cannot be read.
         validation: the data validation report, or why it cannot be read.
         config: floors, the comparison, limits and the confidence.
+        place: further checks by name, of where the evidence lies.
 
     Returns:
         {"verdict", "model_digest", "approval", "config", "checks", "reason", "notes", "examples_needed"}. Any failed
         check gives `hold`, else any inconclusive one gives `inconclusive`, else `promote`. `examples_needed` is about
         how many test images would settle an inconclusive verdict; None for another, or where no number would.
     """
-    looks: dict[str, Callable[[], Result]] = {
+    looks: dict[str, Look] = {
         "freeze": lambda: checks.freeze(certificate, evaluation),
         "data": lambda: checks.data(validation),
         "leakage": lambda: checks.leakage(evaluation),
@@ -46,6 +55,7 @@ def decide(evaluation: Evidence, certificate: Evidence, validation: Evidence, co
         "calibration": lambda: checks.calibration(evaluation, config),
         "latency": lambda: checks.latency(evaluation, config),
         "size": lambda: checks.size(evaluation, config),
+        **(place or {}),
     }
     results = {name: _look(look) for name, look in looks.items()}
     failed = [result for result in results.values() if result.verdict == "fail"]
@@ -83,7 +93,7 @@ def evidence(path: Path, kind: str) -> Evidence:
         return one_line(str(error) or type(error).__name__)
 
 
-def _look(look: Callable[[], Result]) -> Result:
+def _look(look: Look) -> Result:
     """One check; whatever stops it is a failure with the reason."""
     try:
         return look()

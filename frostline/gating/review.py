@@ -25,6 +25,8 @@ _REMEDIES = {
     "calibration": "a model that is less sure of its mistakes",
     "latency": "a smaller backbone or image size",
     "size": "a smaller backbone",
+    "published": "the files as they were published",
+    "registry": "comparing it with the version that serves now",
 }
 
 
@@ -93,8 +95,8 @@ def _what_would_change(decision: Json) -> str:
         return "At the rates seen more test images would not; a better model would, or a lower limit, if it is one."
     off = [check for check in checks if check["reason"] == NO_LIMIT.reason]
     return (
-        "Another model becoming the champion before this one is pushed: the comparison is with the one that serves now."
-        + (f" No limit is set for {_names(off)}." if off else "")
+        "Another model becoming the champion before this one is pushed: the comparison is with the one that served when "
+        "it was evaluated." + (f" No limit is set for {_names(off)}." if off else "")
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from frostline.errors import ChampionChanged, ConfigError, RegistryError
 from frostline.registry.promotions import PROVEN, Alias, champion, history, promote, standing
-from frostline.registry.version import Version, load, read_document, versions
+from frostline.registry.version import Version, load, read_document, require_intact, versions
 
 _LONGEST = 500  # characters of a name or a reason
 
@@ -22,7 +22,8 @@ def approve(root: str, model: str, number: int, *, approver: str, reason: str) -
     Raises:
         ConfigError: approver or reason is empty, too long or not printable.
         ChampionChanged: another version serves than the candidate was compared with.
-        RegistryError: there is no such version, its decision was not to promote, or it is not proven.
+        RegistryError: there is no such version, its decision was not to promote, it is not proven, or a file of it is
+            not what was published.
         StorageError: the registry cannot be written.
     """
     _check_text("approver", approver)
@@ -40,6 +41,7 @@ def approve(root: str, model: str, number: int, *, approver: str, reason: str) -
     found = standing(root, model, number)
     if found is None:
         raise RegistryError(f"{model} version {number} is not proven to serve; run its push again")
+    require_intact(version)
     try:  # refuses what was rejected or removed
         return promote(root, version, expected=found.compared_with, reason=reason, kind="approval", approver=approver)
     except ChampionChanged as error:
@@ -59,7 +61,8 @@ def rollback(root: str, model: str, *, to: int | None = None, approver: str, rea
     Raises:
         ConfigError: approver or reason is empty, too long or not printable.
         ChampionChanged: the champion changed while this ran.
-        RegistryError: there is no such earlier champion, or it was rejected or removed.
+        RegistryError: there is no such earlier champion, it was rejected or removed, or a file of it is not what was
+            published.
         StorageError: the registry cannot be written.
     """
     _check_text("approver", approver)
@@ -67,19 +70,19 @@ def rollback(root: str, model: str, *, to: int | None = None, approver: str, rea
     serving = champion(root, model)
     if serving is None:
         raise RegistryError(f"{root} has no champion of {model}; there is nothing to go back from")
-    number = previous_champion(root, model) if to is None else to
+    number, promoted = previous_champion(root, model) if to is None else to, _promoted(root, model)
     if number is None:
-        raise RegistryError(
-            f"{model} version {serving.version} has no champion before it; there is nothing to go back to"
-        )
+        others = sorted(promoted.keys() - {serving.version})
+        way = f"name another one with --to: {others}" if others else "there is nothing to go back to"
+        raise RegistryError(f"{model} version {serving.version} has no champion before it; {way}")
     if number == serving.version:
         raise RegistryError(f"{model} version {number} is the champion already")
-    promoted = _promoted(root, model)
     if number not in promoted:
         raise RegistryError(f"{model} version {number} never was the champion; champions were {sorted(promoted)}")
     version = _as_promoted(root, model, number, promoted)
     if version is None:
         raise RegistryError(f"{model} version {number} was removed, or is not what was promoted; it cannot serve")
+    require_intact(version)
     return promote(root, version, expected=serving, reason=reason, kind="rollback", approver=approver)
 
 
@@ -132,7 +135,7 @@ def _state(root: str, model: str, number: int, serving: Alias | None, promoted: 
 
 def is_waiting(compared_with: Alias | None, serving: Alias | None) -> bool:
     """Whether a version that was compared with one champion can still replace it."""
-    return (compared_with and compared_with.generation) == (serving and serving.generation)
+    return (compared_with and compared_with.promotion) == (serving and serving.promotion)
 
 
 def _promoted(root: str, model: str) -> dict[int, str]:

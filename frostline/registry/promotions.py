@@ -12,7 +12,7 @@ import dataclasses
 import datetime
 import uuid
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from frostline import artifacts, storage
 from frostline.artifacts import Json
@@ -25,11 +25,14 @@ PROVEN, REJECTED, REMOVED = "proven", "rejected", "removed"
 
 @dataclass(frozen=True)
 class Alias:
-    """What `champion` named when it was read; `generation` is the precondition for changing it."""
+    """What `champion` named when it was read; `promotion` is the precondition for changing it.
+
+    It is the promotion's own name, and no storage's generation: so it holds in a copied or restored registry too.
+    """
 
     version: int
     manifest_digest: str
-    generation: str
+    promotion: str
 
 
 @dataclass(frozen=True)
@@ -78,7 +81,7 @@ def champion(root: str, model: str) -> Alias | None:
         RegistryError: the model's name or the alias is malformed.
     """
     found = _read_alias(root, model)
-    return None if found is None else found[0]
+    return None if found is None else found.alias
 
 
 def standing(root: str, model: str, number: int) -> Standing | None:
@@ -104,7 +107,7 @@ def nominate(root: str, version: Version, *, compared_with: Alias | None) -> Non
         if found is not None and found.manifest_digest != version.manifest_digest:
             raise RegistryError(f"{version.uri}: its manifest is not that of the version that was proven")
         # After the standing was read: so no comparison overwrites one with a later champion.
-        _require_champion(root, version, compared_with)
+        _generation_of(root, version, compared_with)
         wanted = Standing(PROVEN, version.manifest_digest, compared_with, "")
         if found == wanted or _swap_standing(root, version, wanted, generation):
             return
@@ -173,15 +176,15 @@ def promote(
         "promoted_at": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "promotion": f"{recorded + 1:06d}-{uuid.uuid4().hex[:8]}",  # in the order of the swaps, whatever clocks say
     }
-    generation = storage.ABSENT if expected is None else expected.generation
+    generation = _generation_of(root, version, expected)
     try:
-        stored = storage.write_bytes(
+        storage.write_bytes(
             _alias_uri(root, version.model), artifacts.encode("alias", document), if_generation=generation
         )
     except PreconditionFailed:
         raise _changed(version, expected, champion(root, version.model)) from None
     record(root, version.model)
-    return Alias(version.number, version.manifest_digest, stored.generation)
+    return _alias(document)
 
 
 def record(root: str, model: str) -> int:
@@ -189,10 +192,10 @@ def record(root: str, model: str) -> int:
     found = _read_alias(root, model)
     if found is None:
         return 0
-    uri = address(root, model, "promotions", f"{found[2]['promotion']}.json")
+    uri = address(root, model, "promotions", f"{found.alias.promotion}.json")
     if storage.stat(uri) is None:
         with contextlib.suppress(PreconditionFailed):  # another process was faster
-            storage.write_bytes(uri, found[1], if_generation=storage.ABSENT)
+            storage.write_bytes(uri, found.data, if_generation=storage.ABSENT)
     return len(storage.list_files(address(root, model, "promotions")))
 
 
@@ -207,7 +210,7 @@ def history(root: str, model: str) -> list[Promotion]:
     entries = [_promotion(data, uri) for uri, data in zip(uris, read, strict=True)]
     found = _read_alias(root, model)
     if found is not None:  # its writer may not have recorded it yet, or be dead
-        entries.append(_promotion(found[1], _alias_uri(root, model)))
+        entries.append(_promotion(found.data, _alias_uri(root, model)))
     return [promotion for _, promotion in sorted(dict(entries).items())]
 
 
@@ -233,19 +236,30 @@ def _alias_uri(root: str, model: str) -> str:
     return address(root, model, "aliases", "champion.json")
 
 
-def _read_alias(root: str, model: str) -> tuple[Alias, bytes, Json] | None:
+class _Stored(NamedTuple):
+    """The alias's object, and the storage generation of just this content."""
+
+    alias: Alias
+    data: bytes
+    generation: str
+
+
+def _read_alias(root: str, model: str) -> _Stored | None:
     uri = _alias_uri(root, model)
     found = read_object(uri)
-    if found is None:
-        return None
-    document = decode(found[0], uri, "alias", _ALIAS)
-    return Alias(document["version"], document["manifest_digest"], found[1]), found[0], document
+    return None if found is None else _Stored(_alias(decode(found[0], uri, "alias", _ALIAS)), *found)
 
 
-def _require_champion(root: str, version: Version, expected: Alias | None) -> None:
-    found = champion(root, version.model)
-    if (found and found.generation) != (expected and expected.generation):
-        raise _changed(version, expected, found)
+def _alias(document: Json) -> Alias:
+    return Alias(document["version"], document["manifest_digest"], document["promotion"])
+
+
+def _generation_of(root: str, version: Version, expected: Alias | None) -> str:
+    """The storage generation of the alias, while it is the expected one; ChampionChanged if it is another."""
+    found = _read_alias(root, version.model)
+    if (found and found.alias.promotion) != (expected and expected.promotion):
+        raise _changed(version, expected, found and found.alias)
+    return storage.ABSENT if found is None else found.generation
 
 
 def _changed(version: Version, expected: Alias | None, found: Alias | None) -> ChampionChanged:

@@ -90,10 +90,10 @@ class _Targets:
         self._known: dict[str | None, int | None] = {}
 
     def of(self, serving: Alias | None) -> int | None:
-        generation = None if serving is None else serving.generation
-        if generation not in self._known:
-            self._known[generation] = previous_champion(self._root, self._model)
-        return self._known[generation]
+        promotion = None if serving is None else serving.promotion
+        if promotion not in self._known:
+            self._known[promotion] = previous_champion(self._root, self._model)
+        return self._known[promotion]
 
 
 def _retire(root: str, version: Version, claim: Claim, targets: _Targets, dry_run: bool) -> bool:

@@ -150,6 +150,27 @@ def differences(directory: Path, manifest: Json) -> list[str]:
     ]
 
 
+def require_intact(version: Version) -> None:
+    """Read every stored file of a version again, without keeping it.
+
+    Raises:
+        RegistryError: one is missing, or is not what was published.
+        StorageError: the registry cannot be read.
+    """
+
+    def wrong(name: str) -> str | None:
+        uri = storage.join(version.uri, name)
+        stored = storage.stat(uri)
+        if stored is None:
+            return f"{name} is missing"
+        same = checksum(uri, stored.size) == version.manifest["files"][name]
+        return None if same else f"{name} is not what was published"
+
+    for found in in_parallel(wrong, version.manifest["files"]):
+        if found is not None:
+            raise RegistryError(f"{version.uri}: {found}; it must not serve")
+
+
 def read_document(version: Version, name: str, kind: str) -> Json:
     """One of the JSON files that were published with a version, checked against its manifest.
 

@@ -74,6 +74,39 @@ def test_a_candidate_whose_manifest_changed_since_its_proof_is_not_approved(root
     assert registry.champion(root, "digits") == alias
 
 
+def damage(root, number, how):
+    uri = storage.join(root, "digits/versions", str(number), "model.keras")
+    if how == "missing":
+        storage.delete(uri)
+    else:
+        storage.write_bytes(uri, storage.read_bytes(uri)[::-1])
+
+
+@pytest.mark.parametrize("how", ["missing", "changed"])
+def test_nobody_makes_a_damaged_version_the_champion(root, make, how):
+    alias = make.promoted(b"one", b"two")
+    registry.nominate(root, make(b"three"), compared_with=alias)
+    damage(root, 1, how)
+    damage(root, 3, how)
+    told = "is missing" if how == "missing" else "is not what was published"
+    with pytest.raises(RegistryError, match=rf"versions/3: model\.keras {told}; it must not serve"):
+        registry.approve(root, "digits", 3, **WHO)
+    with pytest.raises(RegistryError, match=rf"versions/1: model\.keras {told}; it must not serve"):
+        registry.rollback(root, "digits", **WHO)
+    assert registry.champion(root, "digits") == alias
+
+
+def test_a_candidate_still_waits_in_a_copy_of_the_registry(root, make):
+    registry.nominate(root, make(b"two"), compared_with=make.promoted(b"one"))
+    copy = f"{root}-restored"
+    for name, data in make.stored().items():
+        storage.write_bytes(storage.join(copy, "digits", name), data)
+    assert registry.states(copy, "digits") == {1: "candidate", 2: "champion"}
+    assert registry.approve(copy, "digits", 1, **WHO).version == 1
+    assert registry.rollback(copy, "digits", **WHO).version == 2
+    assert registry.champion(root, "digits").version == 2
+
+
 def test_a_rollback_goes_to_the_champion_before_in_one_recorded_change(root, make):
     make.promoted(b"one", b"two")
     after = registry.rollback(root, "digits", approver="Ada", reason="customers complain")
@@ -87,7 +120,8 @@ def test_a_rollback_goes_to_the_champion_before_in_one_recorded_change(root, mak
 def test_a_second_rollback_goes_further_back_and_not_to_what_was_rolled_back_from(root, make):
     make.promoted(b"one", b"two", b"three")
     assert [registry.rollback(root, "digits", **WHO).version for _ in range(2)] == [2, 1]
-    with pytest.raises(RegistryError, match="digits version 1 has no champion before it"):
+    told = r"digits version 1 has no champion before it; name another one with --to: \[2, 3\]"
+    with pytest.raises(RegistryError, match=told):
         registry.rollback(root, "digits", **WHO)
 
 

@@ -112,7 +112,7 @@ def test_a_champion_is_predicted_on_the_same_images_and_compared(bench):
     bench.evaluate("same")
     champion = evaluation(bench)["champion"]
     assert champion["comparable"]
-    assert (champion["version"], champion["generation"]) == (version.number, alias.generation)
+    assert (champion["version"], champion["promotion"]) == (version.number, alias.promotion)
     assert champion["only_challenger_right"] == champion["only_champion_right"] == 0
     assert champion["both_right"] + champion["both_wrong"] == evaluation(bench)["examples"]
     assert champion["difference"]["value"] == 0

@@ -116,7 +116,7 @@ def push_(directory, root, published="published"):
 def compared_with(root, model=NAME):
     """The champion, as evaluation.json names it."""
     alias = registry.champion(str(root), model)
-    return {"version": alias.version, "manifest_digest": alias.manifest_digest, "generation": alias.generation}
+    return {"version": alias.version, "manifest_digest": alias.manifest_digest, "promotion": alias.promotion}
 
 
 def content(root, model=NAME):
@@ -131,7 +131,7 @@ def content(root, model=NAME):
         document = json.loads(data)
         for field in ("claimed_at", "promoted_at", "promotion"):
             document.pop(field, None)
-        (document.get("compared_with") or {}).pop("generation", None)
+        (document.get("compared_with") or {}).pop("promotion", None)
         found[name.split("-")[0]] = document
     return found
 

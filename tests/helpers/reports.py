@@ -67,7 +67,7 @@ def champion(labels=LABELS, values=("field", "studio")):
     return {
         "version": 3,
         "manifest_digest": "b" * 64,
-        "generation": "7",
+        "promotion": "000003-0a1b2c3d",
         "model_digest": "c" * 64,
         "comparable": True,
         "reason": "",

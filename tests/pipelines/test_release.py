@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 
 import pytest
 
@@ -115,20 +116,49 @@ def test_evidence_that_is_missing_or_damaged_holds(first):
         path.write_bytes(whole)
 
 
+def asked(place, number):
+    """Exit code of the gate on a version, and the verdict of its check of the registry alone."""
+    code, out, _ = gate(f"{place}/colours/versions/{number}", "--json")
+    found = {check["name"]: check["verdict"] for check in json.loads(out)["checks"]}
+    assert found.pop("published") == "pass"
+    verdict = found.pop("registry")
+    assert set(found.values()) == {"pass"}
+    return code, verdict
+
+
+@pytest.mark.parametrize("damage", ["edited", "without a manifest"])
+def test_a_version_that_is_not_as_it_was_published_holds(first, place, tmp_path, damage):
+    copy = shutil.copytree(f"{place}/colours/versions/1", tmp_path / "copy")
+    assert gate(copy)[0] == 0
+    if damage == "edited":
+        text = (copy / "evaluation.json").read_text()
+        (copy / "evaluation.json").write_text(text.replace('"leaked": 0', '"leaked":  0'))
+    else:
+        (copy / "manifest.json").unlink()
+        assert frostline("verify", copy)[0] == 1
+    code, out, _ = gate(copy)
+    assert code == 1
+    told = {"edited": "evaluation.json differs", "without a manifest": "manifest.json is missing"}[damage]
+    assert f"| published | fail |  |  | {told} |" in out
+
+
 def test_a_candidate_waits_for_a_named_person_serves_and_can_be_rolled_back(candidate, place):
     assert candidate.out.startswith("candidate: colours version 2 waits for approval")
     assert registry.champion(place, "colours").version == 1
     code, out, _ = frostline("registry", "list", place, "colours")
     assert code == 0
     assert re.search(r"^ *1 +champion .*\n *2 +candidate ", out)
+    assert [asked(place, number) for number in (1, 2)] == [(0, "pass"), (0, "pass")]
     approve = ["registry", "promote", place, "colours", "2"]
     assert frostline(*approve)[0] == 2  # nobody's name, no reason
     code, out, _ = frostline(*approve, "--approver", "mira", "--reason", "looked at the worst mistakes")
     assert code == 0, out
     assert registry.champion(place, "colours").version == 2
+    assert [asked(place, number) for number in (1, 2)] == [(1, "fail"), (0, "pass")]
     code, out, _ = frostline("registry", "rollback", place, "colours", "--approver", "mira", "--reason", "complaints")
     assert code == 0, out
     assert registry.champion(place, "colours").version == 1
+    assert [asked(place, number) for number in (1, 2)] == [(0, "pass"), (1, "fail")]
     told = [(one.kind, one.version, one.approver) for one in registry.history(place, "colours")]
     assert told == [("promotion", 1, None), ("approval", 2, "mira"), ("rollback", 1, "mira")]
     assert frostline("verify", f"{place}/colours/versions/2")[0] == 0
