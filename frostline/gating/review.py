@@ -95,8 +95,8 @@ def _what_would_change(decision: Json) -> str:
         return "At the rates seen more test images would not; a better model would, or a lower limit, if it is one."
     off = [check for check in checks if check["reason"] == NO_LIMIT.reason]
     return (
-        "Another model becoming the champion before this one is pushed: the comparison is with the one that served when "
-        "it was evaluated." + (f" No limit is set for {_names(off)}." if off else "")
+        "Another model becoming the champion before this one is pushed: it was compared with the one of its evaluation."
+        + (f" No limit is set for {_names(off)}." if off else "")
     )
 
 
