@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from frostline.artifacts import Json
 from frostline.document import Code, Section, Table
 
-_FEW = 30  # test images of a class, below which its numbers are called rough
 _NAMED = 20  # labels that a sentence lists
 _EXAMPLE = """import tensorflow as tf
 
@@ -90,8 +89,9 @@ def _champion(evaluation: Json) -> Section:
     )
     if champion["excluded"]:
         sentence += (
-            f" {champion['excluded']:,} test images are left out, which version {champion['version']} was made with "
-            "or whose label it does not know."
+            f" {champion['excluded']:,} test images are left out: version {champion['version']} was made with "
+            f"{champion['made_with']:,} of them, and does not know the label of "
+            f"{champion['excluded'] - champion['made_with']:,}."
         )
     blocks: list[str | list[str] | Table] = [sentence]
     if champion["new_labels"]:
@@ -111,19 +111,16 @@ def _champion(evaluation: Json) -> Section:
 
 
 def _limits(evaluation: Json, notes: Sequence[str]) -> Section:
-    few = [row["label"] for row in evaluation["per_class"] if row["examples"] < _FEW]
     error = evaluation["calibration_error"]
     limits = [
         "It was measured on images of the same source as its training images. How it does on others was not measured, "
         "nor on images that were altered to deceive it.",
-        f"A probability that it gives is off by {_percent(error['value'])} on average (expected calibration error, "
-        f"{_span(error)}).",
+        f"A probability that it gives is off by {100 * error['value']:.1f} points on average (expected calibration "
+        f"error, {_span(error)}).",
         "The orientation that a camera notes in EXIF is ignored, transparency (alpha) is dropped, and of an animation "
         "the first frame counts.",
         "One file that is no JPEG, PNG, GIF, BMP or WebP image fails the whole request that it came with.",
     ]
-    if few:
-        limits.append(f"Fewer than {_FEW} test images, so only rough numbers: {names(few)}.")
     if not evaluation["slices"]:
         limits.append("The images have no metadata: whether some kinds of them fare worse than others is not known.")
     return Section("Limits", [limits + [f"{note[:1].upper()}{note[1:].rstrip('.')}." for note in notes]])

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from frostline import artifacts, compare, metrics, registry, seen, slices
+from frostline import artifacts, compare, metadata, metrics, registry, seen, slices
 from frostline.artifacts import Json
 from frostline.errors import DataError
 
@@ -90,8 +90,11 @@ def against(
         return {**known, "comparable": False, "reason": reason}, spread
     new = sorted(set(challenger.labels) - set(described["labels"]))
     measured = _compare(challenger, spread, usable, confidence, same_labels=not new)
-    excluded = int(np.count_nonzero(~usable))
-    return {**known, "comparable": True, "reason": "", "excluded": excluded, "new_labels": new, **measured}, spread
+    counts = {
+        "excluded": int(np.count_nonzero(~usable)),
+        "made_with": sum(row["sha256"] in made_with for row in challenger.rows),
+    }
+    return {**known, "comparable": True, "reason": "", **counts, "new_labels": new, **measured}, spread
 
 
 def _compare(
@@ -106,7 +109,7 @@ def _compare(
     truth = np.array([row["label"] for row in rows], np.int64)
     new, old = challenger.probabilities[usable], theirs[usable]
     first, second = new.argmax(axis=1), old.argmax(axis=1)
-    groups = [("true label", challenger.labels[label], truth == label) for label in np.unique(truth)]
+    groups = [(metadata.CLASSES, challenger.labels[label], truth == label) for label in np.unique(truth)]
     groups += [(one.column, one.value, one.mask) for one in slices.find(rows)[0]]
     return {
         **compare.compare(truth, first, second, confidence),

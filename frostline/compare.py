@@ -34,7 +34,8 @@ def compare(labels: Labels, challenger: Labels, champion: Labels, confidence: fl
     Returns:
         examples; both_right, only_challenger_right, only_champion_right, both_wrong (they sum to examples); accuracy
         (the champion's) and challenger_accuracy with Wilson intervals; difference (challenger minus champion, -1..1)
-        with Newcombe's interval, bootstrap with the percentiles of 10,000 paired resamples; p_better and p_worse, exact
+        with Newcombe's interval, one_sided with the two `bounds` of it, bootstrap with the percentiles of 10,000 paired
+        resamples; p_better and p_worse, exact
         one-sided McNemar p-values of "is no better" and "is no worse"; p_value, the two-sided one.
 
     Raises:
@@ -55,6 +56,7 @@ def compare(labels: Labels, challenger: Labels, champion: Labels, confidence: fl
         "accuracy": accuracy(labels, champion, confidence),
         "challenger_accuracy": accuracy(labels, challenger, confidence),
         "difference": paired_difference(both, only_new, only_old, neither, confidence),
+        "one_sided": dict(zip(("low", "high"), bounds(only_new, only_old, len(labels), confidence), strict=True)),
         "bootstrap": _bootstrap(both, only_new, only_old, neither, confidence),
         "p_better": better,
         "p_worse": worse,

@@ -112,8 +112,8 @@ def _measure(
             model_dir / "model.keras", info["records"], info["image_size"], model["backbone"], by_digest, Path(scratch)
         )
     found, left_out = slices.find(rows)
-    for column in left_out:
-        say(f"{column}: too many different values for slices")
+    if left_out:
+        say(f"no slices are made of {', '.join(left_out)}: too many different values")
     predicted = probabilities.argmax(axis=1)
     made_with = seen.read(model_dir)
     return {
@@ -127,6 +127,7 @@ def _measure(
             }
             for one in found
         ],
+        "columns_left_out": left_out,
         "serving": {**timed, "size_bytes": latency.size_bytes(serving), "peak_memory_bytes": peak},
         "skew": skewed,
         "leaked": sum(digest in made_with for digest in by_digest),

@@ -16,8 +16,15 @@ _VOLUME = "/frostline/"  # where the steps mount their volume
 _CLAIM = "frostline"  # and the claim that it belongs to
 
 
-def manifest(version: Version) -> str:
-    """The YAML to apply. Memory is 1 GiB for the server and twice the SavedModel, which is read and then held."""
+def manifest(version: Version, outcome: str) -> str:
+    """The YAML to apply.
+
+    Memory is 1 GiB for the server and twice the SavedModel, which is read and then held.
+
+    Args:
+        version: to serve.
+        outcome: of its push, in one line, which heads the file.
+    """
     uri, reachable = _storage_uri(version.uri)
     memory = f"{1 + -(-2 * _served_bytes(version) // _GIB)}Gi"
     service = {
@@ -43,7 +50,9 @@ def manifest(version: Version) -> str:
             }
         },
     }
-    text = f"# {version.model} version {version.number}, for KServe 0.16 or later (kubectl apply -f).\n"
+    text = f"# {outcome}\n# For KServe 0.16 or later (kubectl apply -f).\n"
+    if not outcome.startswith("pushed: "):
+        text = f"# NOT TO BE APPLIED YET: this version is not the champion.\n{text}"
     if not reachable:
         text += f"# No pod can read {version.uri}: put the version on a volume and name its claim below.\n"
     return text + yaml.safe_dump(service, sort_keys=False, width=120)

@@ -68,6 +68,7 @@ def run(source: str, data: dict[str, Any], shards: int, store: str, dataset_dir:
         "counts": counts,
         "manifest_digest": digests.of_file(manifest),
         "conflicts": conflicts,
+        "unmatched": {"count": len(opened.unknown), "first": next(iter(opened.unknown), None)},
     }
     artifacts.write_json(manifest.with_name("source.json"), "source", document)
     _tell(source, opened, labels, counts)
@@ -206,4 +207,4 @@ def _tell(source: str, opened: Source, labels: Sequence[str], counts: dict[str, 
         say(f"{source}: files left out: {reasons}")
     if opened.unknown:
         first = opened.unknown[0]
-        say(f"{source}: {metadata.FILE}: {len(opened.unknown):,} names are none of its images, {first!r} first")
+        say(f"{source}: {metadata.FILE}: {len(opened.unknown):,} rows match no image, {first!r} first")

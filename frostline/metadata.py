@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from frostline.errors import DataError
 
 FILE = "metadata.csv"
+CLASSES = "true label"  # what a comparison calls the classes among its slices
 _KEY = "file_name"
 _MOST_COLUMNS = 64
 _LONGEST = 200  # characters of a value: what a table and a slice can be named by
@@ -60,10 +61,10 @@ def _check_columns(columns: Sequence[str], origin: str) -> None:
             f"{origin}: line 1: received {len(columns)} columns; expected at most {_MOST_COLUMNS}, {first!r} is beyond"
         )
     for number, name in enumerate(columns, start=1):
-        if not name or name in columns[: number - 1] or len(name) > _LONGEST:
+        if not name or name in (*columns[: number - 1], CLASSES) or len(name) > _LONGEST:
             raise DataError(
                 f"{origin}: line 1: column {number}: received {name[:_LONGEST]!r}; expected a name of its own of 1 to "
-                f"{_LONGEST} characters"
+                f"{_LONGEST} characters, and not {CLASSES!r}"
             )
 
 

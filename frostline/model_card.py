@@ -61,7 +61,7 @@ def write(directory: Path, model_dir: Path, evaluation_dir: Path, decision_dir: 
         artifacts.read_json(evaluation_dir / "evaluation.json", "evaluation"),
         artifacts.read_json(decision_dir / "decision.json", "decision"),
     )
-    title = f"Model card {evidence.model['model_digest'][:12]}"
+    title = f"{evidence.evaluation['model_name']}, model {evidence.model['model_digest'][:12]}"
     sections = [
         _what(evidence),
         _data(evidence),
@@ -81,12 +81,12 @@ def _count_images(model_dir: Path) -> dict[str, int]:
 def _what(evidence: _Evidence) -> Section:
     model, decision = evidence.model, evidence.decision
     hidden = model["head"].get("hidden") or []
-    layers = f"hidden layers of {', '.join(map(str, hidden))} units and a softmax" if hidden else "a softmax"
+    head = f"head of hidden layers of {', '.join(map(str, hidden))} units and a softmax" if hidden else "softmax head"
     return Section(
         "What it is and what it is for",
         [
             f"An image classifier of {len(model['labels'])} classes: {names(model['labels'])}. It is a "
-            f"{model['backbone']} at {model['image_size']} x {model['image_size']} pixels with a head of {layers}: "
+            f"{model['backbone']} at {model['image_size']} x {model['image_size']} pixels with a {head}: "
             f"{model['parameters']:,} parameters in all.",
             "It is for images like those that it was tested on. It answers every image with one of its classes, "
             "whatever the image shows.",
@@ -99,7 +99,7 @@ def _data(evidence: _Evidence) -> Section:
     known, evaluation = evidence.provenance, evidence.evaluation
     images = evidence.images
     blocks: list[str | list[str] | Table | Code] = [
-        f"Source: {known.get('source', _UNKNOWN)}. Different images: {images.get('train', 0):,} for training, "
+        f"Source: {known.get('source', _UNKNOWN)}. Distinct images: {images.get('train', 0):,} for training, "
         f"{images.get('validation', 0):,} for validation. Test images: {evaluation['examples']:,}. Which split an "
         "image falls into depends on its content alone, so copies never straddle two splits.",
         *(

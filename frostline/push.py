@@ -181,7 +181,7 @@ def _rolled_back(root: str, version: Version) -> Promotion | None:
 
 
 def _write(published: Path, version: Version, outcome: str) -> None:
-    manifest = inference_service.manifest(version)
+    manifest = inference_service.manifest(version, outcome)
     artifacts.write_file(published / "inference_service.yaml", manifest.encode())
     record = {
         "model": version.model,

@@ -102,13 +102,17 @@ def _folder(source: str) -> Source:
     known = (
         metadata.parse(storage.read_bytes(f"{root}/{metadata.FILE}"), f"{source}: {metadata.FILE}") if described else {}
     )
-    images = []
+    images, rows = [], len(known)
     for path in sorted(set(paths) - {metadata.FILE}):
         reason = _why_not(path)
         if reason:
             left_out[reason] += 1
         else:
             images.append(Image(path, path.split("/")[0], uri=f"{root}/{path}", metadata=known.pop(path, {})))
+    if images and rows and len(known) == rows:
+        raise DataError(
+            f"{source}: {metadata.FILE}: file_name: received {min(known)!r}; expected paths like {images[0].id!r}"
+        )
     if not labels:
         raise DataError(
             f"source: received {source!r}, which has no class folder; expected one folder of images a class"

@@ -39,6 +39,10 @@ def run(dataset_dir: str, example_dirs: Sequence[str], image_size: int, store: s
             + ", ".join(source["conflicts"][:3])
             + ("" if len(source["conflicts"]) <= 3 else ", ...")
         )
+    unmatched = source["unmatched"]
+    if unmatched["count"]:
+        first = unmatched["first"]
+        findings["warnings"].append(f"{unmatched['count']:,} rows of metadata.csv match no image, {first!r} first")
     findings["problems"] += _missing_shards(shards, source["shards"], target)
     findings["valid"] = not findings["problems"]
     artifacts.write_json(Path(info_dir) / "report.json", "validation", findings)

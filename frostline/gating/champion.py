@@ -8,7 +8,7 @@ from frostline import compare
 from frostline.gate_config import GateConfig
 from frostline.gating import documents
 from frostline.gating.documents import Evidence, UnusableError, document, part, require_confidence
-from frostline.gating.result import Outcome, Result, named, points, would_tell
+from frostline.gating.result import UNCOMPARABLE, Outcome, Result, named, points, would_tell
 
 
 def champion(evaluation: Evidence, config: GateConfig) -> Result:
@@ -55,7 +55,11 @@ def _non_inferiority(found: documents.Pairs, config: GateConfig) -> tuple[Outcom
         return "fail", f"at most {points(high)} {sure}, which is worse by more than {margin}"
     if low >= -config.margin:
         return "pass", f"at least {points(low)} {sure}, which is not worse by more than {margin}"
-    return "inconclusive", f"at least {points(low)} {sure}, so it may be worse by more than {margin}"
+    seems = "seems" if found.gain < -config.margin else "may be"
+    return (
+        "inconclusive",
+        f"between {points(low)} and {points(high)}, each {sure}: it {seems} worse by more than {margin}",
+    )
 
 
 def slices(evaluation: Evidence, config: GateConfig) -> Result:
@@ -64,7 +68,7 @@ def slices(evaluation: Evidence, config: GateConfig) -> Result:
     if isinstance(opponent, Result):
         return Result(opponent.verdict, opponent.reason)
     found = documents.ChampionSlices.model_validate(part(evaluation, "champion")).slices
-    limit = -config.slice_margin
+    limit = 0.0 - config.slice_margin  # never -0.0
     if not found:
         return Result("pass", "there is no slice to compare", None, limit)
     each = 1 - (1 - config.confidence) / len(found)
@@ -95,7 +99,7 @@ def _opponent(evaluation: Evidence, config: GateConfig) -> documents.Champion | 
         return Result("pass", "no champion yet")
     fit = documents.Comparable.model_validate(against)
     if not fit.comparable:
-        return Result("fail", f"cannot be compared with the champion: {fit.reason or 'no reason given'}")
+        return Result("fail", f"{UNCOMPARABLE}: {fit.reason or 'no reason given'}")
     if documents.Subject.model_validate(against).model_digest == measured.model_digest:
         limit = 0.0 if config.comparison == "superiority" else -config.margin
         return Result("pass", "it is the same model as the champion", 0.0, limit)

@@ -21,7 +21,12 @@ def freeze(certificate: Evidence, evaluation: Evidence) -> Result:
         return Result("fail", f"the freeze certificate says that frozen weights moved ({names})")
     if proof.model_digest != subject.model_digest:
         return Result("fail", "the freeze certificate is for another model than the one evaluated")
-    reason = f"the certificate for this model proves {proof.frozen_tensors} frozen tensors unchanged"
+    told = (
+        f"proves {proof.frozen_tensors} frozen tensors unchanged"
+        if proof.frozen_tensors
+        else "says: nothing was frozen"
+    )
+    reason = f"the certificate for this model {told}"
     return Result("pass", reason, proof.frozen_tensors)
 
 
@@ -30,7 +35,8 @@ def data(validation: Evidence) -> Result:
     report = documents.Validation.model_validate(document(validation))
     if not report.valid or report.problems:
         return Result("fail", "the data are not valid: " + ("; ".join(report.problems[:3]) or "no problem named"))
-    return Result("pass", "the data passed validation")
+    told = f", with warnings: {'; '.join(report.warnings[:3])}" if report.warnings else ""
+    return Result("pass", f"the data passed validation{told}")
 
 
 def leakage(evaluation: Evidence) -> Result:

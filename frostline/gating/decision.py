@@ -80,7 +80,7 @@ def decide(
             for name, result in results.items()
         ],
         "reason": "; ".join(dict.fromkeys(one_line(result.reason) for result in decisive)),
-        "notes": [one_line(note) for note in notes.notes(evaluation, config, verdict)],
+        "notes": [one_line(note) for note in notes.notes(evaluation, config)],
         "examples_needed": max(needed) if verdict == "inconclusive" and len(needed) == len(unsure) else None,
     }
 

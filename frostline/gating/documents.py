@@ -46,7 +46,7 @@ class Interval(Document):
     @model_validator(mode="after")
     def _in_order(self) -> Self:
         if not self.low <= self.value <= self.high:
-            raise ValueError("low <= value <= high does not hold")
+            raise ValueError("low, value and high are not in this order")
         return self
 
 
@@ -70,6 +70,7 @@ class Validation(Document):
 
     valid: bool
     problems: list[str]
+    warnings: list[str] = []
 
 
 class Subject(Document):
@@ -204,12 +205,15 @@ class Champion(Pairs):
     model_digest: Digest
     version: int
     excluded: Count
+    made_with: Count
     difference: Interval
 
     @model_validator(mode="after")
     def _agrees(self) -> Self:
         if abs(self.gain - self.difference.value) > 1e-9:
             raise ValueError("the difference is not that of the counts")
+        if self.made_with > self.excluded:
+            raise ValueError("made_with is a part of excluded")
         return self
 
 

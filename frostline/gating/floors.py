@@ -31,8 +31,11 @@ def accuracy(evaluation: Evidence, config: GateConfig) -> Result:
     group = Group("accuracy", right_of(found.value, measured.examples), measured.examples)
     verdict = _against_floor(group, floor, config, 1)
     told = {"fail": "below", "pass": "at or above", "inconclusive": "not surely above or below"}[verdict]
-    interval = f"({share(found.low)} to {share(found.high)})"
-    reason = f"{_right(group)} are right, {share(found.value)} {interval}: {told} the floor of {share(floor)}"
+    sure = f"at {100 * config.confidence:g} % confidence"
+    bound = (
+        f"at most {share(_most(group, config))}" if verdict == "fail" else f"at least {share(_least(group, config))}"
+    )
+    reason = f"{_right(group)} are right, {share(found.value)}, {bound} {sure}: {told} the floor of {share(floor)}"
     needed = _examples_for_floor(group, floor, config) if verdict == "inconclusive" else None
     return Result(verdict, reason + would_tell(verdict, needed), found.value, floor, needed)
 
@@ -66,7 +69,8 @@ def slices(evaluation: Evidence, config: GateConfig) -> Result:
         for one in measured.slices
     ]
     if not groups:
-        return Result("pass", "the images have no metadata", None, config.min_slice_accuracy)
+        reason = "no test image has metadata, so the floor of the slices cannot be shown"
+        return Result("fail", reason, None, config.min_slice_accuracy)
     return _floors(groups, config.min_slice_accuracy, measured.examples, config, "accuracy", of="slices")
 
 
@@ -92,6 +96,23 @@ def _against_floor(group: Group, floor: float, config: GateConfig, tests: int) -
     if binomial_tail(group.examples - group.right, group.examples, 1 - floor) <= surprise / tests:
         return "fail"
     return "inconclusive"
+
+
+def _least(group: Group, config: GateConfig) -> float:
+    """The lowest share that the test does not rule out: Clopper and Pearson's one-sided bound, by bisection."""
+    low, high = 0.0, group.share
+    for _ in range(40):
+        middle = (low + high) / 2
+        if binomial_tail(group.right, group.examples, middle) <= 1 - config.confidence:
+            low = middle
+        else:
+            high = middle
+    return low
+
+
+def _most(group: Group, config: GateConfig) -> float:
+    wrong = Group(group.name, group.examples - group.right, group.examples)
+    return 1.0 - _least(wrong, config)
 
 
 def _floors(groups: Sequence[Group], floor: float, total: int, config: GateConfig, measure: str, *, of: str) -> Result:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from pydantic import Field
+
 from frostline.gate_config import GateConfig
 from frostline.gating.documents import Count, Document, Evidence
 from frostline.gating.result import named
 
-_FEW = 10  # test images of a class
+_FEW = 30  # test images of a class or slice: the interval of a share is then some 20 points wide or more
 
 
 class _Split(Document):
@@ -24,12 +26,24 @@ class _Class(Document):
     examples: Count
 
 
-class _PerClass(Document):
+class _Slice(Document):
+    column: str
+    value: str
+    examples: Count
+
+
+class _Groups(Document):
     per_class: list[_Class]
+    slices: list[_Slice]
+
+
+class _LeftOut(Document):
+    columns_left_out: tuple[str, ...] = Field((), strict=False)
 
 
 class _Pairing(Document):
     excluded: Count = 0
+    made_with: Count = 0
     new_labels: list[str] | None = None
 
 
@@ -37,17 +51,17 @@ class _Compared(Document):
     champion: _Pairing | None
 
 
-def notes(evaluation: Evidence, config: GateConfig, verdict: str) -> list[str]:
+def notes(evaluation: Evidence, config: GateConfig) -> list[str]:
     """Sentences without a full stop, from whatever of the evidence can be read; it raises nothing.
 
     Args:
         evaluation: what `evaluate` wrote, or why it cannot be read.
-        config: the confidence, and whether approval is required.
-        verdict: of the decision.
+        config: the confidence.
     """
     parts: list[Callable[[], list[str]]] = [
         lambda: _reuse(_TestSplit.model_validate(evaluation).test_split.promotions, config.confidence),
-        lambda: _few(_PerClass.model_validate(evaluation).per_class),
+        lambda: _few(_Groups.model_validate(evaluation)),
+        lambda: _no_slices(_LeftOut.model_validate(evaluation).columns_left_out),
         lambda: _left_out(_Compared.model_validate(evaluation).champion),
     ]
     found: list[str] = []
@@ -56,8 +70,6 @@ def notes(evaluation: Evidence, config: GateConfig, verdict: str) -> list[str]:
             found += one()
         except Exception:  # a note decides nothing: evidence that cannot be read is told by the checks
             found.append("a part of evaluation.json that notes are made from cannot be read")
-    if config.approval == "required" and verdict == "promote":
-        found.append("a person's approval is required before the model serves")
     return list(dict.fromkeys(found))
 
 
@@ -68,22 +80,30 @@ def _reuse(promotions: int, confidence: float) -> list[str]:
     together = 1 - confidence ** (promotions + 1)
     times = "1 promotion" if promotions == 1 else f"{promotions:,} promotions"
     return [
-        f"this test split has already decided {times}; each decision at confidence {confidence:g} adds up to "
-        f"{100 * (1 - confidence):.3g} % false promotions: together up to {100 * together:.3g} %"
+        f"exactly this test split has already decided {times} (models that were held are not counted); each decision "
+        f"at confidence {confidence:g} adds up to {100 * (1 - confidence):.3g} % false promotions: together up to "
+        f"{100 * together:.3g} %"
     ]
 
 
-def _few(classes: Sequence[_Class]) -> list[str]:
-    names = [f"{one.label} ({one.examples})" for one in classes if one.examples < _FEW]
-    return [f"fewer than {_FEW} test images, too few to say much of: {named(names)}"] if names else []
+def _few(groups: _Groups) -> list[str]:
+    names = [f"{one.label} ({one.examples})" for one in groups.per_class if one.examples < _FEW]
+    names += [f"{one.column} = {one.value} ({one.examples})" for one in groups.slices if one.examples < _FEW]
+    return [f"fewer than {_FEW} test images, so only rough numbers: {named(names)}"] if names else []
+
+
+def _no_slices(columns: Sequence[str]) -> list[str]:
+    return [f"no slices are made of {named(columns)}: too many different values"] if columns else []
 
 
 def _left_out(compared: _Pairing | None) -> list[str]:
     found = []
     if compared is not None and compared.excluded:
         images = "1 test image is" if compared.excluded == 1 else f"{compared.excluded:,} test images are"
+        unknown = compared.excluded - compared.made_with
         found.append(
-            f"{images} left out of the comparison: the champion was made with them, or does not know their label"
+            f"{images} left out of the comparison: the champion was made with {compared.made_with:,}, and does not "
+            f"know the label of {unknown:,}"
         )
     if compared is not None and compared.new_labels:
         found.append(f"the champion does not know {named(compared.new_labels)}: nothing is compared there")

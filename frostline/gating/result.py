@@ -29,6 +29,7 @@ class Result:
 
 
 NO_LIMIT = Result("pass", "no limit set")
+UNCOMPARABLE = "cannot be compared with the champion"  # and of one that has no comparison to rest on
 UNUSABLE = "the evidence cannot be used"  # how the reason of a check begins that had nothing to rest on
 
 
@@ -37,7 +38,7 @@ def would_tell(verdict: Outcome, needed: int | None) -> str:
     if verdict != "inconclusive":
         return ""
     if needed is None:
-        return "; at the rates seen no number of test images would show it"
+        return "; at the rates seen no number of test images would let it pass"
     return f"; about {needed:,} test images would tell, if the rates stay as seen"
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from frostline.artifacts import Json
-from frostline.gating.result import NO_LIMIT, UNUSABLE, one_line
+from frostline.gating.result import NO_LIMIT, UNCOMPARABLE, UNUSABLE, one_line
 
 _HEADLINES = {
     "promote": "Promote: the model may replace the one that serves",
@@ -20,11 +20,12 @@ _REMEDIES = {
     "accuracy": "a model that is right more often",
     "classes": "a model that finds these classes more often, or more images of them",
     "slices_floor": "a model that is right more often on these slices",
-    "champion": "a model that can be compared with the champion and holds its own",
+    "champion": "a model that holds its own against the champion",
     "slices": "a model that gives up less on these slices",
-    "calibration": "a model that is less sure of its mistakes",
+    "calibration": "a better calibrated model",
     "latency": "a smaller backbone or image size",
-    "size": "a smaller backbone",
+    "size": "fewer parameters",
+    UNCOMPARABLE: "a model that knows the labels of the champion, or another model_name",
     "published": "the files as they were published",
     "registry": "comparing it with the version that serves now",
 }
@@ -64,40 +65,55 @@ def _what_decided(decision: Json) -> str:
     failed, unsure = _of(checks, "fail"), _of(checks, "inconclusive")
     if failed:
         lead = f"{len(failed)} of {len(checks)} checks {_verb(failed, 'speaks', 'speak')} against it: {_names(failed)}."
-        return " ".join([lead, *(_sentence(check["reason"]) for check in failed)])
+        return " ".join([lead, *_reasons(failed)])
     if unsure:
         lead = (
             f"No check speaks against it, but {len(unsure)} of {len(checks)} cannot be settled on these test images: "
             f"{_names(unsure)}."
         )
-        return " ".join([lead, *(_sentence(check["reason"]) for check in unsure)])
-    told = [check for check in checks if check["name"] in ("accuracy", "champion")]
-    return " ".join([f"All {len(checks)} checks passed.", *(_sentence(check["reason"]) for check in told)])
+        return " ".join([lead, *_reasons(unsure)])
+    told = [
+        check for check in checks if check["name"] in ("accuracy", "champion") and check["reason"] != NO_LIMIT.reason
+    ]
+    return " ".join([f"All {len(checks)} checks passed.", *_reasons(told)])
+
+
+def _reasons(checks: Sequence[Json]) -> list[str]:
+    """Each reason once: what one file lacks may stop many checks."""
+    return [_sentence(reason) for reason in dict.fromkeys(check["reason"] for check in checks)]
 
 
 def _what_would_change(decision: Json) -> str:
     checks = decision["checks"]
     failed, unsure = _of(checks, "fail"), _of(checks, "inconclusive")
     if failed:
-        ways = dict.fromkeys(
-            "evidence that can be read and agrees with itself"
-            if check["reason"].startswith(UNUSABLE)
-            else _REMEDIES[check["name"]]
-            for check in failed
-        )
-        return _sentence("; ".join(ways))
+        return _sentence("; ".join(dict.fromkeys(_remedy(check) for check in failed)))
     if decision["examples_needed"] is not None:
         return (
             f"About {decision['examples_needed']:,} test images in all would settle it, with a chance of 4 in 5, "
             "if the rates stay as seen."
         )
     if unsure:
-        return "At the rates seen more test images would not; a better model would, or a lower limit, if it is one."
+        ways = ["a better model", *(_wider(check["name"], decision["config"]) for check in unsure)]
+        return f"At the rates seen more test images would not. {_sentence(', or '.join(dict.fromkeys(ways)))}"
     off = [check for check in checks if check["reason"] == NO_LIMIT.reason]
     return (
         "Another model becoming the champion before this one is pushed: it was compared with the one of its evaluation."
         + (f" No limit is set for {_names(off)}." if off else "")
     )
+
+
+def _remedy(check: Json) -> str:
+    if check["reason"].startswith(UNUSABLE):
+        return "evidence that can be read, agrees with itself and is of the confidence that is asked for"
+    return _REMEDIES[UNCOMPARABLE if check["reason"].startswith(UNCOMPARABLE) else check["name"]]
+
+
+def _wider(name: str, config: Json) -> str:
+    """What of the configuration would settle an inconclusive check."""
+    if name == "champion":
+        return "a wider margin" if config["comparison"] == "non_inferiority" else "non_inferiority, if that is enough"
+    return "a higher limit" if name == "calibration" else "a lower floor"
 
 
 def _of(checks: Sequence[Json], verdict: str) -> list[Json]:

@@ -41,7 +41,8 @@ def approve(root: str, model: str, number: int, *, approver: str, reason: str) -
     found = standing(root, model, number)
     if found is None:
         raise RegistryError(f"{model} version {number} is not proven to serve; run its push again")
-    require_intact(version)
+    if found.word == PROVEN:
+        require_intact(version)
     try:  # refuses what was rejected or removed
         return promote(root, version, expected=found.compared_with, reason=reason, kind="approval", approver=approver)
     except ChampionChanged as error:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from evaluations import EVALUATION, champion, changed, decide, evaluated, row
+from evaluations import EVALUATION, champion, changed, decide, evaluated, part, row
 
 
 def split(promotions):
@@ -10,39 +10,38 @@ def split(promotions):
 
 
 @pytest.mark.parametrize(
-    ("promotions", "told"),
-    [
-        (1, "already decided 1 promotion; each decision at confidence 0.95 adds up to 5 % false promotions: "
-            "together up to 9.75 %"),
-        (13, "already decided 13 promotions; each decision at confidence 0.95 adds up to 5 % false promotions: "
-             "together up to 51.2 %"),
-    ],
-)  # fmt: skip
-def test_a_test_split_that_was_used_before_is_noted_with_what_it_adds_up_to(promotions, told):
+    ("promotions", "times", "together"), [(1, "1 promotion", "9.75"), (13, "13 promotions", "51.2")]
+)
+def test_a_test_split_that_was_used_before_is_noted_with_what_it_adds_up_to(promotions, times, together):
     decision = decide(evaluated(test_split=split(promotions)))
     assert decision["verdict"] == "promote"
-    assert decision["notes"] == [f"this test split has {told}"]
+    assert decision["notes"] == [
+        f"exactly this test split has already decided {times} (models that were held are not counted); each decision "
+        f"at confidence 0.95 adds up to 5 % false promotions: together up to {together} %"
+    ]
 
 
 def test_small_classes_are_named():
-    rows = [row("cat", 90, 91), row("owl", 9, 9), row("emu", 0, 0)]
-    assert decide(evaluated(95, 100, per_class=rows))["notes"] == [
-        "fewer than 10 test images, too few to say much of: owl (9), emu (0)"
+    rows = [row("cat", 66, 71), row("owl", 29, 29), row("emu", 0, 0)]
+    slices = [part("camera", "field", 30, 30), part("camera", "studio", 20, 29)]
+    assert decide(evaluated(95, 100, per_class=rows, slices=slices))["notes"] == [
+        "fewer than 30 test images, so only rough numbers: owl (29), emu (0), camera = studio (29)"
+    ]
+
+
+def test_columns_without_slices_are_named():
+    assert decide(evaluated(columns_left_out=["serial", "taken_at"]))["notes"] == [
+        "no slices are made of serial, taken_at: too many different values"
     ]
 
 
 def test_what_the_comparison_leaves_out_is_told():
-    against = champion(940, 10, 5, 45, excluded=20, new_labels=["owl"])
+    against = champion(940, 10, 5, 45, excluded=20, made_with=13, new_labels=["owl"])
     assert decide(evaluated(969, 1020, champion=against))["notes"] == [
-        "20 test images are left out of the comparison: the champion was made with them, or does not know their label",
+        "20 test images are left out of the comparison: the champion was made with 13, and does not know the label "
+        "of 7",
         "the champion does not know owl: nothing is compared there",
     ]
-
-
-def test_a_required_approval_is_told_where_there_is_something_to_approve():
-    told = "a person's approval is required before the model serves"
-    assert decide(approval="required")["notes"] == [told]
-    assert decide(evaluated(600), approval="required")["notes"] == []
 
 
 @pytest.mark.parametrize("path", [("test_split",), ("per_class",), ("champion", "new_labels")])

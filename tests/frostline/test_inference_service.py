@@ -9,6 +9,9 @@ from frostline.registry import Version
 SAVED = {"saved_model.pb": 2**20, "variables/variables.data-00000-of-00001": 3 * 2**29, "variables/variables.index": 10}
 
 
+PUSHED = "pushed: flowers version 7 is the champion"
+
+
 def version(uri, number=7, **files):
     entries = {
         name: {"sha256": "0" * 64, "size": size} for name, size in {**SAVED, "model.keras": 2**40, **files}.items()
@@ -17,7 +20,7 @@ def version(uri, number=7, **files):
 
 
 def test_it_names_the_immutable_version_where_tensorflow_serving_looks_for_a_number():
-    service = yaml.safe_load(inference_service.manifest(version("gs://bucket/models/flowers/versions/7")))
+    service = yaml.safe_load(inference_service.manifest(version("gs://bucket/models/flowers/versions/7"), PUSHED))
     assert (service["apiVersion"], service["kind"]) == ("serving.kserve.io/v1beta1", "InferenceService")
     assert service["metadata"] == {
         "name": "flowers",
@@ -34,7 +37,7 @@ def test_it_names_the_immutable_version_where_tensorflow_serving_looks_for_a_num
 
 
 def test_memory_is_asked_for_by_the_size_of_what_is_served():
-    service = yaml.safe_load(inference_service.manifest(version("gs://bucket/m")))
+    service = yaml.safe_load(inference_service.manifest(version("gs://bucket/m"), PUSHED))
     resources = service["spec"]["predictor"]["model"]["resources"]
     # 1.5 GiB and a little, twice, and 1 GiB; model.keras is not served
     assert resources["requests"]["memory"] == resources["limits"]["memory"] == "5Gi"
@@ -51,11 +54,24 @@ def test_memory_is_asked_for_by_the_size_of_what_is_served():
     ],
 )
 def test_a_directory_becomes_the_claim_that_it_is_on_or_the_file_says_what_to_fill_in(uri, stored, hint):
-    text = inference_service.manifest(version(uri))
+    text = inference_service.manifest(version(uri), PUSHED)
     assert yaml.safe_load(text)["spec"]["predictor"]["storageUris"][0]["uri"] == stored
     assert (f"# No pod can read {uri}: put the version on a volume" in text) == hint
 
 
 def test_it_is_a_pure_function_of_the_version():
-    assert inference_service.manifest(version("gs://b/7")) == inference_service.manifest(version("gs://b/7"))
-    assert inference_service.manifest(version("gs://b/7")) != inference_service.manifest(version("gs://b/7", number=8))
+    assert inference_service.manifest(version("gs://b/7"), PUSHED) == inference_service.manifest(
+        version("gs://b/7"), PUSHED
+    )
+    assert inference_service.manifest(version("gs://b/7"), PUSHED) != inference_service.manifest(
+        version("gs://b/7", number=8), PUSHED
+    )
+
+
+def test_it_says_what_became_of_the_version_and_warns_where_that_is_not_the_champion():
+    text = inference_service.manifest(version("gs://b/7"), PUSHED)
+    assert text.startswith(f"# {PUSHED}\n")
+    assert "NOT TO BE APPLIED" not in text
+    waits = "candidate: flowers version 7 waits for approval; frostline registry promote ..."
+    text = inference_service.manifest(version("gs://b/7"), waits)
+    assert text.splitlines()[:2] == ["# NOT TO BE APPLIED YET: this version is not the champion.", f"# {waits}"]

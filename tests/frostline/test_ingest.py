@@ -291,5 +291,5 @@ def test_names_in_the_metadata_that_are_no_image_are_told_once(photos, ingested,
     describe(photos, **{"cats/1.png": "north", "cats/none.png": "x", "birds/1.png": "y"})
     ingested(photos)
     told = capfd.readouterr().err
-    assert f"{photos}: metadata.csv: 2 names are none of its images, 'birds/1.png' first" in told
+    assert f"{photos}: metadata.csv: 2 rows match no image, 'birds/1.png' first" in told
     assert "files left out" not in told

@@ -265,6 +265,17 @@ def test_a_bucket_has_metadata_too_and_names_of_no_image_are_told(gcs):
     assert source.left_out == {}
 
 
+def test_metadata_of_none_of_the_images_is_refused(tmp_path):
+    root = put(tmp_path / "photos", "a/1.png", "b/1.png")
+    (root / "metadata.csv").write_text("file_name,site\n/data/a/1.png,south\n/data/b/1.png,north\n")
+    with pytest.raises(DataError) as caught:
+        open_source(str(root))
+    told = "metadata.csv: file_name: received '/data/a/1.png'; expected paths like 'a/1.png'"
+    assert str(caught.value).endswith(told)
+    (root / "metadata.csv").write_text("file_name,site\n")  # a header alone says nothing of any image
+    assert open_source(str(root)).unknown == ()
+
+
 def test_metadata_that_cannot_be_used_stops_the_run_and_names_its_source(tmp_path):
     root = put(tmp_path / "photos", "a/1.png", "b/1.png")
     (root / "metadata.csv").write_bytes(b"\xff\xfe")

@@ -38,6 +38,7 @@ def champion(both, only_challenger, only_champion, neither, **changes):
         "comparable": True,
         "reason": "",
         "excluded": 0,
+        "made_with": 0,
         "new_labels": [],
         **counts,
         "slices": [

@@ -51,6 +51,7 @@ def comparison(both, only_new, only_old, neither):
         "accuracy": interval((both + only_old) / total),
         "challenger_accuracy": interval((both + only_new) / total),
         "difference": interval(difference, half, -1.0, method="newcombe_paired_10"),
+        "one_sided": {"low": difference - 0.9 * half, "high": difference + 0.9 * half},
         "bootstrap": interval(difference, half, -1.0, method="bootstrap"),
         "p_better": 0.013,
         "p_worse": 0.992,
@@ -72,6 +73,7 @@ def champion(labels=LABELS, values=("field", "studio")):
         "comparable": True,
         "reason": "",
         "excluded": 12,
+        "made_with": 9,
         "new_labels": [],
         **comparison(720, 41, 22, 80),
         "log_loss_difference": interval(-0.0312, 0.021, -9.0, 9.0, "normal"),
@@ -93,6 +95,7 @@ def evaluation(labels=LABELS, values=("field", "studio"), **changed):
     bins = [(n / 15, (n + 1) / 15) for n in range(4, 15)]
     return {
         "schema": "frostline/evaluation/v1",
+        "model_name": "flowers",
         "model_digest": "d" * 64,
         "labels": list(labels),
         "examples": int(matrix.sum()),
@@ -141,6 +144,7 @@ def evaluation(labels=LABELS, values=("field", "studio"), **changed):
         },
         "skew": {"images": 512, "agreement": 1.0, "max_difference": 3.1e-7},
         "leaked": 0,
+        "columns_left_out": [],
         "champion": champion(labels, values),
         **changed,
     }
