@@ -60,12 +60,14 @@ def read_json(path: Path, kind: str) -> Json:
     """Read a JSON file and check its schema.
 
     Raises:
-        DataError: the file is missing, is not JSON, or has another schema.
+        DataError: the file is missing, cannot be read, is not JSON, or has another schema.
     """
     try:
         data = path.read_bytes()
     except FileNotFoundError:
         raise DataError(f"{path}: is missing; expected a {schema(kind)} file") from None
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {error.strerror or error}") from error
     document = parse_json(data, str(path))
     if document.get("schema") != schema(kind):
         raise DataError(f"{path}: received schema {document.get('schema')!r}; this version reads {schema(kind)!r}")
@@ -76,15 +78,27 @@ def parse_json(data: bytes, origin: str) -> Json:
     """Parse a JSON object; `origin` names it in messages.
 
     Raises:
-        DataError: the bytes are not a JSON object.
+        DataError: the bytes are not a JSON object, or hold what two readers may take for two things: a key twice, NaN
+            or an infinity.
     """
     try:
-        document = json.loads(data)
-    except ValueError as error:
+        document = json.loads(data, object_pairs_hook=_each_key_once, parse_constant=_refuse)
+    except (ValueError, RecursionError) as error:
         raise DataError(f"{origin}: is not JSON ({error})") from error
     if not isinstance(document, dict):
         raise DataError(f"{origin}: received a JSON {type(document).__name__}; expected an object")
     return document
+
+
+def _each_key_once(pairs: list[tuple[str, Any]]) -> Json:
+    document = dict(pairs)
+    if len(document) != len(pairs):
+        raise ValueError("a key stands there twice")
+    return document
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is no JSON number")
 
 
 def write_jsonl(path: Path, rows: Iterable[Json]) -> None:

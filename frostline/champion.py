@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from frostline import artifacts, compare, metadata, metrics, registry, seen, slices
 from frostline.artifacts import Json
-from frostline.errors import DataError
+from frostline.errors import DataError, RegistryError
 
 Predict = Callable[[Path, Sequence[Json]], NDArray[np.float32]]
 
@@ -55,6 +55,8 @@ def against(
     if alias is None:
         return None, None
     version = registry.resolve(root, f"registry:{model_name}/{alias.version}")
+    if version.manifest_digest != alias.manifest_digest:
+        raise RegistryError(f"{model_name} version {alias.version} in {root} is not the one that was promoted")
     with tempfile.TemporaryDirectory() as scratch:
         directory = registry.download(version, Path(scratch) / "champion")
         described = artifacts.read_json(directory / "model.json", "model")

@@ -107,7 +107,7 @@ def load(path: Path, overrides: Sequence[str] = ()) -> RunConfig:
         document = yaml.safe_load(path.read_text())
     except OSError as error:
         raise ConfigError(str(path), str(path), f"a readable YAML file is needed ({error.strerror})") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
         raise ConfigError(str(path), " ".join(str(error).split()), "expected valid YAML") from None
     if not isinstance(document, dict):
         raise ConfigError(str(path), document, "expected a mapping of parameter names to values")

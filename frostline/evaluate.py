@@ -156,6 +156,7 @@ def _predict(served: Served, rows: Sequence[Json], unit: str) -> NDArray[np.floa
 
 
 def _test_rows(dataset: Path, quarantined: set[str]) -> list[Json]:
+    """One row for each different image: copies would count as evidence again and again."""
     rows = [
         row
         for row in artifacts.read_jsonl(dataset / "manifest.jsonl")
@@ -163,7 +164,10 @@ def _test_rows(dataset: Path, quarantined: set[str]) -> list[Json]:
     ]
     if not rows:
         raise DataError("the test split has no readable image; raise data.test_fraction or add images")
-    return rows
+    different = list({row["sha256"]: row for row in reversed(rows)}.values())[::-1]
+    if len(different) < len(rows):
+        say(f"{len(rows) - len(different)} test images are copies of others and count once")
+    return different
 
 
 def _write_predictions(path: Path, challenger: Challenger, theirs: NDArray[np.float32] | None) -> None:

@@ -275,7 +275,7 @@ def _sidecar(root: str, name: str, layout: Layout) -> Json | None:
         found = artifacts.parse_json(data, uri)
         content = {key: value for key, value in found.items() if key not in ("schema", "seal")}
         expected = artifacts.encode("feature_pack", {**content, "seal": digests.of_json(content)})
-    except (NotFound, DataError, ValueError, RecursionError):  # not JSON, not UTF-8, NaN, nested without end
+    except (NotFound, DataError, ValueError, RecursionError):  # not JSON, not UTF-8, nested without end
         return None
     if data != expected or set(content) != {"shape", "dtype", "ids", "digests"}:
         return None

@@ -28,6 +28,8 @@ def run(decision_dir: str, held_dir: str) -> str:
     verdict = decision.get("verdict")
     if verdict not in ("hold", "inconclusive"):
         raise DataError(f"{path}: received the verdict {verdict!r}; only 'hold' and 'inconclusive' are held")
+    if not isinstance(decision.get("reason"), str) or not isinstance(decision.get("checks"), list):
+        raise DataError(f"{path}: has no reason or no checks")
     record = {"verdict": verdict, "reason": decision["reason"], "checks": decision["checks"]}
     artifacts.write_json(Path(held_dir) / "held.json", "held", record)
     outcome = f"held: {decision['reason']}"

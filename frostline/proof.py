@@ -8,8 +8,8 @@ import numpy as np
 import tensorflow as tf
 
 from frostline import golden
-from frostline.errors import DataError
-from frostline.serving import Served
+from frostline.errors import DataError, StorageError
+from frostline.serving import TRANSIENT, Served
 
 TOLERANCE = 1e-5  # of a probability, absolutely: what another machine's arithmetic may make of the same weights
 
@@ -22,11 +22,14 @@ def prove(directory: Path) -> None:
 
     Raises:
         DataError: it cannot be loaded or run, or its probabilities differ by more than TOLERANCE.
+        StorageError: it could not be tried, which says nothing about it.
     """
     images, expected = golden.read(directory)
     try:
         with Served(directory) as served:
             received = served.predict(images)
+    except TRANSIENT as error:
+        raise StorageError(f"the golden batch cannot be predicted now: {' '.join(str(error).split())[:300]}") from error
     except tf.errors.OpError as error:
         raise DataError(
             f"the golden batch cannot be predicted: {' '.join(str(error.message).split())[:300]}"

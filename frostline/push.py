@@ -10,7 +10,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from frostline import artifacts, inference_service, model_card, registry, storage
+from frostline import artifacts, digests, inference_service, model_card, registry, storage
 from frostline.artifacts import Json
 from frostline.errors import ChampionChanged, DataError, NotFound, RegistryError, StorageError
 from frostline.events import say, step
@@ -75,7 +75,7 @@ def run(
             metadata = _metadata(description, measured)
             version = registry.publish(registry_root, model_name, directory, identity=identity, metadata=metadata)
             _prove(registry_root, version, Path(temporary) / "stored")
-        outcome = _promote(registry_root, version, measured["champion"], decided)
+        outcome = _promote(registry_root, version, measured, decided)
     _write(published, version, outcome)
     say(outcome)
     return outcome
@@ -86,8 +86,9 @@ def _refuse_unless_promoted(model: Json, evaluation: Json, decision: Json) -> No
         raise RegistryError(
             f"decision.json: received the verdict {decision.get('verdict')!r}; only 'promote' is pushed"
         )
-    if decision.get("approval", "none") not in ("none", "required"):
-        raise RegistryError(f"decision.json: received approval {decision['approval']!r}; expected 'none' or 'required'")
+    if decision.get("approval") not in ("none", "required"):
+        received = decision.get("approval")
+        raise RegistryError(f"decision.json: received approval {received!r}; expected 'none' or 'required'")
     received = {
         "model.json": model.get("model_digest"),
         "evaluation.json": evaluation.get("model_digest"),
@@ -95,6 +96,8 @@ def _refuse_unless_promoted(model: Json, evaluation: Json, decision: Json) -> No
     }
     if len(set(received.values())) != 1 or not received["model.json"]:
         raise RegistryError(f"model_digest: expected one model in all three files; received {received}")
+    if decision.get("evaluation_digest") != digests.of_json(evaluation):
+        raise RegistryError("decision.json: was decided on another evaluation.json; run the gate again")
 
 
 def _assemble(model: Path, evaluation: Path, decision: Path, directory: Path) -> None:
@@ -151,20 +154,21 @@ def _prove(root: str, version: Version, into: Path) -> None:
         ) from error
 
 
-def _promote(root: str, version: Version, compared: Json | None, decided: Json) -> str:
+def _promote(root: str, version: Version, measured: Json, decided: Json) -> str:
     name, number, expected = version.model, version.number, None
+    compared, split = measured["champion"], (measured.get("test_split") or {}).get("digest")
     left = _rolled_back(root, version)
     if left is not None:  # a person's word stands, however often a scheduled run makes this model again
-        command = f"frostline registry rollback {root} {name} --to {number} --approver NAME --reason TEXT"
+        command = f"frostline registry rollback {shlex.quote(root)} {name} --to {number} --approver NAME --reason TEXT"
         return f"held: {name} version {number} was rolled back by {left.approver}; to let it serve again: {command}"
     if compared is not None:
         expected = Alias(compared["version"], compared["manifest_digest"], compared["promotion"])
     try:
-        if decided.get("approval") == "required":
-            registry.nominate(root, version, compared_with=expected)
+        if decided["approval"] == "required":
+            registry.nominate(root, version, compared_with=expected, test_split=split)
             command = f"frostline registry promote {shlex.quote(root)} {name} {number} --approver NAME --reason TEXT"
             return f"candidate: {name} version {number} waits for approval; {command}"
-        registry.promote(root, version, expected=expected, reason=decided["reason"])
+        registry.promote(root, version, expected=expected, reason=decided["reason"], test_split=split)
     except ChampionChanged as error:
         return f"held: {error}"
     return f"pushed: {name} version {number} is the champion"

@@ -10,9 +10,17 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from frostline.errors import DataError
+from frostline.errors import DataError, StorageError
 
 _SIGNATURE = "serving_default"
+TRANSIENT = (
+    MemoryError,
+    tf.errors.ResourceExhaustedError,
+    tf.errors.UnavailableError,
+    tf.errors.AbortedError,
+    tf.errors.CancelledError,
+    tf.errors.DeadlineExceededError,
+)  # what says nothing about a model: the same call may succeed elsewhere, or later
 
 
 class Served:
@@ -26,6 +34,7 @@ class Served:
 
         Raises:
             DataError: there is none, or none with such a signature.
+            StorageError: this machine has no memory or the like for it now, which says nothing about the model.
         """
         self._session = tf.compat.v1.Session(graph=tf.Graph())
         try:
@@ -35,6 +44,9 @@ class Served:
             if "image_bytes" not in signature.inputs or "probabilities" not in signature.outputs:
                 raise ValueError(f"{_SIGNATURE} does not take image_bytes and give probabilities")
             self._input, self._output = signature.inputs["image_bytes"].name, signature.outputs["probabilities"].name
+        except TRANSIENT as error:
+            self._session.close()
+            raise StorageError(f"{directory}: cannot be loaded now: {' '.join(str(error).split())[:300]}") from error
         except (OSError, RuntimeError, ValueError, tf.errors.OpError) as error:
             self._session.close()
             raise DataError(f"{directory}: cannot be served: {' '.join(str(error).split())[:300]}") from error

@@ -5,14 +5,14 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
-from frostline import artifacts, storage, version_evidence
+from frostline import storage, version_evidence
 from frostline.artifacts import Json
 from frostline.config import load
-from frostline.errors import ConfigError, DataError, NotFound
+from frostline.errors import ConfigError, NotFound
 from frostline.evidence import Failed
 from frostline.gate_config import GateConfig
 from frostline.gating.decision import Look, decide, evidence
-from frostline.gating.result import Result
+from frostline.gating.result import Result, one_line
 from frostline.section import parse
 
 # Each kind of evidence: below a run's artifacts/*/, in a version's directory, and its schema.
@@ -29,8 +29,7 @@ def run(directory: str, config: Path | None) -> Json:
 
     Args:
         directory: of a run, or of a version in a registry; local or gs://.
-        config: a run's YAML file, whose `gate` section counts; None for what was asked for when the gate last decided
-            there, or the defaults.
+        config: a run's YAML file, whose `gate` section counts; None for what was asked for when the gate decided there.
 
     Returns:
         The decision, as `frostline.gating.decision.decide` gives it; of a version also whether it is as it was
@@ -47,8 +46,11 @@ def run(directory: str, config: Path | None) -> Json:
             raise ConfigError("RUN_DIR", directory, "expected the directory of a run, or of a version in a registry")
         found = {kind: _find(root, *places, of_run=of_run) for kind, (*places, _) in _EVIDENCE.items()}
         documents = {kind: evidence(found[kind], schema) for kind, (*_, schema) in _EVIDENCE.items()}
-        section = load(config).gate if config else _asked(_find(root, *_DECISION, of_run=of_run))
+        asked = load(config).gate if config else _asked(_find(root, *_DECISION, of_run=of_run))
+        section = asked if isinstance(asked, GateConfig) else GateConfig()
         place = {} if of_run else _of_a_version(root, version_evidence.place(directory))
+        if isinstance(asked, str):
+            place["configuration"] = lambda: Result("fail", asked)
         return decide(documents["evaluation"], documents["certificate"], documents["validation"], section, place)
 
 
@@ -94,12 +96,20 @@ def _find(root: Path, in_run: str, in_version: str, *, of_run: bool) -> Path:
     if not of_run:
         return root / in_version
     found = sorted(root.glob(f"artifacts/*/{in_run}"))
-    return found[0] if len(found) == 1 else root / "artifacts" / in_run
+    return found[0] if len(found) == 1 else root / "artifacts" / f"({len(found)} found)" / in_run
 
 
-def _asked(decision: Path) -> GateConfig:
-    """What the gate was told when it decided there."""
-    try:
-        return parse(GateConfig, artifacts.read_json(decision, "decision").get("config", {}), field="gate")
-    except DataError:
-        return GateConfig()
+def _asked(decision: Path) -> GateConfig | str:
+    """What the gate was told when it decided there, whole; or in one line why that is not known."""
+    document = evidence(decision, "decision")
+    config = document.get("config") if isinstance(document, dict) else None
+    missing = GateConfig.model_fields.keys() - (config.keys() if isinstance(config, dict) else ())
+    if isinstance(document, dict) and not missing:
+        try:
+            return parse(GateConfig, config, field="gate")
+        except ConfigError as error:
+            document = f"{decision}: {error}"
+    told = (
+        document if isinstance(document, str) else f"{decision}: its configuration lacks {', '.join(sorted(missing))}"
+    )
+    return one_line(f"what the gate was configured with is not known: {told}; pass --config")

@@ -100,7 +100,7 @@ def _opponent(evaluation: Evidence, config: GateConfig) -> documents.Champion | 
     fit = documents.Comparable.model_validate(against)
     if not fit.comparable:
         return Result("fail", f"{UNCOMPARABLE}: {fit.reason or 'no reason given'}")
-    if documents.Subject.model_validate(against).model_digest == measured.model_digest:
+    if documents.Champion.model_validate(against).model_digest == measured.model_digest:
         limit = 0.0 if config.comparison == "superiority" else -config.margin
         return Result("pass", "it is the same model as the champion", 0.0, limit)
     return documents.Champion.model_validate(against)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 
+from frostline.artifacts import Json
+from frostline.freeze.certificate import SEAL, seal
 from frostline.gate_config import GateConfig
 from frostline.gating import documents
 from frostline.gating.documents import Evidence, UnusableError, document, part, require_confidence
@@ -16,8 +18,9 @@ def freeze(certificate: Evidence, evaluation: Evidence) -> Result:
     """The frozen weights did not move, and the proof is about the model that was evaluated."""
     proof = documents.Certificate.model_validate(document(certificate))
     subject = documents.Subject.model_validate(document(evaluation))
-    if not proof.verified or proof.moved:
-        names = ", ".join(proof.moved[:3]) or "no tensor named"
+    moved = [name for one in (proof, *proof.phases) for name in one.moved]
+    if moved or not all(one.verified for one in (proof, *proof.phases)):
+        names = ", ".join(dict.fromkeys(moved[:3])) or "no tensor named"
         return Result("fail", f"the freeze certificate says that frozen weights moved ({names})")
     if proof.model_digest != subject.model_digest:
         return Result("fail", "the freeze certificate is for another model than the one evaluated")
@@ -26,8 +29,14 @@ def freeze(certificate: Evidence, evaluation: Evidence) -> Result:
         if proof.frozen_tensors
         else "says: nothing was frozen"
     )
+    if not _is_sealed(document(certificate)):
+        return Result("fail", "the freeze certificate is not as it was written: its seal does not fit its content")
     reason = f"the certificate for this model {told}"
     return Result("pass", reason, proof.frozen_tensors)
+
+
+def _is_sealed(proof: Json) -> bool:
+    return bool(proof.get(SEAL) == seal(proof)[SEAL])
 
 
 def data(validation: Evidence) -> Result:

@@ -11,10 +11,10 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from frostline import artifacts
+from frostline import artifacts, digests
 from frostline.artifacts import Json
 from frostline.gate_config import GateConfig
-from frostline.gating import champion, checks, floors, notes
+from frostline.gating import champion, checks, consistency, floors, notes
 from frostline.gating.documents import Evidence, UnusableError
 from frostline.gating.result import UNUSABLE, Result, one_line
 
@@ -38,11 +38,13 @@ def decide(
         place: further checks by name, of where the evidence lies.
 
     Returns:
-        {"verdict", "model_digest", "approval", "config", "checks", "reason", "notes", "examples_needed"}. Any failed
-        check gives `hold`, else any inconclusive one gives `inconclusive`, else `promote`. `examples_needed` is about
-        how many test images would settle an inconclusive verdict; None for another, or where no number would.
+        {"verdict", "model_digest", "evaluation_digest", "approval", "config", "checks", "reason", "notes",
+        "examples_needed"}. Any failed check gives `hold`, else any inconclusive one gives `inconclusive`, else
+        `promote`. `examples_needed` is about how many test images would settle an inconclusive verdict; None for
+        another, or where no number would.
     """
     looks: dict[str, Look] = {
+        "evidence": lambda: consistency.evidence(evaluation),
         "freeze": lambda: checks.freeze(certificate, evaluation),
         "data": lambda: checks.data(validation),
         "leakage": lambda: checks.leakage(evaluation),
@@ -67,6 +69,7 @@ def decide(
     return {
         "verdict": verdict,
         "model_digest": digest if isinstance(digest, str) else None,
+        "evaluation_digest": _digest(evaluation),
         "approval": config.approval,
         "config": config.model_dump(mode="json"),
         "checks": [
@@ -91,6 +94,14 @@ def evidence(path: Path, kind: str) -> Evidence:
         return artifacts.read_json(path, kind)
     except Exception as error:  # unreadable evidence is a failed check, not a failed step
         return one_line(str(error) or type(error).__name__)
+
+
+def _digest(evaluation: Evidence) -> str | None:
+    """What push knows it by; None for what is no JSON."""
+    try:
+        return digests.of_json(evaluation) if isinstance(evaluation, dict) else None
+    except (TypeError, ValueError, RecursionError):
+        return None
 
 
 def _look(look: Look) -> Result:

@@ -56,13 +56,19 @@ class ShareInterval(Interval):
     low: Share
 
 
-class Certificate(Document):
-    """freeze_certificate.json."""
+class Proven(Document):
+    """Whether frozen tensors stayed, in one phase or in all."""
 
     verified: bool
-    frozen_tensors: Count
     moved: list[str]
+
+
+class Certificate(Proven):
+    """freeze_certificate.json."""
+
+    frozen_tensors: Count
     model_digest: Digest
+    phases: Annotated[list[Proven], Field(min_length=1)]
 
 
 class Validation(Document):
@@ -97,6 +103,12 @@ class SkewPart(Document):
 
     images: Count
     agreement: Share
+
+    @model_validator(mode="after")
+    def _is_a_share(self) -> Self:
+        if self.images:
+            right_of(self.agreement, self.images)
+        return self
 
 
 class Skew(Document):
@@ -206,6 +218,7 @@ class Champion(Pairs):
     version: int
     excluded: Count
     made_with: Count
+    new_labels: list[str]
     difference: Interval
 
     @model_validator(mode="after")
@@ -228,6 +241,17 @@ class ChampionSlices(Document):
     """The part of a champion's comparison that holds them."""
 
     slices: list[PairedSlice]
+
+
+class Evaluation(Accuracy):
+    """All that is held against each other."""
+
+    labels: Annotated[list[str], Field(min_length=2)]
+    per_class: list[Class]
+    confusion: list[list[Count]]
+    slices: list[Slice]
+    skew: SkewPart
+    champion: Json | None
 
 
 class Calibration(Measured):

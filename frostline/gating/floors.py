@@ -121,6 +121,8 @@ def _floors(groups: Sequence[Group], floor: float, total: int, config: GateConfi
     failed = [group for group, verdict in verdicts if verdict == "fail"]
     unsure = [group for group, verdict in verdicts if verdict == "inconclusive"]
     small = [one for one in unsure if of == "slices" and floor**one.examples > 1 - config.confidence]
+    if len(small) == len(groups):  # where none is large enough nothing is shown
+        small = []
     unsure = [one for one in unsure if one not in small]
     lowest = min(failed or unsure or groups, key=lambda group: group.share)
     about = f"the floor of {share(floor)}"
@@ -135,7 +137,10 @@ def _floors(groups: Sequence[Group], floor: float, total: int, config: GateConfi
         names = named([f"{group.name} ({group.right} of {group.examples})" for group in unsure])
         reason = f"{measure} not surely above or below {about}: {names}{aside}"
         return Result("inconclusive", reason + would_tell("inconclusive", needed), lowest.share, floor, needed)
-    reason = f"{measure} at or above {about} for all {len(groups)} {of}; lowest: {lowest.name}, {_right(lowest)}{aside}"
+    large = [group for group in groups if group not in small]
+    lowest = min(large, key=lambda group: group.share)
+    of_them = f"all {len(large)} {of}" + (" that are large enough to tell" if small else "")
+    reason = f"{measure} at or above {about} for {of_them}; lowest: {lowest.name}, {_right(lowest)}{aside}"
     return Result("pass", reason, lowest.share, floor)
 
 

@@ -13,6 +13,7 @@ _HEADLINES = {
     "inconclusive": "Inconclusive: the model that serves stays",
 }
 _REMEDIES = {
+    "evidence": "evaluating again",
     "freeze": "training again, and finding what moved the frozen weights",
     "data": "mending the data",
     "leakage": "weights that never saw the test images; a larger data.test_fraction moves images into test",
@@ -26,6 +27,7 @@ _REMEDIES = {
     "latency": "a smaller backbone or image size",
     "size": "fewer parameters",
     UNCOMPARABLE: "a model that knows the labels of the champion, or another model_name",
+    "configuration": "the configuration of the gate, by --config",
     "published": "the files as they were published",
     "registry": "comparing it with the version that serves now",
 }

@@ -17,7 +17,7 @@ import re
 from frostline.errors import RegistryError
 from frostline.registry.approvals import approve, previous_champion, rollback, states
 from frostline.registry.promotions import (
-    REJECTED,
+    PROVEN,
     Alias,
     Promotion,
     champion,
@@ -75,9 +75,10 @@ def resolve(root: str, reference: str) -> Version:
     if version is None:
         known = [known.number for known in versions(root, model)]
         raise RegistryError(f"{reference}: {root} has no such version; it has {known or 'none of this model'}")
-    found = standing(root, model, version.number)
-    if found is not None and found.word == REJECTED:
-        raise RegistryError(f"{reference}: version {version.number} in {root} was rejected: {found.reason}")
+    found, serving = standing(root, model, version.number), champion(root, model)
+    serves = serving is not None and serving.version == version.number
+    if found is not None and found.word != PROVEN and not serves:
+        raise RegistryError(f"{reference}: version {version.number} in {root} was {found.word}: {found.reason}")
     return version
 
 

@@ -39,12 +39,20 @@ def approve(root: str, model: str, number: int, *, approver: str, reason: str) -
     if verdict != "promote":
         raise RegistryError(f"{version.uri}: its decision is {verdict!r}; only 'promote' may be approved")
     found = standing(root, model, number)
-    if found is None:
+    if found is None or found.kind == "rollback":
         raise RegistryError(f"{model} version {number} is not proven to serve; run its push again")
     if found.word == PROVEN:
         require_intact(version)
     try:  # refuses what was rejected or removed
-        return promote(root, version, expected=found.compared_with, reason=reason, kind="approval", approver=approver)
+        return promote(
+            root,
+            version,
+            expected=found.compared_with,
+            reason=reason,
+            kind="approval",
+            approver=approver,
+            test_split=found.test_split,
+        )
     except ChampionChanged as error:
         raise ChampionChanged(f"{error}; run the pipeline again to compare it with the one that serves") from None
 
@@ -127,7 +135,7 @@ def _state(root: str, model: str, number: int, serving: Alias | None, promoted: 
     found = standing(root, model, number)
     if found is not None and found.word != PROVEN:
         return found.word
-    if found is not None and is_waiting(found.compared_with, serving):
+    if found is not None and found.kind != "rollback" and is_waiting(found.compared_with, serving):
         return "candidate"
     if number in promoted:
         return "earlier champion"

@@ -1,8 +1,9 @@
 """Which version serves, who made it so, and what may become of the others.
 
 Two objects change, each by compare-and-swap only. The alias names the version that serves. A version's standing says
-that it was proven and with which champion it was compared, or that it was rejected or removed: so promoting,
-rejecting and removing one version exclude each other.
+that it was proven and with which champion it was compared, or that it was rejected or removed: so promoting and
+removing one version exclude each other, and none that was rejected or removed is promoted. Where it is rejected in the
+middle of its promotion the alias counts, for readers too.
 """
 
 from __future__ import annotations
@@ -15,9 +16,9 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 from frostline import artifacts, storage
-from frostline.artifacts import Json
 from frostline.errors import ChampionChanged, PreconditionFailed, RegistryError
-from frostline.registry.version import Version, address, decode, in_parallel, read_object
+from frostline.registry import documents
+from frostline.registry.version import Version, address, check, decode, in_parallel, read_object
 
 Kind = Literal["promotion", "approval", "rollback"]
 PROVEN, REJECTED, REMOVED = "proven", "rejected", "removed"
@@ -66,12 +67,16 @@ class Standing:
         manifest_digest: of the version that it was found out about.
         compared_with: the champion that a proven version may replace; None if there was none.
         reason: why it was rejected or removed.
+        kind: what it was proven for; a rollback that died must not look like a candidate.
+        test_split: digest of the test split of the comparison.
     """
 
     word: str
     manifest_digest: str
     compared_with: Alias | None
     reason: str
+    kind: str = "promotion"
+    test_split: str | None = None
 
 
 def champion(root: str, model: str) -> Alias | None:
@@ -93,8 +98,15 @@ def standing(root: str, model: str, number: int) -> Standing | None:
     return read_standing(root, model, number)[0]
 
 
-def nominate(root: str, version: Version, *, compared_with: Alias | None) -> None:
-    """Record that a version is proven and may replace the champion that it was compared with.
+def nominate(
+    root: str,
+    version: Version,
+    *,
+    compared_with: Alias | None,
+    kind: Kind = "promotion",
+    test_split: str | None = None,
+) -> None:
+    """Record that a version is proven and may replace the champion that it was compared with, on that test split.
 
     Raises:
         ChampionChanged: another version serves, or the same one again after another.
@@ -108,7 +120,7 @@ def nominate(root: str, version: Version, *, compared_with: Alias | None) -> Non
             raise RegistryError(f"{version.uri}: its manifest is not that of the version that was proven")
         # After the standing was read: so no comparison overwrites one with a later champion.
         _generation_of(root, version, compared_with)
-        wanted = Standing(PROVEN, version.manifest_digest, compared_with, "")
+        wanted = Standing(PROVEN, version.manifest_digest, compared_with, "", kind, test_split)
         if found == wanted or _swap_standing(root, version, wanted, generation):
             return
 
@@ -145,6 +157,7 @@ def promote(
     reason: str,
     kind: Kind = "promotion",
     approver: str | None = None,
+    test_split: str | None = None,
 ) -> Alias:
     """Make a version the champion, if the champion still is the one that it was compared with.
 
@@ -155,14 +168,22 @@ def promote(
         reason: why, in one line, for the record.
         kind: what the record calls it.
         approver: the person who decided, if one did.
+        test_split: digest of the test split that decided, if one did.
 
     Raises:
         ChampionChanged: the alias is not, or no longer, `expected`; it was left alone.
         RegistryError: the version was rejected or removed.
         StorageError: the registry cannot be written.
     """
-    nominate(root, version, compared_with=expected)
+    nominate(
+        root,
+        version,
+        compared_with=expected,
+        kind="rollback" if kind == "rollback" else "promotion",
+        test_split=test_split,
+    )
     recorded = record(root, version.model)  # the promotion before this one, in case its writer died before it could
+    name = f"{recorded + 1:06d}-{uuid.uuid4().hex[:8]}"  # in the order of the swaps, whatever clocks say
     document = {
         "schema": artifacts.schema("alias"),
         "model": version.model,
@@ -172,9 +193,9 @@ def promote(
         "kind": kind,
         "approver": approver,
         "reason": reason,
-        "test_split": None if kind == "rollback" else version.manifest["metadata"].get("test_split"),
+        "test_split": test_split,
         "promoted_at": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        "promotion": f"{recorded + 1:06d}-{uuid.uuid4().hex[:8]}",  # in the order of the swaps, whatever clocks say
+        "promotion": name,
     }
     generation = _generation_of(root, version, expected)
     try:
@@ -184,7 +205,7 @@ def promote(
     except PreconditionFailed:
         raise _changed(version, expected, champion(root, version.model)) from None
     record(root, version.model)
-    return _alias(document)
+    return Alias(version.number, version.manifest_digest, name)
 
 
 def record(root: str, model: str) -> int:
@@ -224,12 +245,10 @@ def promotions_decided_on(root: str, model: str, test_split: str) -> int:
 
 
 def _promotion(data: bytes, uri: str) -> tuple[str, Promotion]:
-    document = {"kind": "promotion", "approver": None, "test_split": None, **decode(data, uri, "alias", _ALIAS)}
-    fields = [field.name for field in dataclasses.fields(Promotion)]
-    return document["promotion"], Promotion(**{name: document.get(name) for name in fields})  # type: ignore[arg-type]
-
-
-_ALIAS: dict[str, type] = {"version": int, "manifest_digest": str, "promotion": str}
+    found = check(documents.Alias, decode(data, uri, "alias"), uri)
+    return found.promotion, Promotion(
+        **{field.name: getattr(found, field.name) for field in dataclasses.fields(Promotion)}
+    )
 
 
 def _alias_uri(root: str, model: str) -> str:
@@ -247,11 +266,13 @@ class _Stored(NamedTuple):
 def _read_alias(root: str, model: str) -> _Stored | None:
     uri = _alias_uri(root, model)
     found = read_object(uri)
-    return None if found is None else _Stored(_alias(decode(found[0], uri, "alias", _ALIAS)), *found)
+    return (
+        None if found is None else _Stored(_alias(check(documents.Alias, decode(found[0], uri, "alias"), uri)), *found)
+    )
 
 
-def _alias(document: Json) -> Alias:
-    return Alias(document["version"], document["manifest_digest"], document["promotion"])
+def _alias(serving: documents.Serving) -> Alias:
+    return Alias(serving.version, serving.manifest_digest, serving.promotion)
 
 
 def _generation_of(root: str, version: Version, expected: Alias | None) -> str:
@@ -281,9 +302,12 @@ def read_standing(root: str, model: str, number: int) -> tuple[Standing | None, 
     found = read_object(uri)
     if found is None:
         return None, storage.ABSENT
-    document = decode(found[0], uri, "standing", {"standing": str, "manifest_digest": str, "reason": str})
-    compared = document["compared_with"] and Alias(**document["compared_with"])
-    return Standing(document["standing"], document["manifest_digest"], compared, document["reason"]), found[1]
+    stored = check(documents.Standing, decode(found[0], uri, "standing"), uri)
+    compared = None if stored.compared_with is None else _alias(stored.compared_with)
+    standing = Standing(
+        stored.standing, stored.manifest_digest, compared, stored.reason, stored.kind, stored.test_split
+    )
+    return standing, found[1]
 
 
 def _swap_standing(root: str, version: Version, wanted: Standing, generation: str) -> bool:
@@ -293,6 +317,8 @@ def _swap_standing(root: str, version: Version, wanted: Standing, generation: st
         "standing": wanted.word,
         "manifest_digest": wanted.manifest_digest,
         "compared_with": wanted.compared_with and dataclasses.asdict(wanted.compared_with),
+        "kind": wanted.kind,
+        "test_split": wanted.test_split,
         "reason": wanted.reason,
     }
     uri = _standing_uri(root, version.model, version.number)

@@ -6,6 +6,7 @@ metadata, and every attempt to publish just that goes on with the number. No fil
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import itertools
 from dataclasses import dataclass
@@ -15,21 +16,25 @@ from frostline import artifacts, digests, storage
 from frostline.artifacts import Json
 from frostline.errors import NotFound, PreconditionFailed, RegistryError
 from frostline.events import progress
+from frostline.registry import documents
 from frostline.registry.promotions import PROVEN, standing
 from frostline.registry.version import (
     MANIFEST,
     REMOVED,
     Version,
     address,
+    check,
     checksum,
     decode,
     find,
     in_parallel,
     numbers,
+    read_object,
     tombstone,
 )
 
 _SERVABLE = "saved_model.pb"
+_ABANDONED = datetime.timedelta(days=1)  # a publisher takes minutes; hours where retries wait
 
 
 @dataclass(frozen=True)
@@ -37,9 +42,9 @@ class Claim:
     """Who took a number, and when.
 
     Attributes:
-        identity: what the version is; versions of the same identity are one.
+        identity: what the version is; what is published again later is the version that is there.
         content: digest of all that is to be published.
-        claimed_at: ISO 8601, UTC, by the publisher's clock.
+        claimed_at: ISO 8601, UTC, by the clock of who last went on with it.
     """
 
     number: int
@@ -102,9 +107,8 @@ def claims(root: str, model: str) -> list[Claim]:
 def read_claim(root: str, model: str, number: int) -> Claim:
     """Who took a number. Raises as `claims` does."""
     uri = _claim_uri(root, model, number)
-    document = decode(storage.read_bytes(uri), uri, "claim", {"identity": str})
-    # A claim that does not say what was to be published is nobody's to continue.
-    return Claim(number, document["identity"], document.get("content", ""), document.get("claimed_at", ""))
+    found = check(documents.Claim, decode(storage.read_bytes(uri), uri, "claim"), uri)
+    return Claim(number, found.identity, found.content, found.claimed_at)
 
 
 def give_up(root: str, model: str, number: int) -> bool:
@@ -129,10 +133,12 @@ def _take(root: str, model: str, identity: str, content: str) -> Version | int:
         if claim.identity == identity:
             found = find(root, model, claim.number)
             if isinstance(found, Version) and _is_usable(root, found):
+                _renew(root, model, claim.number)
                 return found
             if found is None and claim.content == content:
                 unfinished.append(claim.number)
     if unfinished:
+        _renew(root, model, unfinished[0])
         return unfinished[0]
     number = known[-1].number + 1 if known else 1
     while not _claim(root, model, number, identity, content):
@@ -149,14 +155,35 @@ def _is_usable(root: str, version: Version) -> bool:
 
 
 def _claim(root: str, model: str, number: int, identity: str, content: str) -> bool:
-    now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-    claim = {"model": model, "version": number, "identity": identity, "content": content, "claimed_at": now}
+    claim = {"model": model, "version": number, "identity": identity, "content": content, "claimed_at": _now()}
     try:
         data = artifacts.encode("claim", claim)
         storage.write_bytes(_claim_uri(root, model, number), data, if_generation=storage.ABSENT)
     except PreconditionFailed:
         return False
     return True
+
+
+def _renew(root: str, model: str, number: int) -> None:
+    """Date a claim anew whose publisher goes on, if it is old: what looks abandoned is removed by prune."""
+    uri = _claim_uri(root, model, number)
+    found = read_object(uri)
+    if found is None or not is_old(read_claim(root, model, number)):
+        return
+    renewed = {**decode(found[0], uri, "claim"), "claimed_at": _now()}
+    with contextlib.suppress(PreconditionFailed):  # another one went on, too
+        storage.write_bytes(uri, artifacts.encode("claim", renewed), if_generation=found[1])
+
+
+def is_old(claim: Claim) -> bool:
+    """Whether a publisher of this claim is surely not at work any more. A claim without a date is from long ago."""
+    if not claim.claimed_at:
+        return True
+    return datetime.datetime.now(datetime.UTC) - datetime.datetime.fromisoformat(claim.claimed_at) > _ABANDONED
+
+
+def _now() -> str:
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
 
 
 def _describe(directory: Path) -> dict[str, Json]:

@@ -6,18 +6,15 @@ manifest with files beside it finishes the work.
 
 from __future__ import annotations
 
-import datetime
 from dataclasses import dataclass
 
 from frostline import storage
 from frostline.errors import ConfigError, PreconditionFailed
 from frostline.registry.approvals import is_waiting, previous_champion, states
 from frostline.registry.promotions import PROVEN, REMOVED, Alias, champion, mark_removed, read_standing
-from frostline.registry.publication import Claim, claims, give_up
+from frostline.registry.publication import Claim, claims, give_up, is_old
 from frostline.registry.version import MANIFEST, Version, address, find, tombstone, versions
 from frostline.storage import Stat
-
-_ABANDONED = datetime.timedelta(days=1)  # a publisher takes minutes; hours where retries wait
 
 
 @dataclass(frozen=True)
@@ -74,7 +71,7 @@ def prune(root: str, model: str, *, keep: int, dry_run: bool = False) -> list[Re
         found = find(root, model, number)
         if isinstance(found, Version) or not _files(root, model, number):
             continue  # finished meanwhile, or nothing to remove
-        if found is None and not (_is_old(taken[number]) and (dry_run or give_up(root, model, number))):
+        if found is None and not (is_old(taken[number]) and (dry_run or give_up(root, model, number))):
             continue
         removals.append(_clear(root, model, number, "abandoned" if found is None else "half removed", dry_run))
     if not dry_run:
@@ -106,7 +103,7 @@ def _retire(root: str, version: Version, claim: Claim, targets: _Targets, dry_ru
         return False
     if found is not None and found.word == PROVEN and is_waiting(found.compared_with, serving):
         return False
-    if (found is None and not _is_old(claim)) or version.number == targets.of(serving):
+    if (found is None and not is_old(claim)) or version.number == targets.of(serving):
         return False
     if dry_run:
         return True
@@ -133,10 +130,3 @@ def _clear(root: str, model: str, number: int, state: str, dry_run: bool) -> Rem
 def _files(root: str, model: str, number: int) -> list[Stat]:
     uri = address(root, model, "versions", str(number))
     return [item for item in storage.list_files(uri) if item.uri != storage.join(uri, MANIFEST)]
-
-
-def _is_old(claim: Claim) -> bool:
-    """Whether a publisher of this claim is surely not at work any more. A claim without a date is from long ago."""
-    if not claim.claimed_at:
-        return True
-    return datetime.datetime.now(datetime.UTC) - datetime.datetime.fromisoformat(claim.claimed_at) > _ABANDONED

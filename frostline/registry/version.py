@@ -7,28 +7,31 @@ whoever creates the manifest first, the publisher or the one who clears up, deci
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any, Literal, TypeVar
+from typing import Literal, TypeVar
+
+from pydantic import ValidationError
 
 from frostline import artifacts, digests, storage
 from frostline.artifacts import Json
 from frostline.config import RunConfig
-from frostline.errors import ConfigError, NotFound, RegistryError, StorageError
+from frostline.errors import ConfigError, DataError, NotFound, RegistryError, StorageError
 from frostline.events import progress
+from frostline.registry import documents
 from frostline.section import parse
 
 T = TypeVar("T")
 R = TypeVar("R")
+D = TypeVar("D", bound=documents.Document)
 MANIFEST = "manifest.json"
 REMOVED: Literal["removed"] = "removed"
 _PIECE = 8 * 2**20  # bytes that each thread holds while a stored file is checked
 _THREADS = 4
-_NUMBERED = re.compile(r"([1-9][0-9]*)\.json")
+_NUMBERED = re.compile(r"([1-9][0-9]{0,8})\.json")
 
 
 @dataclass(frozen=True)
@@ -68,9 +71,9 @@ def find(root: str, model: str, number: int) -> Version | Literal["removed"] | N
         return None
     if artifacts.schema("removed").encode() in data[:100]:  # the schema comes first
         return REMOVED
-    expected = {"model": str, "version": int, "identity": str, "files": dict, "metadata": dict}
-    manifest = decode(data, storage.join(uri, MANIFEST), "version", expected)
-    if (manifest["model"], manifest["version"]) != (model, number) or not manifest["files"]:
+    manifest = decode(data, storage.join(uri, MANIFEST), "version")
+    check(documents.Manifest, manifest, storage.join(uri, MANIFEST))
+    if (manifest["model"], manifest["version"]) != (model, number):
         raise RegistryError(f"{uri}: its manifest describes {manifest['model']} version {manifest['version']}")
     return Version(model, number, uri, manifest, digests.of_bytes(data))
 
@@ -98,7 +101,8 @@ def versions(root: str, model: str) -> list[Version]:
 
 def numbers(root: str, model: str, kind: str) -> list[int]:
     """The numbers that have an object below `kind`, in ascending order."""
-    names = (PurePosixPath(item.uri).name for item in storage.list_files(address(root, model, kind)))
+    uri = address(root, model, kind)
+    names = (item.uri.removeprefix(f"{uri}/") for item in storage.list_files(uri))
     return sorted(int(match[1]) for match in map(_NUMBERED.fullmatch, names) if match)
 
 
@@ -187,7 +191,7 @@ def read_document(version: Version, name: str, kind: str) -> Json:
         raise RegistryError(f"{version.uri}: {error}") from error
     if digests.of_bytes(data) != expected["sha256"]:
         raise RegistryError(f"{uri}: received {digests.of_bytes(data)}; its manifest says {expected['sha256']}")
-    return decode(data, uri, kind, {})
+    return decode(data, uri, kind)
 
 
 def checksum(uri: str, size: int) -> Json:
@@ -213,22 +217,34 @@ def read_object(uri: str) -> tuple[bytes, str] | None:
     return None
 
 
-def decode(data: bytes, uri: str, kind: str, fields: dict[str, type[Any]]) -> Json:
-    """A JSON object of the registry, its schema and the types of some fields checked.
+def decode(data: bytes, uri: str, kind: str) -> Json:
+    """A JSON object of the registry, its schema checked.
 
     Raises:
         RegistryError: it is malformed.
     """
     try:
-        document = json.loads(data)
-    except ValueError:
-        document = None
-    if not isinstance(document, dict) or document.get("schema") != artifacts.schema(kind):
+        document = artifacts.parse_json(data, uri)
+    except DataError:
+        document = {}
+    if document.get("schema") != artifacts.schema(kind):
         raise RegistryError(f"{uri}: is not a {artifacts.schema(kind)} file")
-    for name, wanted in fields.items():
-        if type(document.get(name)) is not wanted:
-            raise RegistryError(f"{uri}: {name}: received {document.get(name)!r}; expected {wanted.__name__}")
     return document
+
+
+def check(shape: type[D], document: Json, uri: str) -> D:
+    """The document as its type.
+
+    Raises:
+        RegistryError: it is something else.
+    """
+    try:
+        return shape.model_validate(document)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(str(part) for part in first["loc"])
+        reason = first["msg"].removeprefix("Value error, ")
+        raise RegistryError(f"{uri}: {where}: received {repr(first['input'])[:60]}; {reason}") from None
 
 
 def in_parallel(function: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:

@@ -47,8 +47,10 @@ def join(root: str, *parts: str) -> str:
     """An address below `root`; each part is one or more names with forward slashes between them.
 
     Raises:
-        StorageError: a part is empty, absolute, or holds `.`, `..`, a backslash or NUL.
+        StorageError: a part is empty, absolute, or holds `.`, `..`, a backslash or NUL; or there is no root.
     """
+    if not root or root.rstrip("/") == "gs:":
+        raise StorageError(f"received the root {root!r}; expected a directory or gs://BUCKET")
     names = [name for part in parts for name in relative_parts(part)]
     return "/".join([root.rstrip("/"), *names])
 

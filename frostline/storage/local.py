@@ -59,8 +59,8 @@ def list_files(uri: str) -> list[Stat]:
 def localize(uri: str, into: Path) -> Path:
     """See `storage.localize`."""
     path = Path(uri)
-    if not path.exists():
-        raise NotFound(f"{uri}: there is no such file or directory")
+    with _told(uri, "read"):
+        path.stat()
     return path
 
 
@@ -119,10 +119,13 @@ def _write(uri: str, produce: Callable[[Path], None], if_generation: str | None)
 
 
 def _create_exclusively(temporary: Path, path: Path, _: str | None) -> Stat:
+    links = temporary.stat().st_nlink
     try:
         os.link(temporary, path)
     except FileExistsError:
-        raise PreconditionFailed(f"{path}: exists already") from None
+        # Over NFS the answer to a link that was made can be lost, and its repetition finds it: open(2), O_EXCL.
+        if temporary.stat().st_nlink == links:
+            raise PreconditionFailed(f"{path}: exists already") from None
     return _describe(path, temporary.stat())
 
 

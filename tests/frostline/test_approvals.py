@@ -10,7 +10,7 @@ WHO = {"approver": "Ada", "reason": "looked at it"}
 
 def test_a_candidate_is_approved_by_name_and_with_a_reason(root, make):
     alias = make.promoted(b"one")
-    registry.nominate(root, make(b"two", test_split="a"), compared_with=alias)
+    registry.nominate(root, make(b"two"), compared_with=alias, test_split="a")
     assert registry.states(root, "digits") == {1: "champion", 2: "candidate"}
     after = registry.approve(root, "digits", 2, approver="Ada Łovelace", reason="better on Mondays")
     assert registry.champion(root, "digits") == after
@@ -157,6 +157,16 @@ def test_a_rollback_passes_over_what_was_rejected_or_changed_since(root, make):
 def manifest_of(root, number):
     """A manifest that says the same in other bytes."""
     return storage.read_bytes(storage.join(root, "digits/versions", str(number), "manifest.json")) + b"\n"
+
+
+def test_a_rollback_that_died_makes_no_candidate(root, make):
+    alias = make.promoted(b"one", b"two", b"three")
+    version = registry.resolve(root, "registry:digits/1")
+    registry.nominate(root, version, compared_with=alias, kind="rollback")  # as far as it came
+    assert registry.states(root, "digits") == {1: "earlier champion", 2: "earlier champion", 3: "champion"}
+    with pytest.raises(RegistryError, match="version 1 is not proven to serve"):
+        registry.approve(root, "digits", 1, **WHO)
+    assert registry.rollback(root, "digits", to=1, **WHO).version == 1
 
 
 def test_a_rollback_ends_the_wait_of_a_candidate(root, make):

@@ -96,6 +96,23 @@ def test_a_test_image_that_the_model_was_made_with_is_counted(bench):
         (Path(bench.path("model")) / seen.FILE).write_bytes(kept)
 
 
+def test_copies_of_a_test_image_count_once(bench, capfd):
+    manifest = Path(bench.path("dataset")) / "manifest.jsonl"
+    whole = manifest.read_bytes()
+    try:
+        bench.evaluate()
+        once = evaluation(bench)
+        rows = list(artifacts.read_jsonl(manifest))
+        copies = [{**row, "id": f"{row['id']}-copy"} for row in rows if row["split"] == "test"]
+        artifacts.write_jsonl(manifest, rows + copies)
+        bench.evaluate()
+        for name in ("examples", "accuracy", "per_class", "confusion", "test_split", "slices"):
+            assert evaluation(bench)[name] == once[name]
+        assert f"{len(copies)} test images are copies of others and count once" in capfd.readouterr().err
+    finally:
+        manifest.write_bytes(whole)
+
+
 def publish(bench, name, labels=None):
     """The bench's own model as a version and champion; `labels` renames its classes."""
     directory = bench.root / f"version-{name}"
@@ -188,6 +205,7 @@ def test_every_stage_works_on_buckets(tmp_path, gcs, photos):
     bench.evaluate()
     champion = evaluation(bench)["champion"]
     assert (champion["version"], champion["comparable"], champion["difference"]["value"]) == (1, True, 0)
+    assert bench.gate({"min_accuracy": 0.0})
     assert bench.push() == "pushed: toy version 1 already serves this model"
     assert not (tmp_path / "store").exists()
 

@@ -18,8 +18,8 @@ import reports
 from evaluations import CERTIFICATE, CONFIG, EVALUATION, VALIDATION, changed, check, decide, evaluated
 
 NAMES = [
-    "freeze", "data", "leakage", "skew", "accuracy", "classes", "slices_floor", "champion", "slices", "calibration",
-    "latency", "size",
+    "evidence", "freeze", "data", "leakage", "skew", "accuracy", "classes", "slices_floor", "champion", "slices",
+    "calibration", "latency", "size",
 ]  # fmt: skip
 LIMITS = {
     "min_class_recall": 0.7, "min_slice_accuracy": 0.7, "max_calibration_error": 0.1, "max_latency_ms": 100.0,
@@ -66,6 +66,7 @@ def test_the_gate_reads_what_the_metrics_and_the_comparison_write():
     sides = (labels, predicted, theirs)
     evaluation = {
         **evaluated(),
+        "labels": ["a", "b", "c"],
         **metrics.measure(labels, probabilities, ["a", "b", "c"], 0.95),
         "slices": [
             {"column": one.column, "value": one.value, "examples": int(one.mask.sum()),
@@ -76,8 +77,11 @@ def test_the_gate_reads_what_the_metrics_and_the_comparison_write():
             **evaluations.champion(1, 1, 1, 1),
             **compare.compare(*sides, 0.95),
             "slices": [
-                {"column": one.column, "value": one.value, **compare.compare(*(side[one.mask] for side in sides), 0.95)}
-                for one in groups
+                {"column": column, "value": value, **compare.compare(*(side[mask] for side in sides), 0.95)}
+                for column, value, mask in (
+                    *((one.column, one.value, one.mask) for one in groups),
+                    *(("true label", name, labels == number) for number, name in enumerate("abc")),
+                )
             ],
         },
     }  # fmt: skip
@@ -247,7 +251,7 @@ def test_the_stage_writes_the_decision_and_its_review(stage, tmp_path):
     review = (tmp_path / "decision/decision.md").read_text()
     assert (tmp_path / "page.md").read_text() == review
     assert review.startswith("# Promote: the model may replace the one that serves\n")
-    assert "All 12 checks passed" in review
+    assert "All 13 checks passed" in review
     assert "| accuracy | pass | 0.95 | 0.8 |" in review
 
 

@@ -10,7 +10,7 @@ from evaluations import EVALUATION, champion, changed, check, decide, evaluated,
 
 def against(*counts, **limits):
     total = sum(counts)
-    decision = decide(evaluated(95 * total // 100, total, champion=champion(*counts)), slice_margin=1.0, **limits)
+    decision = decide(evaluated(counts[0] + counts[1], total, champion=champion(*counts)), slice_margin=1.0, **limits)
     return check(decision, "champion"), decision
 
 
@@ -119,9 +119,12 @@ def test_a_comparison_that_contradicts_itself_fails(change, told):
 
 
 def sliced(*parts, **limits):
-    """The check of these slices, ("value", four counts) each, inside a good comparison."""
+    """The check of these slices, ("value", four counts) each, and of a class that is all, in a good comparison."""
+    whole = [sum(counts) for counts in zip(*(counts for _, counts in parts), (8000, 600, 50, 400), strict=True)]
     rows = [{"column": "camera", "value": value, **pairs(*counts)} for value, counts in parts]
-    decision = decide(evaluated(champion=champion(940, 10, 5, 45, slices=rows)), **limits)
+    rows.append({"column": "true label", "value": "cat", **pairs(*whole)})
+    evaluation = evaluated(whole[0] + whole[1], sum(whole), champion=champion(*whole, slices=rows))
+    decision = decide(evaluation, **limits)
     return check(decision, "slices"), decision
 
 
@@ -136,7 +139,7 @@ def test_a_slice_that_is_surely_worse_by_more_than_its_margin_holds_the_promotio
 def test_a_slice_that_is_worse_within_the_margin_or_perhaps_by_chance_does_not():
     found, decision = sliced(("field", (180, 2, 12, 6)), ("studio", (3, 0, 2, 1)))
     assert decision["verdict"] == "promote"
-    assert "none of 2 slices is surely worse" in found["reason"]
+    assert "none of 3 slices is surely worse" in found["reason"]
     assert "lowest: camera = studio, -33.33 points on 6 images" in found["reason"]
     assert found["reason"].endswith("1 is too small to tell")
 
@@ -149,6 +152,8 @@ def test_one_unlucky_slice_of_many_does_not_hold_the_promotion():
 
 
 def test_a_comparison_without_slices_says_so_and_one_that_lacks_them_holds():
-    assert sliced()[0]["reason"] == "there is no slice to compare"
+    decision = decide(changed(EVALUATION, ("champion", "slices"), []))
+    assert check(decision, "slices")["reason"] == "there is no slice to compare"
+    assert (decision["verdict"], check(decision, "evidence")["verdict"]) == ("hold", "fail")
     decision = decide(changed(EVALUATION, ("champion", "slices"), KeyError))
     assert (decision["verdict"], check(decision, "slices")["verdict"]) == ("hold", "fail")

@@ -1,5 +1,6 @@
 """The alias, its history, and what promoting, rejecting and removing a version exclude."""
 
+import contextlib
 import json
 from concurrent.futures import ThreadPoolExecutor
 
@@ -108,13 +109,64 @@ def test_the_history_is_in_the_order_of_the_changes_whatever_clocks_say(root, ma
 
 
 def test_promotions_are_counted_by_the_test_split_that_decided_and_rollbacks_are_not(root, make):
-    one = make(b"one", test_split="a")
-    alias = registry.promote(root, one, expected=None, reason="1")
-    alias = registry.promote(root, make(b"two", test_split="b"), expected=alias, reason="2")
-    registry.promote(root, make(b"three", test_split="a"), expected=alias, reason="3", kind="approval", approver="Ada")
+    one = make(b"one")
+    alias = registry.promote(root, one, expected=None, reason="1", test_split="a")
+    alias = registry.promote(root, make(b"two"), expected=alias, reason="2", test_split="b")
+    registry.promote(root, make(b"three"), expected=alias, reason="3", kind="approval", approver="Ada", test_split="a")
     registry.rollback(root, "digits", to=1, approver="Ada", reason="worse than thought")
     assert [registry.promotions_decided_on(root, "digits", split) for split in ("a", "b", "c")] == [2, 1, 0]
     assert registry.promotions_decided_on(root, "another", "a") == 0
+
+
+def test_where_a_version_is_rejected_in_the_middle_of_its_promotion_readers_see_the_alias(root, make, monkeypatch):
+    alias, two, record = make.promoted(b"one"), make(b"two"), promotions.record
+
+    def reject_first(*arguments):
+        monkeypatch.setattr(promotions, "record", record)
+        assert registry.reject(root, two, reason="another push could not load it")
+        return record(*arguments)
+
+    monkeypatch.setattr(promotions, "record", reject_first)
+    registry.promote(root, two, expected=alias, reason="better")
+    assert registry.resolve(root, "registry:digits@champion") == registry.resolve(root, "registry:digits/2") == two
+    assert registry.states(root, "digits") == {1: "earlier champion", 2: "champion"}
+    registry.rollback(root, "digits", approver="Ada", reason="it was rejected")
+    with pytest.raises(RegistryError, match=r"version 2 in .* was rejected: another push"):
+        registry.resolve(root, "registry:digits/2")
+
+
+@pytest.mark.parametrize(
+    ("place", "changes"),
+    [
+        ("aliases/champion.json", {"previous_version": {}}),
+        ("aliases/champion.json", {"promotion": "../../x"}),
+        ("standings/1.json", {"compared_with": [1]}),
+        ("standings/1.json", {"standing": "good"}),
+        ("claims/1.json", {"claimed_at": "soon"}),
+        ("claims/1.json", {"claimed_at": "2020-01-01T00:00:00"}),
+        ("versions/1/manifest.json", {"files": {}}),
+        ("aliases/champion.json", None),
+        ("standings/1.json", None),
+    ],
+)
+def test_whatever_somebody_wrote_there_is_told_in_one_line(root, make, place, changes):
+    make.promoted(b"one", b"two")
+    uri = storage.join(root, "digits", place)
+    document = json.loads(storage.read_bytes(uri))
+    data = json.dumps({**document, **changes}).encode() if changes else b"[" * 100_000
+    storage.write_bytes(uri, data)
+    for look in (
+        lambda: registry.states(root, "digits"),
+        lambda: registry.prune(root, "digits", keep=1),
+        lambda: registry.rollback(root, "digits", to=1, approver="Ada", reason="x"),
+    ):
+        with contextlib.suppress(RegistryError):
+            look()
+    with pytest.raises(RegistryError) as caught:
+        registry.prune(root, "digits", keep=1)
+        registry.states(root, "digits")
+    assert str(caught.value).startswith(uri)
+    assert "\n" not in str(caught.value)
 
 
 def test_what_was_rejected_is_never_promoted_and_what_serves_is_never_rejected(root, make):

@@ -4,9 +4,11 @@ import shutil
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from frostline import golden, proof
-from frostline.errors import DataError
+from frostline.errors import DataError, StorageError
+from frostline.serving import Served
 
 
 @pytest.fixture
@@ -48,3 +50,15 @@ def test_a_version_that_lacks_a_file_is_not(version, name):
     with pytest.raises(DataError) as caught:
         proof.prove(version)
     assert "\n" not in str(caught.value)
+
+
+def test_a_machine_without_memory_says_nothing_of_the_version(version, monkeypatch):
+    def exhausted(*_):
+        raise tf.errors.ResourceExhaustedError(None, None, "out of memory\nallocating")
+
+    monkeypatch.setattr(Served, "predict", exhausted)
+    with pytest.raises(StorageError, match=r"the golden batch cannot be predicted now: .*out of memory allocating"):
+        proof.prove(version)
+    monkeypatch.setattr(tf.compat.v1.saved_model, "load", exhausted)
+    with pytest.raises(StorageError, match="cannot be loaded now"):
+        proof.prove(version)

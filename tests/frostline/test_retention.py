@@ -80,6 +80,24 @@ def test_what_a_dead_publisher_left_goes_after_a_day_and_its_number_never_serves
     assert make(b"1").number == 2
 
 
+def test_a_version_whose_late_push_goes_on_is_not_pruned_under_it(root, make, monkeypatch):
+    def die(*_, **__):
+        raise StorageError("killed")
+
+    make.promoted(b"1")
+    with monkeypatch.context() as patch:
+        patch.setattr(publication, "_finish", die)
+        with pytest.raises(StorageError):
+            make(b"2")
+    make.backdate(1, 2)
+    assert make(b"2").number == 2  # a day later; its proof comes next
+    make(b"3")
+    assert registry.prune(root, "digits", keep=1) == []
+    make.backdate(2)
+    assert make(b"2").number == 2  # finished long ago, and proven only now
+    assert registry.prune(root, "digits", keep=1) == []
+
+
 def test_what_a_publisher_was_writing_when_it_was_killed_goes_too(tmp_path, make, monkeypatch):
     make.root = str(tmp_path)
     make.promoted(b"1")

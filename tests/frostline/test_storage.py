@@ -229,6 +229,28 @@ def test_an_address_of_another_kind_is_refused(uri):
     one_line(caught, uri, "gs://BUCKET/PREFIX")
 
 
+def test_a_create_whose_answer_was_lost_has_still_created(tmp_path, monkeypatch):
+    link, lost = os.link, []
+
+    def lose_the_answer(source, target):
+        link(source, target)
+        if str(target).endswith("created") and not lost:
+            lost.append(target)
+            raise FileExistsError(17, "File exists")  # what the repeated call of an NFS client is told
+
+    monkeypatch.setattr(os, "link", lose_the_answer)
+    assert storage.write_bytes(str(tmp_path / "created"), b"mine", if_generation=storage.ABSENT).size == 4
+    assert lost
+    with pytest.raises(PreconditionFailed):
+        storage.write_bytes(str(tmp_path / "created"), b"other", if_generation=storage.ABSENT)
+
+
+@pytest.mark.parametrize("root", ["", "gs://", "gs:"])
+def test_there_is_nothing_below_no_root(root):
+    with pytest.raises(StorageError, match="expected a directory or gs://BUCKET"):
+        storage.join(root, "digits")
+
+
 def test_temporary_files_of_a_dead_writer_are_not_listed(tmp_path):
     for name in (".data.0123.partial", ".data.lock", ".hidden", "data"):
         (tmp_path / name).touch()

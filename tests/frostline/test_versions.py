@@ -57,7 +57,8 @@ def test_a_listed_file_that_is_none_is_refused(root, make, tmp_path, path):
         ({"schema": "frostline/version/v9"}, "is not a frostline/version/v1 file"),
         ({"version": 7}, "describes digits version 7"),
         ({"files": ["x"]}, "files: received"),
-        ({"identity": None}, "identity: received None; expected str"),
+        ({"identity": None}, "identity: received None; Input should be a valid string"),
+        ({"files": {"model.keras": "x"}}, r"files\.model\.keras: received 'x'"),
     ],
 )
 def test_a_malformed_manifest_is_named(root, make, changes, message):

@@ -4,13 +4,22 @@ import copy
 import json
 
 from frostline.compare import mcnemar, paired_difference
+from frostline.freeze.certificate import seal
 from frostline.gate_config import GateConfig
 from frostline.gating import decision as gate
 from frostline.gating import review
 from frostline.intervals import wilson
 
 CONFIG = GateConfig(min_accuracy=0.8)
-CERTIFICATE = {"verified": True, "frozen_tensors": 12, "moved": [], "model_digest": "new"}
+CERTIFICATE = seal(
+    {
+        "verified": True,
+        "frozen_tensors": 12,
+        "moved": [],
+        "model_digest": "new",
+        "phases": [{"verified": True, "moved": []}],
+    }
+)
 VALIDATION = {"valid": True, "problems": [], "warnings": []}
 
 
@@ -60,17 +69,27 @@ def part(column, value, right, examples):
 def evaluated(right=950, total=1000, champion=None, **changes):
     """evaluation.json of a good model, of two classes and one metadata slice, unless `changes`."""
     cats = total // 2
+    rows = changes.get("per_class", [row("cat", right // 2, cats), row("dog", right - right // 2, total - cats)])
+    hits = [round(one["recall"]["value"] * one["examples"]) if one["recall"] else 0 for one in rows]
+    if sum(one["examples"] for one in rows) == total:
+        right = sum(hits)
+    misses = [one["examples"] - hit for one, hit in zip(rows, hits, strict=True)]
+    places = range(len(rows))
     return {
+        "labels": [one["label"] for one in rows],
+        "confusion": [
+            [hits[i] if i == j else misses[i] if j == (i + 1) % len(rows) else 0 for j in places] for i in places
+        ],
         "model_digest": "new",
         "examples": total,
         "confidence": 0.95,
         "test_split": {"digest": "e" * 64, "promotions": 0},
         "accuracy": wilson(right, total, 0.95),
         "calibration_error": {"value": 0.03, "low": 0.02, "high": 0.04, "method": "basic bootstrap"},
-        "per_class": [row("cat", right // 2, cats), row("dog", right - right // 2, total - cats)],
+        "per_class": rows,
         "slices": [part("camera", "field", right, total)],
         "serving": {"latency": [{"batch": 32, "p95": 900.0}, {"batch": 1, "p95": 40.0}], "size_bytes": 85_000_000},
-        "skew": {"images": 500, "agreement": 1.0, "max_difference": 1e-6},
+        "skew": {"images": min(500, total), "agreement": 1.0, "max_difference": 1e-6},
         "leaked": 0,
         "champion": champion,
         **changes,

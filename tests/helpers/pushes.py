@@ -13,7 +13,7 @@ import sys
 import threading
 from pathlib import Path
 
-from frostline import artifacts, push, registry, seen, storage
+from frostline import artifacts, digests, push, registry, seen, storage
 from frostline.storage import local
 
 import reports
@@ -86,7 +86,9 @@ class Run:
         evaluation = reports.evaluation(model_digest=digest, accuracy=ACCURACY, champion=against, test_split=split)
         self.write("evaluation", "evaluation", **evaluation)
         shutil.copy(made / "golden.parquet", directory / "evaluation")
+        decided_on = artifacts.read_json(directory / "evaluation" / "evaluation.json", "evaluation")
         decision = {**reports.decision(), "model_digest": digest, "reason": "not worse", "approval": approval}
+        decision["evaluation_digest"] = digests.of_json(decided_on)
         self.write("decision", "decision", **decision)
         (directory / "decision" / "decision.md").write_text("# promote\n")
         artifacts.write_json(directory / "decision" / "validation.json", "validation", {"valid": True, "problems": []})

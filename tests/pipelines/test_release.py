@@ -116,6 +116,26 @@ def test_evidence_that_is_missing_or_damaged_holds(first):
         path.write_bytes(whole)
 
 
+@pytest.mark.parametrize("damage", [b"{", b"", b"[" * 100_000, "no config", "less config"])
+def test_a_run_whose_configuration_of_the_gate_is_lost_holds(first, tmp_path, damage):
+    path = first.artifact("gate/decision/decision.json")
+    whole, told = path.read_bytes(), json.loads(path.read_bytes())
+    if not isinstance(damage, bytes):
+        del told["config"]["min_accuracy"]
+        damage = json.dumps({**told, "config": told["config"] if damage == "less config" else None}).encode()
+    config = tmp_path / "c.yaml"
+    config.write_text(CONFIG)
+    try:
+        path.write_bytes(damage)
+        code, out, err = gate(first.directory)
+        assert (code, err) == (1, "")
+        assert "| configuration | fail |" in out
+        assert "pass --config" in out
+        assert gate(first.directory, "--config", config)[0] == 0
+    finally:
+        path.write_bytes(whole)
+
+
 def asked(place, number):
     """Exit code of the gate on a version, and the verdict of its check of the registry alone."""
     code, out, _ = gate(f"{place}/colours/versions/{number}", "--json")
