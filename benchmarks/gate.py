@@ -20,6 +20,7 @@ import pyarrow.parquet as pq
 from frostline import compare, metrics, slices
 from frostline.gate_config import GateConfig
 from frostline.gating import decision as gate
+from frostline.metadata import CLASSES as CLASS_COLUMN
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "helpers"))
 import evaluations
@@ -126,7 +127,7 @@ def seconds(count: int) -> dict[str, float]:
         times["measure"] = time.perf_counter()
         found, _ = slices.find(rows)
         times["slices"] = time.perf_counter()
-        groups = [("label", name, labels == number) for number, name in enumerate(names)]
+        groups = [(CLASS_COLUMN, name, labels == number) for number, name in enumerate(names)]
         groups += [(one.column, one.value, one.mask) for one in found]
         compared = compare.compare(labels, predicted, champion, CONFIDENCE)
         parts = [
@@ -136,7 +137,7 @@ def seconds(count: int) -> dict[str, float]:
         ]
         times["compare"] = time.perf_counter()
         against = evaluations.champion(1, 0, 0, 0) | compared | {"slices": parts}
-        evaluation = evaluations.evaluated(1, 2, against) | measured | {"slices": []}
+        evaluation = evaluations.evaluated(count, count, against) | measured | {"labels": names, "slices": []}
         decision = gate.decide(evaluation, evaluations.CERTIFICATE, evaluations.VALIDATION, GateConfig())
         times["decide"] = time.perf_counter()
     ends = list(times.values())

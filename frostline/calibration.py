@@ -21,9 +21,10 @@ def measure(right: NDArray[np.bool_], confidences: NDArray[np.floating], confide
 
     The interval is the basic bootstrap (the percentile interval mirrored at the value): noise in a bin's accuracy can
     only add to an absolute distance, so resamples lie above the value as the value lies above the truth, and mirroring
-    takes that off. The upper end holds; where the truth is near 0, the lower end can still lie above it. Resampled are
-    the cells (bin, right or wrong), each example with its cell's mean confidence; the spread of confidences within a
-    cell, at most 1/15 wide, is left out.
+    takes that off. It is for reading: where bins are noisy it takes off too much, and where the truth is near 0, the
+    lower end can still lie above it. What decides is `at_most`, the plain one-sided percentile, which the noise can
+    only raise. Resampled are the cells (bin, right or wrong), each example with its cell's mean confidence; the spread
+    of confidences within a cell, at most 1/15 wide, is left out.
 
     Args:
         right: [examples] whether the top prediction is right.
@@ -31,8 +32,8 @@ def measure(right: NDArray[np.bool_], confidences: NDArray[np.floating], confide
         confidence: level of the interval, 0..1.
 
     Returns:
-        calibration_error: interval in 0..1; reliability: [{low, high, examples, confidence, accuracy}] of the bins
-        with examples.
+        calibration_error: interval in 0..1, and at_most, an upper bound at `confidence`; reliability: [{low, high,
+        examples, confidence, accuracy}] of the bins with examples.
     """
     edges = np.linspace(0.0, 1.0, BINS + 1)
     bins = np.searchsorted(edges[1:-1], confidences, side="left")
@@ -48,9 +49,10 @@ def measure(right: NDArray[np.bool_], confidences: NDArray[np.floating], confide
         np.abs(np.add.reduceat(drawn * gaps, first_of_bin, axis=1)).sum(axis=1) / len(right)
         for drawn in resample(counts[used], RESAMPLES, _SEED)
     ]
-    low, high = np.quantile(np.concatenate(errors), [(1 - confidence) / 2, (1 + confidence) / 2])
+    low, high, most = np.quantile(np.concatenate(errors), [(1 - confidence) / 2, (1 + confidence) / 2, confidence])
+    found = interval(value, max(0.0, 2 * value - high), min(1.0, 2 * value - low), "basic bootstrap")
     return {
-        "calibration_error": interval(value, max(0.0, 2 * value - high), min(1.0, 2 * value - low), "basic bootstrap"),
+        "calibration_error": {**found, "at_most": max(value, float(most))},
         "reliability": [
             {
                 "low": float(edges[number]),

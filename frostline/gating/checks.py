@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+from statistics import NormalDist
 
 from frostline.artifacts import Json
+from frostline.compare import POWER
 from frostline.freeze.certificate import SEAL, seal
 from frostline.gate_config import GateConfig
 from frostline.gating import documents
@@ -73,19 +75,22 @@ def skew(evaluation: Evidence, config: GateConfig) -> Result:
 
 
 def calibration(evaluation: Evidence, config: GateConfig) -> Result:
-    """The calibration error is within its limit, by the interval of the evaluation."""
+    """The calibration error is within its limit, by the bound of the evaluation; above it by its interval."""
     limit = config.max_calibration_error
     if limit == 0.0:
         return NO_LIMIT
     measured = documents.Calibration.model_validate(document(evaluation))
     require_confidence(measured, config)
     found = measured.calibration_error
-    verdict: Outcome = "fail" if found.low > limit else "pass" if found.high <= limit else "inconclusive"
+    verdict: Outcome = "fail" if found.low > limit else "pass" if found.at_most <= limit else "inconclusive"
     told = {"fail": "above", "pass": "within", "inconclusive": "not surely within or above"}[verdict]
     needed = None
-    if verdict == "inconclusive" and found.value < limit:  # the interval's width falls as 1 / sqrt(images)
-        needed = math.ceil(measured.examples * ((found.high - found.value) / (limit - found.value)) ** 2)
-    reason = f"calibration error {found.value:.4f} ({found.low:.4f} to {found.high:.4f}), {told} the limit of {limit:g}"
+    if verdict == "inconclusive" and found.value < limit:  # distances fall as 1 / sqrt(images)
+        normal = NormalDist()
+        power = 1 + normal.inv_cdf(POWER) / normal.inv_cdf(config.confidence)
+        needed = math.ceil(measured.examples * (power * (found.at_most - found.value) / (limit - found.value)) ** 2)
+    bound = f"at least {found.low:.4f}" if verdict == "fail" else f"at most {found.at_most:.4f}"
+    reason = f"calibration error {found.value:.4f}, {bound}, {told} the limit of {limit:g}"
     return Result(verdict, reason + would_tell(verdict, needed), found.value, limit, needed)
 
 

@@ -254,10 +254,22 @@ class Evaluation(Accuracy):
     champion: Json | None
 
 
+class CalibrationError(ShareInterval):
+    """With the one-sided bound that decides."""
+
+    at_most: Share
+
+    @model_validator(mode="after")
+    def _is_above(self) -> Self:
+        if self.at_most < self.value:
+            raise ValueError("at_most lies below value")
+        return self
+
+
 class Calibration(Measured):
     """The expected calibration error."""
 
-    calibration_error: ShareInterval
+    calibration_error: CalibrationError
 
 
 class Latency(Document):

@@ -143,15 +143,22 @@ def differences(directory: Path, manifest: Json) -> list[str]:
         directory: of the version.
         manifest: what was published.
     """
-    found = {Path(item.uri).relative_to(directory).as_posix(): item for item in storage.list_files(str(directory))}
+    found = {path.relative_to(directory).as_posix(): path for path in sorted(directory.rglob("*")) if _is_entry(path)}
     found.pop(MANIFEST, None)
     published = manifest["files"]
     wrong = [f"{name} is missing" for name in published if name not in found]
     wrong += [f"{name} was not published" for name in found if name not in published]
-    same = {name: item for name, item in found.items() if name in published}
-    return wrong + [
-        f"{name} differs" for name, item in same.items() if checksum(item.uri, item.size) != published[name]
-    ]
+    same = {name: path for name, path in found.items() if name in published}
+    return wrong + [f"{name} differs" for name, path in same.items() if not _is_as(path, published[name])]
+
+
+def _is_entry(path: Path) -> bool:
+    """Whether it is anything but a directory, a link that leads nowhere too."""
+    return path.is_symlink() or not path.is_dir()
+
+
+def _is_as(path: Path, published: Json) -> bool:
+    return path.is_file() and published == {"sha256": digests.of_file(path), "size": path.stat().st_size}
 
 
 def require_intact(version: Version) -> None:

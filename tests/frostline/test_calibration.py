@@ -56,6 +56,18 @@ def test_the_interval_holds_an_overconfident_models_true_error_and_a_fair_ones_u
     assert np.mean([one["low"] for one in fair]) < 0.005  # the plain percentiles would begin at about 0.025
 
 
+def test_the_bound_that_decides_seldom_lies_below_the_true_error():
+    """The interval's upper end does in about 9 of 100."""
+    random = np.random.default_rng(3)
+    found = []
+    for _ in range(100):
+        confidences = np.clip(random.beta(30, 2, 1000), 0.03, 1)
+        right = random.random(1000) < confidences - 0.02
+        found.append(calibration.measure(right, confidences, 0.95)["calibration_error"])
+    assert sum(one["at_most"] < 0.02 for one in found) <= 5
+    assert all(one["value"] <= one["at_most"] for one in found)
+
+
 def test_the_interval_narrows_with_more_examples():
     random = np.random.default_rng(9)
     widths = []

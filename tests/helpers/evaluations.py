@@ -85,7 +85,7 @@ def evaluated(right=950, total=1000, champion=None, **changes):
         "confidence": 0.95,
         "test_split": {"digest": "e" * 64, "promotions": 0},
         "accuracy": wilson(right, total, 0.95),
-        "calibration_error": {"value": 0.03, "low": 0.02, "high": 0.04, "method": "basic bootstrap"},
+        "calibration_error": {"value": 0.03, "low": 0.02, "high": 0.04, "method": "basic bootstrap", "at_most": 0.04},
         "per_class": rows,
         "slices": [part("camera", "field", right, total)],
         "serving": {"latency": [{"batch": 32, "p95": 900.0}, {"batch": 1, "p95": 40.0}], "size_bytes": 85_000_000},
