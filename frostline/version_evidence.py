@@ -60,13 +60,17 @@ def registry_agrees(where: tuple[str, str, int], directory: Path, manifest: Json
     return True
 
 
-def may_serve(where: tuple[str, str, int]) -> str:
+def may_serve(where: tuple[str, str, int], directory: Path) -> str:
     """In words, why a version may replace the one that serves: it does so already, or was compared with it."""
     root, model, number = where
     state, serving = registry.states(root, model).get(number), registry.champion(root, model)
     if state == "champion":
         return "it is the version that serves"
     if state == "candidate":
+        # A model that was made again is the version that there is, with the evidence of the first time.
+        compared = artifacts.read_json(directory / "evaluation.json", "evaluation")["champion"]
+        if (compared and compared["promotion"]) != (serving and serving.promotion):
+            raise Failed("the evaluation in it compared it with another champion; ask about the run that made it again")
         return "it was compared with the version that serves" if serving else "no version serves yet"
     now = f"; version {serving.version} serves now" if serving else ""
     if state in ("superseded", "earlier champion"):

@@ -67,7 +67,7 @@ def _of_a_version(root: Path, where: tuple[str, str, int] | None) -> dict[str, L
         return {"published": _answered(published)}
     return {
         "published": _answered(published),
-        "registry": _answered(lambda: Result("pass", version_evidence.may_serve(where))),
+        "registry": _answered(lambda: Result("pass", version_evidence.may_serve(where, root))),
     }
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from frostline import storage
-from frostline.errors import ConfigError, PreconditionFailed
+from frostline.errors import ConfigError, PreconditionFailed, RegistryError
 from frostline.registry.approvals import is_waiting, previous_champion, states
 from frostline.registry.promotions import PROVEN, REMOVED, Alias, champion, mark_removed, read_standing
 from frostline.registry.publication import Claim, claims, give_up, is_old
@@ -52,14 +52,16 @@ def prune(root: str, model: str, *, keep: int, dry_run: bool = False) -> list[Re
 
     Raises:
         ConfigError: `keep` is less than 1.
-        RegistryError: an object of the registry is malformed.
+        RegistryError: there is nothing of this model, or an object of the registry is malformed.
         StorageError: the registry cannot be read or written.
     """
     if keep < 1:
         raise ConfigError("--keep", keep, "expected at least 1")
     finished = versions(root, model)
     known = states(root, model)
-    taken = {claim.number: claim for claim in claims(root, model)}
+    taken = {claim.number: claim for claim in claims(root, model)}  # after the versions: each of them has one
+    if not taken:
+        raise RegistryError(f"{root}: there is no version of {model!r}")
     removals, targets = [], _Targets(root, model)
     for version in finished:
         # One that is marked as removed is half removed by a prune that died.

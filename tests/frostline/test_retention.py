@@ -98,6 +98,12 @@ def test_a_version_whose_late_push_goes_on_is_not_pruned_under_it(root, make, mo
     assert registry.prune(root, "digits", keep=1) == []
 
 
+def test_pruning_a_model_that_is_not_there_is_an_error(root, make):
+    make(b"1")
+    with pytest.raises(RegistryError, match="there is no version of 'digit'"):
+        registry.prune(root, "digit", keep=1)
+
+
 def test_what_a_publisher_was_writing_when_it_was_killed_goes_too(tmp_path, make, monkeypatch):
     make.root = str(tmp_path)
     make.promoted(b"1")
