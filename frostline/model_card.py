@@ -135,6 +135,8 @@ def _frozen(evidence: _Evidence) -> Section:
     if plan["phases"]:
         blocks.append("Later phases froze other layers, as freeze_plan.json says; this is the first phase's plan.")
     where = "one replica" if proof["replicas"] == 1 else f"each of {proof['replicas']} replicas"
+    if proof["verified"] and not proof["frozen_tensors"]:
+        return Section("What was frozen", [*blocks, "The freeze certificate says the same."])
     blocks.append(
         f"The freeze certificate proves that {proof['frozen_tensors']:,} tensors are bit-identical before and after "
         f"training, on {where}."
@@ -147,6 +149,8 @@ def _frozen(evidence: _Evidence) -> Section:
 def _boundary(plan: Json) -> str:
     """The plan in words, up to `keep`: what keeps its weights."""
     names, edge = [layer["name"] for layer in plan["layers"]], plan["boundary"]
+    if not plan["totals"]["frozen_parameters"]:
+        return "No layer of the backbone was frozen: none had to keep"
     if edge is None:
         return f"No part next to the image was frozen; {plan['totals']['frozen_layers']} layers with weights keep"
     if edge["block"] == "head":

@@ -6,8 +6,9 @@ import json
 import numpy as np
 import pytest
 
-from frostline import champion, registry, seen
+from frostline import champion, registry, seen, storage
 from frostline.champion import Challenger
+from frostline.errors import RegistryError
 
 LABELS = ["amber", "cobalt", "jade"]
 COUNT = 60
@@ -80,6 +81,15 @@ def test_both_are_counted_on_the_same_images(serve):
     assert found["challenger_accuracy"]["value"] == pytest.approx(48 / 60)
     assert found["log_loss_difference"]["value"] == pytest.approx((12 - 6) / 60 * (np.log(0.9) - np.log(0.05)))
     np.testing.assert_array_equal(theirs.argmax(axis=1), said)
+
+
+def test_a_version_that_is_not_the_one_that_was_promoted_is_no_champion(serve):
+    root = serve()
+    uri = registry.resolve(root, "registry:toy").uri
+    manifest = storage.read_bytes(f"{uri}/manifest.json")
+    storage.write_bytes(f"{uri}/manifest.json", manifest + b"\n")
+    with pytest.raises(RegistryError, match=r"toy version 1 in .* is not the one that was promoted"):
+        champion.against(root, "toy", challenger(), saying(np.arange(COUNT) % 3), 0.95)
 
 
 def test_labels_in_another_order_are_the_same_labels(serve):

@@ -99,7 +99,7 @@ def test_what_train_wrote_down_of_the_origin_is_told_and_what_it_did_not_is_call
     [
         ({"through": "block1"}, "Up to and including sum all 4 layers keep the weights"),
         ({"head_only": True}, "All 5 layers of the backbone keep the weights"),
-        ({"none": True, "batch_norm": "follow"}, "No part next to the image was frozen; 0 layers with weights keep"),
+        ({"none": True, "batch_norm": "follow"}, "No layer of the backbone was frozen: none had to keep the weights"),
     ],
 )
 def test_the_freeze_plan_is_told_in_words(card, section, told):
