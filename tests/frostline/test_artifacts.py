@@ -27,6 +27,28 @@ def test_what_is_not_the_expected_document_is_refused_by_name(tmp_path, text):
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ('"leaked": 7, "leaked": 0', "a key stands there twice"),
+        ('"inside": [{"x": 1, "x": 1}]', "a key stands there twice"),
+        ('"loss": NaN', "NaN is no JSON number"),
+        ('"loss": -Infinity', "-Infinity is no JSON number"),
+        ('"deep": ' + "[" * 100_000, "is not JSON"),
+    ],
+)
+def test_what_two_readers_may_take_for_two_things_is_refused(tmp_path, text, told):
+    path = tmp_path / "thing.json"
+    path.write_text('{"schema": "frostline/thing/v1", ' + text + "}")
+    with pytest.raises(DataError, match=told):
+        artifacts.read_json(path, "thing")
+
+
+def test_what_cannot_be_read_is_told_in_one_line(tmp_path):
+    with pytest.raises(DataError, match="cannot be read: Is a directory"):
+        artifacts.read_json(tmp_path, "thing")
+
+
 def test_missing_files_are_told(tmp_path):
     with pytest.raises(DataError, match=r"is missing; expected a frostline/thing/v1 file"):
         artifacts.read_json(tmp_path / "none.json", "thing")

@@ -113,6 +113,22 @@ def test_copies_of_a_test_image_count_once(bench, capfd):
         manifest.write_bytes(whole)
 
 
+def test_a_data_set_full_of_copies_is_judged_by_its_different_images(tmp_path, photos):
+    bench, source = Bench(tmp_path), photos(per_class=20)
+    different = list(source.rglob("*.jpg"))
+    for path in different:
+        shutil.copy(path, path.with_name(f"copy-{path.name}"))
+    bench.data(source, test_fraction=0.4)
+    bench.plan({"through": "block1"})
+    bench.train(epochs=1)
+    bench.evaluate()
+    found = evaluation(bench)
+    rows = [row for row in artifacts.read_jsonl(tmp_path / "dataset/manifest.jsonl") if row["split"] == "test"]
+    assert 2 * found["examples"] == len(rows)
+    assert found["skew"]["images"] == found["examples"]
+    assert bench.gate({"min_accuracy": 0.0})
+
+
 def publish(bench, name, labels=None):
     """The bench's own model as a version and champion; `labels` renames its classes."""
     directory = bench.root / f"version-{name}"

@@ -231,6 +231,15 @@ def test_evidence_about_another_model_is_refused(made, tmp_path, kind, digest):
     assert not (tmp_path / "registry").exists()
 
 
+def test_a_decision_on_another_evaluation_of_the_same_model_is_refused(made, tmp_path):
+    run = Run(tmp_path / "run", tmp_path / "registry", made)
+    path = tmp_path / "run" / "evaluation" / "evaluation.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "leaked": 1}))
+    with pytest.raises(RegistryError, match=r"decision\.json: was decided on another evaluation\.json"):
+        run.push()
+    assert not (tmp_path / "registry").exists()
+
+
 @pytest.mark.parametrize(
     "missing", ["model/model.keras", "model/images.parquet", "model/serving", "evaluation/golden.parquet"]
 )
