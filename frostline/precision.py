@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -26,9 +27,23 @@ def hardware_has_bfloat16() -> bool:
         details = [tf.config.experimental.get_device_details(gpu) for gpu in gpus]
         return all(detail.get("compute_capability", (0, 0)) >= _GPU_CAPABILITY for detail in details)
     try:
-        return bool(_CPU_FLAGS & set(Path("/proc/cpuinfo").read_text().split()))
+        flags = set(Path("/proc/cpuinfo").read_text().split())
     except OSError:  # no Linux
         return False
+    return bool(_CPU_FLAGS & flags) and onednn_takes_bfloat16()
+
+
+def onednn_takes_bfloat16() -> bool:
+    """Whether oneDNN is on and its kernels take bfloat16: ONEDNN_MAX_CPU_ISA may hide what the processor has."""
+    if os.environ.get("TF_ENABLE_ONEDNN_OPTS") == "0":  # then Eigen computes, and slower in bfloat16
+        return False
+    image, kernel = tf.ones((1, 4, 4, 8), tf.bfloat16), tf.ones((3, 3, 8, 8), tf.bfloat16)
+    try:
+        # A graph, since eager operations do not go through oneDNN.
+        tf.function(lambda image, kernel: tf.nn.relu(tf.nn.conv2d(image, kernel, 1, "SAME")))(image, kernel)
+    except tf.errors.OpError:
+        return False
+    return True
 
 
 @contextmanager

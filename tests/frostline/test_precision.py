@@ -1,5 +1,8 @@
 """Low precision: where it is switched on, that it is switched off again, and what counts as agreement."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import keras
@@ -110,6 +113,7 @@ def test_a_function_traced_inside_stays_in_low_precision_and_differs_a_little(mo
 
 def test_the_hardware_has_an_answer_on_every_machine(monkeypatch):
     assert isinstance(precision.hardware_has_bfloat16(), bool)
+    monkeypatch.setattr(precision, "onednn_takes_bfloat16", lambda: True)
 
     def flags(text):
         monkeypatch.setattr(Path, "read_text", lambda *_: text)
@@ -125,6 +129,17 @@ def test_the_hardware_has_an_answer_on_every_machine(monkeypatch):
 
     monkeypatch.setattr(Path, "read_text", no_such_file)
     assert not precision.hardware_has_bfloat16()
+
+
+@pytest.mark.parametrize("setting", ["ONEDNN_MAX_CPU_ISA=AVX2", "TF_ENABLE_ONEDNN_OPTS=0"])
+def test_kernels_that_are_switched_off_are_not_counted_on(setting):
+    """In a process of its own: both are read when TensorFlow is loaded."""
+    name, value = setting.split("=")
+    code = "from frostline import precision; print(precision.onednn_takes_bfloat16())"
+    ended = subprocess.run(
+        [sys.executable, "-c", code], env={**os.environ, name: value}, capture_output=True, text=True, check=True
+    )
+    assert ended.stdout.split() == ["False"]
 
 
 @pytest.mark.parametrize(

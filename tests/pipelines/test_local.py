@@ -126,7 +126,6 @@ def test_a_run_gives_its_output_its_times_and_plain_lines(run_dir, tmp_path):
 
 
 def test_a_refusing_step_is_told_in_its_own_words_and_not_tried_again(run_dir, tmp_path):
-    started = time.monotonic()
     with pytest.raises(FrostlineError) as caught:
         local.run_yaml(run_dir, arguments(tmp_path, "refuse"), plain())
 
@@ -134,7 +133,6 @@ def test_a_refusing_step_is_told_in_its_own_words_and_not_tried_again(run_dir, t
     assert "nothing in here is an image" in str(caught.value)
     assert str(run_dir / "run.log") in str(caught.value)
     assert caught.value.exit_code == 1
-    assert time.monotonic() - started < 25  # the YAML asks for a second attempt after 30 s
     assert len(list(tmp_path.glob("a.attempt-*"))) <= 1
     assert not processes_of(run_dir)
 
