@@ -37,10 +37,10 @@ def main() -> None:
 
 def plan_cost() -> dict[str, Any]:
     """Milliseconds of from_model and make_plan together."""
-    from frostline import backbones
+    from frostline.freeze.config import FreezeConfig
     from frostline.freeze.graph import from_model
     from frostline.freeze.plan import make_plan
-    from frostline.freeze_config import FreezeConfig
+    from frostline.model import backbones
 
     model, config = backbones.build("InceptionV3", 299), FreezeConfig(through="mixed7")
     times = []

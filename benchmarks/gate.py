@@ -17,14 +17,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from frostline import compare, metrics, slices
-from frostline.gate_config import GateConfig
+from frostline.data.metadata import CLASSES as CLASS_COLUMN
+from frostline.evaluation import compare, metrics, slices
 from frostline.gating import decision as gate
-from frostline.metadata import CLASSES as CLASS_COLUMN
+from frostline.gating.config import GateConfig
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "helpers"))
-import evaluations
-import rates
+from tests.support import evaluations, rates
 
 CONFIDENCE = 0.95
 SIZES = (200, 500, 2_000, 10_000)
@@ -123,7 +122,7 @@ def seconds(count: int) -> dict[str, float]:
         predicted = probabilities.argmax(axis=1)
         times = {"read": time.perf_counter()}
         names = [str(number) for number in range(CLASSES)]
-        measured = metrics.measure(labels, probabilities, names, CONFIDENCE)
+        measured = metrics.classification(labels, probabilities, names, CONFIDENCE)
         times["measure"] = time.perf_counter()
         found, _ = slices.find(rows)
         times["slices"] = time.perf_counter()

@@ -92,8 +92,8 @@ def against_a_pass(root: Path, options: argparse.Namespace) -> dict[str, Any]:
     import numpy as np
     import tensorflow as tf
 
-    from frostline import backbones
-    from frostline.precision import low_precision
+    from frostline.model import backbones
+    from frostline.model.bfloat16 import low_precision
 
     photos = workload.photos(root / "photos", options.bare)
     result = ours(root / "ours", photos, options)

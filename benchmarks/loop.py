@@ -21,7 +21,7 @@ PHOTOS, ROUNDS = 420, 5
 
 def main() -> None:
     """Measure and print."""
-    from frostline import fit
+    from frostline.training import fit
 
     with tempfile.TemporaryDirectory() as directory:
         root = Path(directory)
@@ -61,8 +61,8 @@ class Bare:
         import keras
         import numpy as np
 
-        from frostline import backbones, head
-        from frostline.config import HeadConfig
+        from frostline.model import backbones, head
+        from frostline.model.config import HeadConfig
 
         model = head.attach(backbones.build("InceptionV3", 299), HeadConfig(), workload.CLASSES)
         cut = model.get_layer("mixed7").output

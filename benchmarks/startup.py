@@ -41,12 +41,12 @@ def spread(times: list[float]) -> dict[str, float]:
 
 def keras_checks() -> list[float]:
     """Seconds of each check of Keras in this process; the first one, which traces everything anew, does not count."""
-    from frostline import probe
+    from frostline.training import keras_check
 
     taken = []
     for _ in range(ROUNDS + 1):
         started = time.perf_counter()
-        probe.require_trustworthy_keras()
+        keras_check.require_trustworthy_keras()
         taken.append(round(time.perf_counter() - started, 3))
     return taken[1:]
 

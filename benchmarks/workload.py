@@ -63,16 +63,19 @@ class Run:
         """From building the model to a trained, evaluated one; seconds by part, and the last epoch's row."""
         import keras
 
-        from frostline import backbones, cache_plan, strategy
-        from frostline import head as heads
-        from frostline.config import HeadConfig
-        from frostline.feature_sets import Maker, Pictures
+        from frostline.data.config import AugmentConfig
+        from frostline.features import cache_plan
+        from frostline.features.builder import FeatureBuilder, ImageRecords
+        from frostline.features.config import CacheConfig
+        from frostline.freeze.config import FreezeConfig
         from frostline.freeze.graph import from_model
         from frostline.freeze.phases import phases
         from frostline.freeze.plan import make_plan
-        from frostline.freeze_config import FreezeConfig
+        from frostline.model import backbones
+        from frostline.model import head as heads
+        from frostline.model.config import HeadConfig
         from frostline.section import parse
-        from frostline.training_config import AugmentConfig, CacheConfig
+        from frostline.training import strategy
 
         started = time.perf_counter()
         keras.utils.set_random_seed(0)
@@ -86,8 +89,8 @@ class Run:
         schedule, config = phases(plan, epochs, RATE), parse(CacheConfig, cache)
         uses = cache_plan.decide(plan, schedule, self.info["splits"], config, AugmentConfig())
         built = time.perf_counter()
-        pictures = Pictures(self.info["records"], self.size, AugmentConfig(), 0, self.root)
-        maker = Maker(self.store, model, self.backbone, pictures, config)
+        pictures = ImageRecords(self.info["records"], self.size, AugmentConfig(), 0, self.root)
+        maker = FeatureBuilder(self.store, model, self.backbone, pictures, config)
         with quiet() as said:
             wanted = cache_plan.needed(uses, schedule, AugmentConfig())
             made = maker.make_shard(self.shard, wanted, self.manifest) if wanted else {"sets": [], "computed": 0}
@@ -118,11 +121,12 @@ class Run:
         scope: Any,
         training: dict[str, Any],
     ) -> Any:
-        from frostline import equality, feed, fit, loop
-        from frostline.checkpoint import Checkpoints
-        from frostline.feature_sets import FeatureSet
+        from frostline.features import equivalence
+        from frostline.features.builder import FeatureSet
         from frostline.section import parse
-        from frostline.training_config import TrainingConfig
+        from frostline.training import feed, fit, loop
+        from frostline.training.checkpoint import Checkpoints
+        from frostline.training.config import TrainingConfig
 
         with feed.Feed(self.store, maker, self.root) as opened:
             opened.open([FeatureSet.read(one) for one in made["sets"]], float32=False)
@@ -133,10 +137,10 @@ class Run:
                     return None
                 images = opened.images("validation", varied=False)
                 exact = opened.exact(part.train.layer)
-                return equality.prove(model, self.backbone, part.validation, images, 0, exact)
+                return equivalence.require_equivalent(model, self.backbone, part.validation, images, 0, exact)
 
             checkpoints = Checkpoints(f"{self.root}/checkpoints")
-            settings = loop.Settings(self.backbone, parse(TrainingConfig, training), BATCH, 0)
+            settings = loop.StepSettings(self.backbone, parse(TrainingConfig, training), BATCH, 0)
             state = fit.Fit(
                 model,
                 backbone.layers,

@@ -7,13 +7,12 @@ A file is written beside its final name, flushed to the disk and renamed, so tha
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from frostline.errors import DataError, StorageError
+from frostline import storage
+from frostline.errors import DataError
 
 Json = dict[str, Any]
 
@@ -29,21 +28,7 @@ def write_file(path: Path, data: bytes) -> None:
     Raises:
         StorageError: the disk is full, or the place cannot be written.
     """
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".partial")
-        try:
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            Path(name).chmod(0o644)
-            Path(name).replace(path)
-        except BaseException:
-            Path(name).unlink(missing_ok=True)
-            raise
-    except OSError as error:
-        raise StorageError(f"{path}: cannot be written: {error.strerror or error}") from error
+    storage.write_bytes(str(path), data)
 
 
 def write_json(path: Path, kind: str, payload: Json) -> None:

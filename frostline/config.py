@@ -8,58 +8,26 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import yaml
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import Field
 
+from frostline.data.config import AugmentConfig, DataConfig
 from frostline.errors import ConfigError
-from frostline.freeze_config import FreezeConfig
-from frostline.gate_config import GateConfig
-from frostline.section import Fraction, Integer, Number, Section, as_tuple, parse
-from frostline.training_config import AugmentConfig, CacheConfig, TrainingConfig
-
-
-class DataConfig(Section):
-    """Which images of the source are used, and how they are split."""
-
-    classes: Annotated[tuple[str, ...], BeforeValidator(as_tuple)] = Field(
-        (), description="labels to keep, in this order; empty: all, sorted by name"
-    )
-    train_examples_per_class: Integer = Field(
-        0, ge=0, description="images a class in the training split, the first by content hash; 0: all"
-    )
-    validation_fraction: Fraction = Field(0.1, ge=0.0, description="share of all images used to watch training")
-    test_fraction: Fraction = Field(0.2, gt=0.0, description="share of all images used by evaluation only")
-
-    @model_validator(mode="after")
-    def _something_to_train_on(self) -> DataConfig:
-        if self.validation_fraction + self.test_fraction >= 1.0:
-            raise ValueError("validation_fraction + test_fraction must be below 1")
-        return self
-
-
-class HeadConfig(Section):
-    """The layers on top of the backbone: pooling, hidden dense layers (ReLU), dropout, logits."""
-
-    hidden: Annotated[tuple[Integer, ...], BeforeValidator(as_tuple)] = Field(
-        (), description="units of each hidden dense layer"
-    )
-    dropout: Fraction = Field(0.0, description="share of features dropped before the logits while training")
-
-    @model_validator(mode="after")
-    def _positive_units(self) -> HeadConfig:
-        if any(units < 1 for units in self.hidden):
-            raise ValueError(f"hidden: every layer needs at least 1 unit; received {list(self.hidden)}")
-        return self
+from frostline.features.config import CacheConfig
+from frostline.freeze.config import FreezeConfig
+from frostline.gating.config import GateConfig
+from frostline.model.config import HeadConfig
+from frostline.section import Integer, ModelName, Number, Section, parse
+from frostline.text import one_line
+from frostline.training.config import TrainingConfig
 
 
 class RunConfig(Section):
     """Everything a run of the pipeline takes. Field names are the pipeline's parameter names."""
 
-    model_name: str = Field(
-        "finetuned", pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$", description="name of the model in the registry"
-    )
+    model_name: ModelName = Field("finetuned", description="name of the model in the registry")
     source: str = Field(
         "digits", min_length=1, description="images: a directory of class folders, tfds://NAME, or digits (embedded)"
     )
@@ -108,7 +76,7 @@ def load(path: Path, overrides: Sequence[str] = ()) -> RunConfig:
     except OSError as error:
         raise ConfigError(str(path), str(path), f"a readable YAML file is needed ({error.strerror})") from None
     except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
-        raise ConfigError(str(path), " ".join(str(error).split()), "expected valid YAML") from None
+        raise ConfigError(str(path), one_line(error), "expected valid YAML") from None
     if not isinstance(document, dict):
         raise ConfigError(str(path), document, "expected a mapping of parameter names to values")
     for override in overrides:

@@ -12,29 +12,17 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from frostline import (
-    artifacts,
-    champion,
-    digests,
-    golden,
-    latency,
-    metrics,
-    mistakes,
-    records,
-    registry,
-    report,
-    seen,
-    skew,
-    slices,
-    telemetry,
-)
+from frostline import artifacts, digests, registry, telemetry
 from frostline.artifacts import Json
-from frostline.champion import Challenger
+from frostline.data import lineage, records
 from frostline.errors import DataError
+from frostline.evaluation import champion, golden, latency, metrics, mistakes, skew, slices
+from frostline.evaluation.champion import Challenger
 from frostline.events import progress, say, step
-from frostline.gate_config import GateConfig
+from frostline.gating.config import GateConfig
+from frostline.model.serving import Served
+from frostline.reporting import pages
 from frostline.section import parse
-from frostline.serving import Served
 
 _BATCH = 32  # images a call of the serving signature
 
@@ -104,20 +92,20 @@ def _measure(
         probabilities = _predict(served, rows, "images")
         data = [records.original(row) for row in sorted(rows, key=lambda row: str(row["sha256"]))[:_BATCH]]
         golden.write(out, data[: golden.SIZE], served.predict(data[: golden.SIZE]))
-        timed = latency.measure(served, data)
+        timed = latency.time_calls(served, data)
     peak = telemetry.peak_memory()["host_bytes"]  # before the Keras model and the champion are loaded
     by_digest = {row["sha256"]: probabilities[place] for place, row in enumerate(rows)}
     with tempfile.TemporaryDirectory() as scratch:
-        skewed = skew.measure(
+        skewed = skew.compare_paths(
             model_dir / "model.keras", info["records"], info["image_size"], model["backbone"], by_digest, Path(scratch)
         )
     found, left_out = slices.find(rows)
     if left_out:
         say(f"no slices are made of {', '.join(left_out)}: too many different values")
     predicted = probabilities.argmax(axis=1)
-    made_with = seen.read(model_dir)
+    made_with = lineage.read(model_dir)
     return {
-        **metrics.measure(labels, probabilities, info["labels"], confidence),
+        **metrics.classification(labels, probabilities, info["labels"], confidence),
         "slices": [
             {
                 "column": one.column,
@@ -187,7 +175,7 @@ def _page(path: Path, model: Path, evaluation: Json, worst: Sequence[Json]) -> N
     """What the page says: the evaluation, and of the training a row for each epoch and sentences where it left some."""
     summary = model / "training.json"
     sentences = artifacts.read_json(summary, "training")["sentences"] if summary.exists() else []
-    report.run_page(
+    pages.run_page(
         path,
         model_name=evaluation["model_name"],
         plan=artifacts.read_json(model / "freeze_plan.json", "freeze_plan"),

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any, ParamSpec, TypeVar
 
 from frostline.errors import FrostlineError, StorageError
+from frostline.text import one_line
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -100,7 +101,7 @@ def step(name: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
                 result = function(*args, **kwargs)
             except Exception as caught:
                 error = _as_storage_error(caught) or caught
-                emit("error", message=_one_line(error), exit_code=getattr(error, "exit_code", 1))
+                emit("error", message=_message(error), exit_code=getattr(error, "exit_code", 1))
                 if error is caught:
                     raise
                 raise error from caught
@@ -122,7 +123,7 @@ def _as_storage_error(error: Exception) -> StorageError | None:
     """
     if isinstance(error, FrostlineError):
         return None
-    text = _one_line(error)
+    text = _message(error)
     if isinstance(error, OSError) and error.errno in _FULL_OR_FORBIDDEN:
         return StorageError(f"{error.filename or 'a file of this step'}: {error.strerror}")
     if "No space left on device" in text or "errno = 28" in text:
@@ -130,6 +131,6 @@ def _as_storage_error(error: Exception) -> StorageError | None:
     return None
 
 
-def _one_line(error: Exception) -> str:
-    text = " ".join(str(error).split())[:_LONGEST]
+def _message(error: Exception) -> str:
+    text = one_line(error, _LONGEST)
     return text if isinstance(error, FrostlineError) else f"{type(error).__name__}: {text}"

@@ -12,12 +12,14 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from frostline import artifacts, cache_plan
+from frostline import artifacts
 from frostline.artifacts import Json
+from frostline.data.config import AugmentConfig
 from frostline.events import say, step
+from frostline.features import cache_plan
+from frostline.features.config import CacheConfig
 from frostline.freeze.phases import phases
 from frostline.section import parse
-from frostline.training_config import AugmentConfig, CacheConfig
 
 
 @step("featurize")
@@ -54,12 +56,12 @@ def run(
     made: Json = {"sets": [], "verdicts": {}, "computed": 0, "reused": 0}
     wanted = cache_plan.needed(uses, schedule, augment_config)
     if wanted:
-        from frostline import feature_sets
+        from frostline.features import builder
 
         source = artifacts.read_json(Path(weights_dir) / "source.json", "weights")
         with tempfile.TemporaryDirectory() as scratch:
-            images = feature_sets.Pictures(shard["records"], plan["image_size"], augment_config, seed, Path(scratch))
-            maker = feature_sets.Maker.from_source(store, source, plan, images, cache_config)
+            images = builder.ImageRecords(shard["records"], plan["image_size"], augment_config, seed, Path(scratch))
+            maker = builder.FeatureBuilder.from_source(store, source, plan, images, cache_config)
             made = maker.make_shard(shard["shard"], wanted, manifest)
         say(
             f"shard {shard['shard']}: {made['computed']} images went through the prefix, "

@@ -5,14 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from frostline import artifacts, report
+from frostline import artifacts
 from frostline.artifacts import Json
 from frostline.events import say, step
-from frostline.gate_config import GateConfig
+from frostline.gating.config import GateConfig
 from frostline.gating.decision import decide, evidence
-from frostline.gating.result import one_line
-from frostline.gating.review import markdown
+from frostline.gating.review import as_markdown
+from frostline.reporting import pages
 from frostline.section import parse
+from frostline.text import one_line
 
 
 @step("gate")
@@ -51,7 +52,7 @@ def run(
         validation,
         parse(GateConfig, gate, field="gate"),
     )
-    review = markdown(decision).encode()
+    review = as_markdown(decision).encode()
     artifacts.write_json(out / "decision.json", "decision", decision)
     artifacts.write_file(out / "decision.md", review)
     if isinstance(validation, dict):  # published with the model, so that a version can be judged again
@@ -66,7 +67,7 @@ def _report(path: Path, evaluation: Path, model: Path, decision: Json) -> None:
     """The whole run on one page, or where its files do not give one, the decision alone."""
     try:
         measured = artifacts.read_json(evaluation / "evaluation.json", "evaluation")
-        report.run_page(
+        pages.run_page(
             path,
             model_name=measured["model_name"],
             plan=artifacts.read_json(model / "freeze_plan.json", "freeze_plan"),
@@ -78,4 +79,4 @@ def _report(path: Path, evaluation: Path, model: Path, decision: Json) -> None:
         )
     except Exception as error:  # a page must not lose a decision
         say(f"the report shows the decision alone: {one_line(f'{type(error).__name__}: {error}')}")
-        report.write(path, "decision.html", review=markdown(decision))
+        pages.write(path, "decision.html", review=as_markdown(decision))

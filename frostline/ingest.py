@@ -18,14 +18,16 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from frostline import artifacts, digests, metadata, storage
+from frostline import artifacts, digests, storage
 from frostline.artifacts import Json
-from frostline.config import DataConfig
+from frostline.data import metadata
+from frostline.data.config import DataConfig
+from frostline.data.sources import Image, Source, open_source
+from frostline.data.splits import SPLITS, split_of
 from frostline.errors import ConfigError, DataError, PreconditionFailed
 from frostline.events import progress, say, step
 from frostline.section import parse
-from frostline.sources import Image, Source, open_source
-from frostline.splits import SPLITS, split_of
+from frostline.text import listed
 
 _READERS = 8  # threads: they wait for disks and buckets
 
@@ -83,17 +85,13 @@ def _choose(found: tuple[str, ...], wanted: tuple[str, ...]) -> tuple[str, ...]:
         if label not in found:
             near = difflib.get_close_matches(label, found, n=3)
             hint = f"did you mean {' or '.join(near)}? " if near else ""
-            raise ConfigError("data.classes", label, f"{hint}the source's labels are {_some(found)}")
+            raise ConfigError("data.classes", label, f"{hint}the source's labels are {listed(found, 20)}")
     if len(set(wanted)) != len(wanted):
         raise ConfigError("data.classes", list(wanted), "expected each label once")
     labels = wanted or found
     if len(labels) < 2:
         raise DataError(f"only one class, {labels[0]!r}; a classifier needs images of at least two")
     return labels
-
-
-def _some(labels: Sequence[str]) -> str:
-    return ", ".join(labels[:20]) + (f" and {len(labels) - 20} more" if len(labels) > 20 else "")
 
 
 def _digest_files(source: Source, labels: Sequence[str]) -> list[Json]:

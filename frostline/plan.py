@@ -5,11 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from frostline import artifacts, backbones, report, seen, weights
+from frostline import artifacts
+from frostline.data import lineage
 from frostline.events import say, step
+from frostline.freeze.config import FreezeConfig
 from frostline.freeze.graph import from_model
 from frostline.freeze.plan import make_plan
-from frostline.freeze_config import FreezeConfig
+from frostline.model import backbones, weights
+from frostline.reporting import pages
 from frostline.section import parse
 
 
@@ -39,8 +42,8 @@ def run(
     source["uri"] = weights.save(model, store, backbone, source["digest"])
     artifacts.write_json(Path(plan_dir) / "freeze_plan.json", "freeze_plan", plan)
     artifacts.write_json(Path(weights_dir) / "source.json", "weights", source)
-    seen.write(Path(weights_dir), {seen.BEFORE: images})
-    report.write(Path(page), "plan.html", plan=plan, source=source)
+    lineage.write(Path(weights_dir), {lineage.BEFORE: images})
+    pages.write(Path(page), "plan.html", plan=plan, source=source)
     totals = plan["totals"]
     say(
         f"{backbone}: {totals['frozen_parameters']:,} of {totals['parameters']:,} parameters frozen "

@@ -14,11 +14,13 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from frostline import artifacts, digests, images, records, storage
+from frostline import artifacts, digests, storage
 from frostline.artifacts import Json
+from frostline.data import images, records
+from frostline.data.splits import SPLITS
 from frostline.errors import DataError, NotFound
 from frostline.events import progress, say, step
-from frostline.splits import SPLITS
+from frostline.text import one_line
 
 _AT_ONCE = 64  # images whose records are in memory
 
@@ -111,5 +113,4 @@ def _public(row: Json) -> Json:
 
 def _reason(error: tf.errors.InvalidArgumentError) -> str:
     """TensorFlow's message without the names of its operations."""
-    text = re.sub(r"\{\{.*?\}\}|\[Op:.*", "", " ".join(str(error.message).split()))
-    return text.strip()[:200]
+    return one_line(re.sub(r"\{\{.*?\}\}|\[Op:.*", "", error.message, flags=re.DOTALL), 200)

@@ -10,11 +10,12 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from frostline import artifacts, digests, inference_service, model_card, registry, storage
+from frostline import artifacts, digests, registry, storage
 from frostline.artifacts import Json
 from frostline.errors import ChampionChanged, DataError, NotFound, RegistryError, StorageError
 from frostline.events import say, step
-from frostline.registry import Alias, Promotion, Version
+from frostline.registry import Alias, Promotion, Version, inference_service
+from frostline.reporting import model_card
 
 _MODEL_FILES = (
     "model.keras",
@@ -135,7 +136,7 @@ def _metadata(description: Json, measured: Json) -> Json:
 def _serving(root: str, model_name: str) -> Version | None:
     if registry.champion(root, model_name) is None:
         return None
-    return registry.resolve(root, f"registry:{model_name}@champion")
+    return registry.look_up(root, f"registry:{model_name}@champion")
 
 
 def _prove(root: str, version: Version, into: Path) -> None:
@@ -143,10 +144,11 @@ def _prove(root: str, version: Version, into: Path) -> None:
 
     A registry that cannot be read says nothing about the version: that is a StorageError, and the push is repeated.
     """
-    from frostline import proof
+
+    from frostline.evaluation import golden
 
     try:
-        proof.prove(registry.download(version, into))
+        golden.require_reproduced(registry.download(version, into))
     except (RegistryError, DataError) as error:
         registry.reject(root, version, reason=str(error))
         raise RegistryError(

@@ -9,9 +9,11 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from frostline.errors import ConfigError
+
+_MODEL_NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")  # RFC 1123 label, as Kubernetes has it
 
 
 def _integral(value: Any) -> Any:
@@ -28,9 +30,21 @@ def as_tuple(value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
 
 
+def check_model_name(name: str) -> str:
+    """The name of a model in a registry, if it is one: it becomes a directory and the name of a Kubernetes object.
+
+    Raises:
+        ValueError: says what would be right.
+    """
+    if not _MODEL_NAME.fullmatch(name):
+        raise ValueError("expected 1 to 63 lower-case letters, digits and hyphens, a hyphen neither first nor last")
+    return name
+
+
 Integer = Annotated[int, BeforeValidator(_integral)]
 Number = Annotated[float, BeforeValidator(_number)]
 Fraction = Annotated[float, Field(ge=0.0, lt=1.0)]
+ModelName = Annotated[str, AfterValidator(check_model_name)]
 
 
 class Section(BaseModel):

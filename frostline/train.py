@@ -14,37 +14,26 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from frostline import (
-    artifacts,
-    digests,
-    equality,
-    export,
-    feed,
-    head,
-    loop,
-    prefix,
-    prefix_precision,
-    probe,
-    seen,
-    storage,
-    strategy,
-    telemetry,
-    training_report,
-    weights,
-)
+from frostline import artifacts, digests, storage, telemetry
 from frostline.artifacts import Json
-from frostline.checkpoint import Checkpoints
-from frostline.config import HeadConfig
+from frostline.data import lineage
+from frostline.data.config import AugmentConfig
 from frostline.errors import ConfigError, DataError, FeaturesDisagree
 from frostline.events import say, step
-from frostline.feature_sets import Maker, Pictures
-from frostline.fit import Fit, Sources, State
+from frostline.features import equivalence, precision, prefix
+from frostline.features.builder import FeatureBuilder, ImageRecords
+from frostline.features.config import CacheConfig
+from frostline.features.source import Features
 from frostline.freeze import certificate
 from frostline.freeze.phases import phases
-from frostline.input_pipeline import Features
-from frostline.preemption import stop_requested
+from frostline.model import export, head, weights
+from frostline.model.config import HeadConfig
 from frostline.section import parse
-from frostline.training_config import AugmentConfig, CacheConfig, TrainingConfig
+from frostline.training import feed, keras_check, loop, report, strategy
+from frostline.training.checkpoint import Checkpoints
+from frostline.training.config import TrainingConfig
+from frostline.training.fit import Fit, PhaseSources, State
+from frostline.training.preemption import stop_requested
 
 
 @dataclass(frozen=True)
@@ -123,7 +112,7 @@ def run(
     plan = artifacts.read_json(Path(plan_dir) / "freeze_plan.json", "freeze_plan")
     source = artifacts.read_json(Path(weights_dir) / "source.json", "weights")
     made = [artifacts.read_json(Path(path) / "features.json", "features") for path in features_dirs]
-    say(probe.require_trustworthy_keras())
+    say(keras_check.require_trustworthy_keras())
     out = Path(model_dir)
     out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as scratch, telemetry.Scalars(logs_dir) as scalars:
@@ -135,7 +124,7 @@ def run(
     certificate.require_still(proof)
     artifacts.write_jsonl(out / "training.jsonl", training.state.history)
     artifacts.write_json(out / "training.json", "training", training.report())
-    seen.write(out, {**training.images, seen.BEFORE: seen.read(Path(weights_dir))})
+    lineage.write(out, {**training.images, lineage.BEFORE: lineage.read(Path(weights_dir))})
     shutil.copyfile(Path(plan_dir) / "freeze_plan.json", out / "freeze_plan.json")
     provenance = {**training.provenance(), "image": image}
     _emit(training.model, proof, plan, info, settings.head, provenance, out)
@@ -176,7 +165,7 @@ class Training:
             say(f"{error}; the prefix is computed in float32 instead, and training starts again")
             self.checkpoints.clear()
             for layer, verdict in lowered.items():
-                self._verdicts[layer] = prefix_precision.withdraw(verdict, f"after training: {error}")
+                self._verdicts[layer] = precision.withdraw(verdict, f"after training: {error}")
             self._run(float32=True)
 
     def _run(self, *, float32: bool) -> None:
@@ -188,10 +177,10 @@ class Training:
             self._backbone = weights.load(self._source, self._plan["backbone"], self._plan["image_size"])
             keras.utils.set_random_seed(settings.seed)  # the head does not depend on how the backbone was built
             self.model = head.attach(self._backbone, settings.head, len(self._info["labels"]))
-        images = Pictures(
+        images = ImageRecords(
             self._info["records"], self._info["image_size"], settings.augment, settings.seed, self._scratch
         )
-        maker = Maker(settings.store, self.model, self._plan["backbone"], images, settings.cache)
+        maker = FeatureBuilder(settings.store, self.model, self._plan["backbone"], images, settings.cache)
         with feed.Feed(settings.store, maker, self._scratch) as self._feed:
             self._feed.open(self._sets, float32=float32)
             sources = self._feed.sources(self._uses, self._schedule)
@@ -207,7 +196,7 @@ class Training:
                     self._plan,
                     self._schedule,
                     sources,
-                    loop.Settings(self._plan["backbone"], settings.training, settings.batch_size, settings.seed),
+                    loop.StepSettings(self._plan["backbone"], settings.training, settings.batch_size, settings.seed),
                     self._strategy,
                     self.checkpoints,
                     self._prove,
@@ -217,14 +206,14 @@ class Training:
                 self.state: State = self._fit.run()
         self._maker = maker
 
-    def _require_whole(self, sources: Sources) -> None:
+    def _require_whole(self, sources: PhaseSources) -> None:
         for split, source in (("train", sources.train), ("validation", sources.validation)):
             found, expected = len(source.examples), self._info["splits"][split]
             if found != expected:
                 where = self._info["records"]
                 raise DataError(f"{split}: {where} tells of {found} examples; the data set has {expected}")
 
-    def _prove(self, sources: Sources) -> Json | None:
+    def _prove(self, sources: PhaseSources) -> Json | None:
         """Compare a phase's features with the whole model, on images that are as they are where there are some."""
         validated = len(sources.validation.examples) > 0
         found = sources.validation if validated else sources.train
@@ -232,9 +221,9 @@ class Training:
             return None
         images = self._feed.images("validation" if validated else "train", varied=not validated)
         view, exact = min(found.readers), self._feed.exact(found.layer)
-        return equality.prove(self.model, self._plan["backbone"], found, images, view, exact)
+        return equivalence.require_equivalent(self.model, self._plan["backbone"], found, images, view, exact)
 
-    def _fingerprint(self, sources: Sequence[Sources]) -> str:
+    def _fingerprint(self, sources: Sequence[PhaseSources]) -> str:
         """Of everything that the trained bits depend on: another training does not go on from these checkpoints."""
         settings = self._settings
         return digests.of_json(
@@ -279,7 +268,7 @@ class Training:
 
     def report(self) -> Json:
         """What training.json tells."""
-        return training_report.make(
+        return report.make(
             self.state, self._uses, self._feed.report, self._verdicts, self._maker.computed, self._fit.resumed_from,
             self._strategy.num_replicas_in_sync, telemetry.peak_memory(),
         )  # fmt: skip

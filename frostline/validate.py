@@ -8,11 +8,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from frostline import artifacts, digests, records, report, storage
+from frostline import artifacts, digests, storage
 from frostline.artifacts import Json
+from frostline.data import records
+from frostline.data.splits import SPLITS
 from frostline.errors import DataError
 from frostline.events import say, step
-from frostline.splits import SPLITS
+from frostline.reporting import pages
 
 
 @step("validate")
@@ -47,7 +49,7 @@ def run(dataset_dir: str, example_dirs: Sequence[str], image_size: int, store: s
     findings["valid"] = not findings["problems"]
     artifacts.write_json(Path(info_dir) / "report.json", "validation", findings)
     artifacts.write_jsonl(Path(info_dir) / "quarantine.jsonl", quarantine)
-    report.write(Path(page), "validation.html", findings=findings, source=source, quarantine=quarantine)
+    pages.write(Path(page), "validation.html", findings=findings, source=source, quarantine=quarantine)
     for line in findings["warnings"]:
         say(line)
     if findings["problems"]:

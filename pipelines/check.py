@@ -16,6 +16,7 @@ from typing import Any
 import yaml
 
 from frostline.errors import ConfigError
+from frostline.text import one_line
 from pipelines.lint import documents
 
 Json = dict[str, Any]
@@ -35,7 +36,7 @@ def check(text: str) -> None:
     try:
         parts = documents(text)
     except yaml.YAMLError as error:
-        raise ConfigError("pipeline", " ".join(str(error).split()), "expected YAML") from None
+        raise ConfigError("pipeline", one_line(error, 500), "expected YAML") from None
     if not 1 <= len(parts) <= 2 or not all(isinstance(part, dict) for part in parts):
         raise ConfigError("pipeline", f"{len(parts)} documents", "expected a PipelineSpec and at most a PlatformSpec")
     spec, platform = _parse(parts[0], parts[1] if len(parts) == 2 else {})
@@ -74,7 +75,7 @@ def _into(message: Any, value: Any, where: str) -> Json:
         parsed = json_format.MessageToDict(json_format.ParseDict(value, message))
         return dict(json.loads(json.dumps(parsed, sort_keys=True)))
     except json_format.ParseError as error:
-        reason = " ".join(str(error).split()).split(" Available Fields")[0]
+        reason = one_line(error, 500).split(" Available Fields")[0]
         raise ConfigError(where, reason, f"expected the fields of {message.DESCRIPTOR.name}") from None
 
 

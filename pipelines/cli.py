@@ -118,12 +118,12 @@ def freeze(
     """Resolve a freeze policy against the real layer graph and show the plan, without training."""
     from rich.console import Console
 
-    from frostline import report
+    from frostline.reporting import pages
     from pipelines import freeze_command, plan_view
 
     plan, source = freeze_command.resolve(backbone, policy, weights=weights, image_size=image_size, registry=registry)
     if html:
-        report.write(html, "plan.html", plan=plan, source=source)
+        pages.write(html, "plan.html", plan=plan, source=source)
     if as_json:
         typer.echo(freeze_command.as_file(plan))
     else:
@@ -172,7 +172,7 @@ def verify(
     from pipelines import quiet
 
     quiet.import_tensorflow()
-    from frostline.verify import verify as prove
+    from frostline.verification.verify import verify as prove
 
     result = prove(model_dir, weights, registry)
     if as_json:
@@ -207,11 +207,11 @@ def gate(
     debug: Debug = False,
 ) -> None:
     """May this model replace the one that serves? Exit code 0: promote; 1: hold or inconclusive."""
-    from frostline.gating.review import markdown
+    from frostline.gating.review import as_markdown
     from pipelines import gate_command
 
     decision = gate_command.run(run_dir, config)
-    typer.echo(json.dumps(decision, indent=2) if as_json else markdown(decision).rstrip())
+    typer.echo(json.dumps(decision, indent=2) if as_json else as_markdown(decision).rstrip())
     if decision["verdict"] != "promote":
         raise typer.Exit(1)
 

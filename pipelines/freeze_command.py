@@ -7,10 +7,11 @@ import sys
 
 import yaml
 
-from frostline import artifacts, backbones
+from frostline import artifacts
 from frostline.artifacts import Json
 from frostline.errors import ConfigError, RegistryError, WeightsError
-from frostline.freeze_config import FreezeConfig
+from frostline.freeze.config import FreezeConfig
+from frostline.model import backbones
 from frostline.section import parse
 from pipelines import quiet
 
@@ -41,9 +42,9 @@ def resolve(
     quiet.import_tensorflow()
     size = image_size if image_size is not None else backbones.default_image_size(backbone)
     with contextlib.redirect_stdout(sys.stderr):  # Keras draws the bar of a download on standard output
-        from frostline import weights as references
         from frostline.freeze.graph import from_model
         from frostline.freeze.plan import make_plan
+        from frostline.model import weights as references
 
         source = None
         if weights is None:

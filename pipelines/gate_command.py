@@ -5,15 +5,17 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
-from frostline import storage, version_evidence
+from frostline import storage
 from frostline.artifacts import Json
 from frostline.config import load
 from frostline.errors import ConfigError, NotFound
-from frostline.evidence import Failed
-from frostline.gate_config import GateConfig
+from frostline.gating.config import GateConfig
 from frostline.gating.decision import Look, decide, evidence
-from frostline.gating.result import Result, one_line
+from frostline.gating.result import Result
 from frostline.section import parse
+from frostline.text import one_line
+from frostline.verification import version_checks
+from frostline.verification.certificate_checks import Failed
 
 # Each kind of evidence: below a run's artifacts/*/, in a version's directory, and its schema.
 _EVIDENCE = {
@@ -48,7 +50,7 @@ def run(directory: str, config: Path | None) -> Json:
         documents = {kind: evidence(found[kind], schema) for kind, (*_, schema) in _EVIDENCE.items()}
         asked = load(config).gate if config else _asked(_find(root, *_DECISION, of_run=of_run))
         section = asked if isinstance(asked, GateConfig) else GateConfig()
-        place = {} if of_run else _of_a_version(root, version_evidence.place(directory))
+        place = {} if of_run else _of_a_version(root, version_checks.place(directory))
         if isinstance(asked, str):
             place["configuration"] = lambda: Result("fail", asked)
         return decide(documents["evaluation"], documents["certificate"], documents["validation"], section, place)
@@ -58,16 +60,16 @@ def _of_a_version(root: Path, where: tuple[str, str, int] | None) -> dict[str, L
     """A version is whole, and in its registry the champion is still the one that it was compared with."""
 
     def published() -> Result:
-        manifest = version_evidence.manifest_holds(root)
+        manifest = version_checks.manifest_holds(root)
         if where is not None:
-            version_evidence.registry_agrees(where, root, manifest)
+            version_checks.registry_agrees(where, root, manifest)
         return Result("pass", "every published file is as it was written")
 
     if where is None:
         return {"published": _answered(published)}
     return {
         "published": _answered(published),
-        "registry": _answered(lambda: Result("pass", version_evidence.may_serve(where, root))),
+        "registry": _answered(lambda: Result("pass", version_checks.may_serve(where, root))),
     }
 
 
@@ -112,4 +114,4 @@ def _asked(decision: Path) -> GateConfig | str:
     told = (
         document if isinstance(document, str) else f"{decision}: its configuration lacks {', '.join(sorted(missing))}"
     )
-    return one_line(f"what the gate was configured with is not known: {told}; pass --config")
+    return one_line(f"what the gate was configured with is not known: {told}; pass --config", 500)

@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from frostline.artifacts import Json
-from frostline.cache_plan import size_words
+from frostline.text import size_words
 
 _WIDEST = 100  # characters; in a longer row the eye loses the line
 _BAR = 8

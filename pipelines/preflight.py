@@ -11,9 +11,10 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from frostline import backbones
 from frostline.config import RunConfig
 from frostline.errors import ConfigError, FrostlineError
+from frostline.model import backbones
+from frostline.text import listed
 
 PLACEHOLDER = "DIR"  # the source in configs/folder.yaml, which only its user knows
 _REMOTE_OR_BUILT_IN = re.compile(r"digits|tfds://[A-Za-z0-9_]\S*|gs://[^/\s]+(/.*)?")
@@ -110,7 +111,7 @@ def _check_folders(source: Path, classes: tuple[str, ...]) -> None:
         raise ConfigError("source", str(source), f"{error.filename} cannot be read: {error.strerror}") from None
     missing = [label for label in classes if label not in filled]
     if missing and filled:
-        raise ConfigError("data.classes", missing[0], f"no class folder with images; there are {_listed(filled)}")
+        raise ConfigError("data.classes", missing[0], f"no class folder with images; there are {listed(filled, 10)}")
     if len(filled) < 2:
         found = f"found only {filled[0]!r}" if filled else "found none"
         raise ConfigError("source", str(source), f"at least two class folders with images are needed; {found}")
@@ -124,15 +125,10 @@ def _folders(folder: Path) -> Iterator[Path]:
 
 
 def _has_image(folder: Path) -> bool:
-    from frostline.sources import EXTENSIONS
+    from frostline.data.sources import EXTENSIONS
 
     images = (path for path in folder.iterdir() if path.suffix.lower() in EXTENSIONS and not path.name.startswith("."))
     return any(path.is_file() for path in images) or any(map(_has_image, _folders(folder)))
-
-
-def _listed(names: list[str]) -> str:
-    shown = ", ".join(names[:10])
-    return shown if len(names) <= 10 else f"{shown} and {len(names) - 10} more"
 
 
 def _is_weights_file(weights: str) -> bool:
@@ -144,7 +140,7 @@ def _check_weights(config: RunConfig) -> None:
         from frostline import registry
 
         try:
-            registry.resolve(config.registry, config.weights)
+            registry.look_up(config.registry, config.weights)
         except FrostlineError as error:
             raise ConfigError("weights", config.weights, str(error)) from None
     elif _is_weights_file(config.weights) and not Path(config.weights).is_file():

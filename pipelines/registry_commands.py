@@ -49,7 +49,7 @@ def show(
     """Show one version: its state, address, digest, metadata and files."""
     from frostline import registry
 
-    version = registry.resolve(root, f"registry:{reference.removeprefix('registry:')}")
+    version = registry.look_up(root, f"registry:{reference.removeprefix('registry:')}")
     identity = _identity(version, registry.states(root, version.model))
     if as_json:
         typer.echo(json.dumps({**identity, "manifest": version.manifest}, indent=2))

@@ -19,10 +19,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from frostline import backbones, digests
+from frostline import digests
 from frostline.config import RunConfig
 from frostline.errors import ConfigError, FrostlineError
 from frostline.events import say
+from frostline.model import backbones
 from pipelines.cron import six_fields
 
 PIPELINE = "frostline-finetune"

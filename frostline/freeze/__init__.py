@@ -1,1 +1,4 @@
-"""The freeze boundary: the layer graph, the policy resolved against it, the plan and the certificate."""
+"""The freeze boundary: layer graph, policy, plan, phases and certificate; each builds on the ones before.
+
+Imports the ground alone. Everything but `graph`, `flops` and `certificate` is pure Python on documents.
+"""

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from frostline.artifacts import Json
-from frostline.freeze_config import POLICIES
+from frostline.freeze.config import POLICIES
 
 
 @dataclass(frozen=True)

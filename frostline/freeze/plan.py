@@ -8,9 +8,9 @@ from typing import Any
 
 from frostline.artifacts import Json
 from frostline.errors import PolicyError
+from frostline.freeze.config import FreezeConfig
 from frostline.freeze.graph import LayerGraph
-from frostline.freeze.policy import Verdict, resolve
-from frostline.freeze_config import FreezeConfig
+from frostline.freeze.policy import Verdict, layer_verdicts
 
 POOL = "head_pool"  # the head's pooling: the boundary where the whole backbone is frozen
 HEAD = "head"
@@ -31,10 +31,10 @@ def make_plan(graph: LayerGraph, config: FreezeConfig, *, backbone: str, image_s
     Raises:
         PolicyError: a policy cannot be resolved, or the size of the image does not fix the boundary's shape.
     """
-    verdicts = resolve(graph, config, config.batch_norm)
+    verdicts = layer_verdicts(graph, config, config.batch_norm)
     first = _resolved(graph, verdicts)
     later = [
-        _resolved(graph, resolve(graph, phase.policy, config.batch_norm, field=f"freeze.phases.{number}.policy"))
+        _resolved(graph, layer_verdicts(graph, phase.policy, config.batch_norm, field=f"freeze.phases.{number}.policy"))
         for number, phase in enumerate(config.phases)
     ]
     if config.layer_lr_decay != 1.0 and not any(part["totals"]["trainable_parameters"] for part in [first, *later]):

@@ -14,8 +14,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 from frostline.errors import PolicyError
+from frostline.freeze.config import PolicyConfig
 from frostline.freeze.graph import BATCH_NORM, Block, LayerGraph
-from frostline.freeze_config import PolicyConfig
+from frostline.text import listed
 
 _SHOWN = 12  # names listed in a message
 
@@ -28,7 +29,7 @@ class Verdict:
     rule: str
 
 
-def resolve(
+def layer_verdicts(
     graph: LayerGraph, policy: PolicyConfig, batch_norm: Literal["freeze", "follow"], *, field: str = "freeze"
 ) -> tuple[Verdict, ...]:
     """One verdict a layer, in the graph's order. The head is not in the graph and is never frozen.
@@ -141,8 +142,7 @@ def _named(graph: LayerGraph, name: str, where: str) -> Block:
 
 def _hint(received: str, names: Sequence[str]) -> str:
     near = difflib.get_close_matches(received, names, n=3, cutoff=0.5)
-    shown = ", ".join(names[:_SHOWN]) + (f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else "")
-    return (f"; did you mean {', '.join(near)}?" if near else "") + f" There are {shown}"
+    return (f"; did you mean {', '.join(near)}?" if near else "") + f" There are {listed(names, _SHOWN)}"
 
 
 def _why_nothing(graph: LayerGraph, chosen: Collection[int]) -> str:

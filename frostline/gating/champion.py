@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 
-from frostline import compare
-from frostline.gate_config import GateConfig
-from frostline.gating import documents
-from frostline.gating.documents import Evidence, UnusableError, document, part, require_confidence
-from frostline.gating.result import UNCOMPARABLE, Outcome, Result, named, points, would_tell
+from frostline.evaluation import compare
+from frostline.gating import evidence as needs
+from frostline.gating.config import GateConfig
+from frostline.gating.evidence import Evidence, UnusableError, document, part, require_confidence
+from frostline.gating.result import UNCOMPARABLE, Outcome, Result, points, would_tell
+from frostline.text import listed
 
 
 def champion(evaluation: Evidence, config: GateConfig) -> Result:
@@ -16,7 +17,7 @@ def champion(evaluation: Evidence, config: GateConfig) -> Result:
     found = _opponent(evaluation, config)
     if isinstance(found, Result):
         return found
-    measured = documents.Measured.model_validate(document(evaluation))
+    measured = needs.Measured.model_validate(document(evaluation))
     if found.examples + found.excluded != measured.examples:
         raise UnusableError(
             f"evaluation.json: champion: received {found.examples} examples and {found.excluded} excluded; expected "
@@ -37,7 +38,7 @@ def champion(evaluation: Evidence, config: GateConfig) -> Result:
     return Result(verdict, f"{told}, {why}" + would_tell(verdict, needed), found.gain, limit, needed)
 
 
-def _superiority(found: documents.Pairs, config: GateConfig) -> tuple[Outcome, str]:
+def _superiority(found: needs.Pairs, config: GateConfig) -> tuple[Outcome, str]:
     better = compare.mcnemar(found.only_challenger_right, found.only_champion_right)
     worse = compare.mcnemar(found.only_champion_right, found.only_challenger_right)
     if better <= 1 - config.confidence:
@@ -47,7 +48,7 @@ def _superiority(found: documents.Pairs, config: GateConfig) -> tuple[Outcome, s
     return "inconclusive", f"not shown to be better (exact McNemar test, one-sided p = {better:.2g})"
 
 
-def _non_inferiority(found: documents.Pairs, config: GateConfig) -> tuple[Outcome, str]:
+def _non_inferiority(found: needs.Pairs, config: GateConfig) -> tuple[Outcome, str]:
     pairs = (found.only_challenger_right, found.only_champion_right, found.examples)
     low, high = compare.bounds(*pairs, config.confidence)
     margin, sure = f"the margin of {100 * config.margin:g} points", f"at {100 * config.confidence:g} % confidence"
@@ -67,7 +68,7 @@ def slices(evaluation: Evidence, config: GateConfig) -> Result:
     opponent = _opponent(evaluation, config)
     if isinstance(opponent, Result):
         return Result(opponent.verdict, opponent.reason)
-    found = documents.ChampionSlices.model_validate(part(evaluation, "champion")).slices
+    found = needs.ChampionSlices.model_validate(part(evaluation, "champion")).slices
     limit = 0.0 - config.slice_margin  # never -0.0
     if not found:
         return Result("pass", "there is no slice to compare", None, limit)
@@ -78,7 +79,7 @@ def slices(evaluation: Evidence, config: GateConfig) -> Result:
     worst = min(worse or found, key=lambda one: one.gain)
     margin = f"{100 * config.slice_margin:g} points"
     if worse:
-        names = named([f"{one.column} = {one.value} ({points(one.gain)})" for one in worse])
+        names = listed([f"{one.column} = {one.value} ({points(one.gain)})" for one in worse])
         reason = f"surely worse than the champion by more than {margin} on {names}, {len(found)} slices looked at"
         return Result("fail", reason, worst.gain, limit)
     small = sum(compare.bounds(*counts, config.confidence)[0] < limit for counts in pairs)
@@ -90,17 +91,17 @@ def slices(evaluation: Evidence, config: GateConfig) -> Result:
     return Result("pass", reason, worst.gain, limit)
 
 
-def _opponent(evaluation: Evidence, config: GateConfig) -> documents.Champion | Result:
+def _opponent(evaluation: Evidence, config: GateConfig) -> needs.Champion | Result:
     """The comparison, or what follows where there is none to make."""
-    measured = documents.Measured.model_validate(document(evaluation))
+    measured = needs.Measured.model_validate(document(evaluation))
     require_confidence(measured, config)
     against = part(evaluation, "champion")
     if against is None:
         return Result("pass", "no champion yet")
-    fit = documents.Comparable.model_validate(against)
+    fit = needs.Comparable.model_validate(against)
     if not fit.comparable:
         return Result("fail", f"{UNCOMPARABLE}: {fit.reason or 'no reason given'}")
-    if documents.Champion.model_validate(against).model_digest == measured.model_digest:
+    if needs.Champion.model_validate(against).model_digest == measured.model_digest:
         limit = 0.0 if config.comparison == "superiority" else -config.margin
         return Result("pass", "it is the same model as the champion", 0.0, limit)
-    return documents.Champion.model_validate(against)
+    return needs.Champion.model_validate(against)

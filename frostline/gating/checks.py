@@ -6,11 +6,11 @@ import math
 from statistics import NormalDist
 
 from frostline.artifacts import Json
-from frostline.compare import POWER
+from frostline.evaluation.compare import POWER
 from frostline.freeze.certificate import SEAL, seal
-from frostline.gate_config import GateConfig
-from frostline.gating import documents
-from frostline.gating.documents import Evidence, UnusableError, document, part, require_confidence
+from frostline.gating import evidence as needs
+from frostline.gating.config import GateConfig
+from frostline.gating.evidence import Evidence, UnusableError, document, part, require_confidence
 from frostline.gating.result import NO_LIMIT, Outcome, Result, share, would_tell
 
 _SPLITS = "the training or validation split of this model or of a version that it started from"
@@ -18,8 +18,8 @@ _SPLITS = "the training or validation split of this model or of a version that i
 
 def freeze(certificate: Evidence, evaluation: Evidence) -> Result:
     """The frozen weights did not move, and the proof is about the model that was evaluated."""
-    proof = documents.Certificate.model_validate(document(certificate))
-    subject = documents.Subject.model_validate(document(evaluation))
+    proof = needs.Certificate.model_validate(document(certificate))
+    subject = needs.Subject.model_validate(document(evaluation))
     moved = [name for one in (proof, *proof.phases) for name in one.moved]
     if moved or not all(one.verified for one in (proof, *proof.phases)):
         names = ", ".join(dict.fromkeys(moved[:3])) or "no tensor named"
@@ -43,7 +43,7 @@ def _is_sealed(proof: Json) -> bool:
 
 def data(validation: Evidence) -> Result:
     """The data passed validation."""
-    report = documents.Validation.model_validate(document(validation))
+    report = needs.Validation.model_validate(document(validation))
     if not report.valid or report.problems:
         return Result("fail", "the data are not valid: " + ("; ".join(report.problems[:3]) or "no problem named"))
     told = f", with warnings: {'; '.join(report.warnings[:3])}" if report.warnings else ""
@@ -52,7 +52,7 @@ def data(validation: Evidence) -> Result:
 
 def leakage(evaluation: Evidence) -> Result:
     """The model was made with no test image, and neither was the version that it started from."""
-    leaked = documents.Leakage.model_validate(document(evaluation)).leaked
+    leaked = needs.Leakage.model_validate(document(evaluation)).leaked
     if leaked:
         images = "1 test image was" if leaked == 1 else f"{leaked:,} test images were"
         return Result("fail", f"{images} in {_SPLITS}", leaked, 0)
@@ -61,7 +61,7 @@ def leakage(evaluation: Evidence) -> Result:
 
 def skew(evaluation: Evidence, config: GateConfig) -> Result:
     """The training and the serving input path lead to the same labels."""
-    found, limit = documents.Skew.model_validate(document(evaluation)).skew, config.min_agreement
+    found, limit = needs.Skew.model_validate(document(evaluation)).skew, config.min_agreement
     if limit == 0.0:
         return NO_LIMIT
     if not found.images:
@@ -79,7 +79,7 @@ def calibration(evaluation: Evidence, config: GateConfig) -> Result:
     limit = config.max_calibration_error
     if limit == 0.0:
         return NO_LIMIT
-    measured = documents.Calibration.model_validate(document(evaluation))
+    measured = needs.Calibration.model_validate(document(evaluation))
     require_confidence(measured, config)
     found = measured.calibration_error
     verdict: Outcome = "fail" if found.low > limit else "pass" if found.at_most <= limit else "inconclusive"
@@ -99,7 +99,7 @@ def latency(evaluation: Evidence, config: GateConfig) -> Result:
     limit = config.max_latency_ms
     if limit == 0.0:
         return NO_LIMIT
-    times = documents.ServingTimes.model_validate(part(evaluation, "serving")).latency
+    times = needs.ServingTimes.model_validate(part(evaluation, "serving")).latency
     found = next((one.p95 for one in times if one.batch == 1), None)
     if found is None:
         raise UnusableError("evaluation.json: serving.latency: has no entry for a batch of 1")
@@ -113,6 +113,6 @@ def size(evaluation: Evidence, config: GateConfig) -> Result:
     limit = config.max_size_mb
     if limit == 0.0:
         return NO_LIMIT
-    found = documents.ServingSize.model_validate(part(evaluation, "serving")).size_bytes / 1e6
+    found = needs.ServingSize.model_validate(part(evaluation, "serving")).size_bytes / 1e6
     verdict: Outcome = "pass" if found <= limit else "fail"
     return Result(verdict, f"the exported model takes {found:.4g} MB; the limit is {limit:g} MB", found, limit)

@@ -6,16 +6,16 @@ from collections import Counter
 from collections.abc import Sequence
 
 from frostline.artifacts import Json
-from frostline.gating import documents
-from frostline.gating.documents import Evidence, UnusableError, document, right_of
+from frostline.data.metadata import CLASSES
+from frostline.gating import evidence as needs
+from frostline.gating.evidence import Evidence, UnusableError, document, right_of
 from frostline.gating.result import Result
-from frostline.metadata import CLASSES
 
 
 def evidence(evaluation: Evidence) -> Result:
     """Accuracy, classes, confusion matrix, slices, the comparison and the skew tell of the same predictions."""
     whole = document(evaluation)
-    found = documents.Evaluation.model_validate(whole)
+    found = needs.Evaluation.model_validate(whole)
     right = right_of(found.accuracy.value, found.examples)
     _classes(found, right)
     keys = [(one.column, one.value) for one in found.slices]
@@ -24,12 +24,12 @@ def evidence(evaluation: Evidence) -> Result:
     rights = [right_of(one.accuracy.value, one.examples) for one in found.slices]
     _within("slices: the right examples of a column", keys, rights, right)
     _require(found.skew.images <= found.examples, "skew: it was measured on more images than there are")
-    if found.champion is not None and documents.Comparable.model_validate(found.champion).comparable:
+    if found.champion is not None and needs.Comparable.model_validate(found.champion).comparable:
         _pairs(found.champion, found, right)
     return Result("pass", "the parts of the evaluation agree")
 
 
-def _classes(found: documents.Evaluation, right: int) -> None:
+def _classes(found: needs.Evaluation, right: int) -> None:
     _require(len(set(found.labels)) == len(found.labels), "labels: one stands there twice")
     _require([one.label for one in found.per_class] == found.labels, "per_class: is not about labels")
     sizes = [one.examples for one in found.per_class]
@@ -42,8 +42,8 @@ def _classes(found: documents.Evaluation, right: int) -> None:
     _require(diagonal == rights, "confusion: its diagonal does not give the recalls")
 
 
-def _pairs(champion: Json, found: documents.Evaluation, right: int) -> None:
-    pairs = documents.Champion.model_validate(champion)
+def _pairs(champion: Json, found: needs.Evaluation, right: int) -> None:
+    pairs = needs.Champion.model_validate(champion)
     ours = pairs.both_right + pairs.only_challenger_right
     _require(
         pairs.examples + pairs.excluded == found.examples, "champion: compared and excluded do not sum to examples"
@@ -54,7 +54,7 @@ def _pairs(champion: Json, found: documents.Evaluation, right: int) -> None:
         _require(same, "champion: the same model disagrees with itself")
     unknown = sum(one.examples for one in found.per_class if one.label in pairs.new_labels)
     _require(unknown <= pairs.excluded, "champion: images of labels that it does not know were compared")
-    slices = documents.ChampionSlices.model_validate(champion).slices
+    slices = needs.ChampionSlices.model_validate(champion).slices
     keys = [(one.column, one.value) for one in slices]
     _require(len(set(keys)) == len(keys), "champion.slices: one stands there twice")
     counts = [(one.examples, one.only_challenger_right, one.only_champion_right) for one in slices]

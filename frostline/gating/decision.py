@@ -13,10 +13,11 @@ from pydantic import ValidationError
 
 from frostline import artifacts, digests
 from frostline.artifacts import Json
-from frostline.gate_config import GateConfig
 from frostline.gating import champion, checks, consistency, floors, notes
-from frostline.gating.documents import Evidence, UnusableError
-from frostline.gating.result import UNUSABLE, Result, one_line
+from frostline.gating.config import GateConfig
+from frostline.gating.evidence import Evidence, UnusableError
+from frostline.gating.result import UNUSABLE, Result
+from frostline.text import one_line
 
 Look = Callable[[], Result]
 
@@ -78,12 +79,12 @@ def decide(
                 "verdict": result.verdict,
                 "value": result.value,
                 "limit": result.limit,
-                "reason": one_line(result.reason),
+                "reason": one_line(result.reason, 500),
             }
             for name, result in results.items()
         ],
-        "reason": "; ".join(dict.fromkeys(one_line(result.reason) for result in decisive)),
-        "notes": [one_line(note) for note in notes.notes(evaluation, config)],
+        "reason": "; ".join(dict.fromkeys(one_line(result.reason, 500) for result in decisive)),
+        "notes": [one_line(note, 500) for note in notes.notes(evaluation, config)],
         "examples_needed": max(needed) if verdict == "inconclusive" and len(needed) == len(unsure) else None,
     }
 
@@ -93,7 +94,7 @@ def evidence(path: Path, kind: str) -> Evidence:
     try:
         return artifacts.read_json(path, kind)
     except Exception as error:  # unreadable evidence is a failed check, not a failed step
-        return one_line(str(error) or type(error).__name__)
+        return one_line(str(error) or type(error).__name__, 500)
 
 
 def _digest(evaluation: Evidence) -> str | None:

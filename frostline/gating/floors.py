@@ -13,19 +13,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
 
-from frostline.compare import POWER
-from frostline.gate_config import GateConfig
-from frostline.gating import documents
-from frostline.gating.documents import Evidence, document, require_confidence, right_of
-from frostline.gating.result import NO_LIMIT, Outcome, Result, named, share, would_tell
-from frostline.intervals import binomial_tail
+from frostline.evaluation.compare import POWER
+from frostline.evaluation.intervals import binomial_tail
+from frostline.gating import evidence as needs
+from frostline.gating.config import GateConfig
+from frostline.gating.evidence import Evidence, document, require_confidence, right_of
+from frostline.gating.result import NO_LIMIT, Outcome, Result, share, would_tell
+from frostline.text import listed
 
 
 def accuracy(evaluation: Evidence, config: GateConfig) -> Result:
     """The accuracy reaches its floor."""
     if config.min_accuracy == 0.0:
         return NO_LIMIT
-    measured = documents.Accuracy.model_validate(document(evaluation))
+    measured = needs.Accuracy.model_validate(document(evaluation))
     require_confidence(measured, config)
     found, floor = measured.accuracy, config.min_accuracy
     group = Group("accuracy", right_of(found.value, measured.examples), measured.examples)
@@ -44,11 +45,11 @@ def classes(evaluation: Evidence, config: GateConfig) -> Result:
     """Every class's recall reaches its floor; a class without examples does not."""
     if config.min_class_recall == 0.0:
         return NO_LIMIT
-    measured = documents.Classes.model_validate(document(evaluation))
+    measured = needs.Classes.model_validate(document(evaluation))
     require_confidence(measured, config)
     absent = [one.label for one in measured.per_class if one.recall is None]
     if absent:
-        reason = f"no test image of {named(absent)}, so the floor of the recall cannot be shown"
+        reason = f"no test image of {listed(absent)}, so the floor of the recall cannot be shown"
         return Result("fail", reason, None, config.min_class_recall)
     groups = [
         Group(one.label, right_of(one.recall.value, one.examples), one.examples)
@@ -62,7 +63,7 @@ def slices(evaluation: Evidence, config: GateConfig) -> Result:
     """Every metadata slice's accuracy reaches its floor, of the slices that are large enough to show it."""
     if config.min_slice_accuracy == 0.0:
         return NO_LIMIT
-    measured = documents.Slices.model_validate(document(evaluation))
+    measured = needs.Slices.model_validate(document(evaluation))
     require_confidence(measured, config)
     groups = [
         Group(f"{one.column} = {one.value}", right_of(one.accuracy.value, one.examples), one.examples)
@@ -128,13 +129,13 @@ def _floors(groups: Sequence[Group], floor: float, total: int, config: GateConfi
     about = f"the floor of {share(floor)}"
     aside = f"; {len(small)} of {len(groups)} {of} are too small to tell" if small else ""
     if failed:
-        names = named([f"{group.name} ({group.right} of {group.examples})" for group in failed])
+        names = listed([f"{group.name} ({group.right} of {group.examples})" for group in failed])
         return Result("fail", f"{measure} surely below {about}: {names}{aside}", lowest.share, floor)
     if unsure:
         each = [_examples_for_floor(group, floor, config) for group in unsure]
         scaled = [n and math.ceil(n * total / group.examples) for n, group in zip(each, unsure, strict=True)]
         needed = None if None in scaled else max(n for n in scaled if n is not None)
-        names = named([f"{group.name} ({group.right} of {group.examples})" for group in unsure])
+        names = listed([f"{group.name} ({group.right} of {group.examples})" for group in unsure])
         reason = f"{measure} not surely above or below {about}: {names}{aside}"
         return Result("inconclusive", reason + would_tell("inconclusive", needed), lowest.share, floor, needed)
     large = [group for group in groups if group not in small]

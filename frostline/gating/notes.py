@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 
 from pydantic import Field
 
-from frostline.gate_config import GateConfig
-from frostline.gating.documents import Count, Document, Evidence
-from frostline.gating.result import named
+from frostline.gating.config import GateConfig
+from frostline.gating.evidence import Count, Document, Evidence
+from frostline.text import listed
 
 _FEW = 30  # test images of a class or slice: the interval of a share is then some 20 points wide or more
 
@@ -89,11 +89,11 @@ def _reuse(promotions: int, confidence: float) -> list[str]:
 def _few(groups: _Groups) -> list[str]:
     names = [f"{one.label} ({one.examples})" for one in groups.per_class if one.examples < _FEW]
     names += [f"{one.column} = {one.value} ({one.examples})" for one in groups.slices if one.examples < _FEW]
-    return [f"fewer than {_FEW} test images, so only rough numbers: {named(names)}"] if names else []
+    return [f"fewer than {_FEW} test images, so only rough numbers: {listed(names)}"] if names else []
 
 
 def _no_slices(columns: Sequence[str]) -> list[str]:
-    return [f"no slices are made of {named(columns)}: too many different values"] if columns else []
+    return [f"no slices are made of {listed(columns)}: too many different values"] if columns else []
 
 
 def _left_out(compared: _Pairing | None) -> list[str]:
@@ -106,5 +106,5 @@ def _left_out(compared: _Pairing | None) -> list[str]:
             f"know the label of {unknown:,}"
         )
     if compared is not None and compared.new_labels:
-        found.append(f"the champion does not know {named(compared.new_labels)}: nothing is compared there")
+        found.append(f"the champion does not know {listed(compared.new_labels)}: nothing is compared there")
     return found

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -50,13 +49,3 @@ def share(value: float) -> str:
 def points(value: float) -> str:
     """A difference of two shares: 0.005 as `+0.50 points`."""
     return f"{100 * value:+.2f} points"
-
-
-def named(names: Sequence[str]) -> str:
-    """The first three, and how many more there are."""
-    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
-
-
-def one_line(text: str) -> str:
-    """At most 500 characters that can be printed: no line breaks, terminal controls or halves of surrogate pairs."""
-    return " ".join("".join(letter if letter.isprintable() else " " for letter in text).split())[:500]

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from frostline.artifacts import Json
-from frostline.gating.result import NO_LIMIT, UNCOMPARABLE, UNUSABLE, one_line
+from frostline.gating.result import NO_LIMIT, UNCOMPARABLE, UNUSABLE
+from frostline.text import markdown
 
 _HEADLINES = {
     "promote": "Promote: the model may replace the one that serves",
@@ -33,7 +34,7 @@ _REMEDIES = {
 }
 
 
-def markdown(decision: Json) -> str:
+def as_markdown(decision: Json) -> str:
     """What decision.md says.
 
     Args:
@@ -54,12 +55,12 @@ def markdown(decision: Json) -> str:
     ]
     lines += [
         f"| {check['name']} | {check['verdict']} | {_number(check['value'])} | {_number(check['limit'])} "
-        f"| {_escaped(check['reason'])} |"
+        f"| {markdown(check['reason'])} |"
         for check in decision["checks"]
     ]
     if decision["notes"]:
         lines += ["", "**Notes**", "", *(f"- {_sentence(note)}" for note in decision["notes"])]
-    return "\n".join([*lines, "", f"Model: {_escaped(decision['model_digest'] or 'unknown')}", ""])
+    return "\n".join([*lines, "", f"Model: {markdown(decision['model_digest'] or 'unknown')}", ""])
 
 
 def _what_decided(decision: Json) -> str:
@@ -131,16 +132,9 @@ def _verb(checks: Sequence[Json], one: str, many: str) -> str:
 
 
 def _sentence(text: str) -> str:
-    escaped = _escaped(text)
+    escaped = markdown(text)
     return f"{escaped[:1].upper()}{escaped[1:]}."
 
 
 def _number(value: float | None) -> str:
     return "" if value is None else f"{value:.4g}"
-
-
-def _escaped(text: str) -> str:
-    """Text that stays inside its cell and is no markup, whatever a file of evidence said."""
-    for plain, escaped in (("\\", "\\\\"), ("|", "\\|"), ("<", "&lt;"), ("`", "\\`"), ("[", "\\["), ("!", "\\!")):
-        text = text.replace(plain, escaped)
-    return one_line(text)

@@ -44,6 +44,7 @@ __all__ = [
     "differences",
     "download",
     "history",
+    "look_up",
     "nominate",
     "previous_champion",
     "promote",
@@ -52,7 +53,6 @@ __all__ = [
     "publish",
     "record",
     "reject",
-    "resolve",
     "rollback",
     "standing",
     "states",
@@ -61,7 +61,7 @@ __all__ = [
 _REFERENCE = re.compile(r"registry:(?P<model>[^@/]+)(?:@champion|/(?P<number>[1-9][0-9]{0,8}))?")
 
 
-def resolve(root: str, reference: str) -> Version:
+def look_up(root: str, reference: str) -> Version:
     """The version that `registry:NAME@champion`, `registry:NAME` (the same) or `registry:NAME/N` names now.
 
     Raises:

@@ -17,7 +17,7 @@ from typing import Literal, NamedTuple
 
 from frostline import artifacts, storage
 from frostline.errors import ChampionChanged, PreconditionFailed, RegistryError
-from frostline.registry import documents
+from frostline.registry import objects
 from frostline.registry.version import Version, address, check, decode, in_parallel, read_object
 
 Kind = Literal["promotion", "approval", "rollback"]
@@ -245,7 +245,7 @@ def promotions_decided_on(root: str, model: str, test_split: str) -> int:
 
 
 def _promotion(data: bytes, uri: str) -> tuple[str, Promotion]:
-    found = check(documents.Alias, decode(data, uri, "alias"), uri)
+    found = check(objects.Alias, decode(data, uri, "alias"), uri)
     return found.promotion, Promotion(
         **{field.name: getattr(found, field.name) for field in dataclasses.fields(Promotion)}
     )
@@ -266,12 +266,10 @@ class _Stored(NamedTuple):
 def _read_alias(root: str, model: str) -> _Stored | None:
     uri = _alias_uri(root, model)
     found = read_object(uri)
-    return (
-        None if found is None else _Stored(_alias(check(documents.Alias, decode(found[0], uri, "alias"), uri)), *found)
-    )
+    return None if found is None else _Stored(_alias(check(objects.Alias, decode(found[0], uri, "alias"), uri)), *found)
 
 
-def _alias(serving: documents.Serving) -> Alias:
+def _alias(serving: objects.Serving) -> Alias:
     return Alias(serving.version, serving.manifest_digest, serving.promotion)
 
 
@@ -302,7 +300,7 @@ def read_standing(root: str, model: str, number: int) -> tuple[Standing | None, 
     found = read_object(uri)
     if found is None:
         return None, storage.ABSENT
-    stored = check(documents.Standing, decode(found[0], uri, "standing"), uri)
+    stored = check(objects.Standing, decode(found[0], uri, "standing"), uri)
     compared = None if stored.compared_with is None else _alias(stored.compared_with)
     standing = Standing(
         stored.standing, stored.manifest_digest, compared, stored.reason, stored.kind, stored.test_split

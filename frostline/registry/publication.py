@@ -16,7 +16,7 @@ from frostline import artifacts, digests, storage
 from frostline.artifacts import Json
 from frostline.errors import NotFound, PreconditionFailed, RegistryError
 from frostline.events import progress
-from frostline.registry import documents
+from frostline.registry import objects
 from frostline.registry.promotions import PROVEN, standing
 from frostline.registry.version import (
     MANIFEST,
@@ -107,7 +107,7 @@ def claims(root: str, model: str) -> list[Claim]:
 def read_claim(root: str, model: str, number: int) -> Claim:
     """Who took a number. Raises as `claims` does."""
     uri = _claim_uri(root, model, number)
-    found = check(documents.Claim, decode(storage.read_bytes(uri), uri, "claim"), uri)
+    found = check(objects.Claim, decode(storage.read_bytes(uri), uri, "claim"), uri)
     return Claim(number, found.identity, found.content, found.claimed_at)
 
 

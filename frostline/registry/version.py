@@ -18,15 +18,14 @@ from pydantic import ValidationError
 
 from frostline import artifacts, digests, storage
 from frostline.artifacts import Json
-from frostline.config import RunConfig
-from frostline.errors import ConfigError, DataError, NotFound, RegistryError, StorageError
+from frostline.errors import DataError, NotFound, RegistryError, StorageError
 from frostline.events import progress
-from frostline.registry import documents
-from frostline.section import parse
+from frostline.registry import objects
+from frostline.section import check_model_name
 
 T = TypeVar("T")
 R = TypeVar("R")
-D = TypeVar("D", bound=documents.Document)
+D = TypeVar("D", bound=objects.StoredObject)
 MANIFEST = "manifest.json"
 REMOVED: Literal["removed"] = "removed"
 _PIECE = 8 * 2**20  # bytes that each thread holds while a stored file is checked
@@ -52,9 +51,9 @@ def address(root: str, model: str, *parts: str) -> str:
         RegistryError: the model's name is malformed.
     """
     try:
-        parse(RunConfig, {"model_name": model})
-    except ConfigError as error:
-        raise RegistryError(str(error)) from None
+        check_model_name(model)
+    except ValueError as error:
+        raise RegistryError(f"model_name: received {model!r}; {error}") from None
     return storage.join(root, model, *parts)
 
 
@@ -72,7 +71,7 @@ def find(root: str, model: str, number: int) -> Version | Literal["removed"] | N
     if artifacts.schema("removed").encode() in data[:100]:  # the schema comes first
         return REMOVED
     manifest = decode(data, storage.join(uri, MANIFEST), "version")
-    check(documents.Manifest, manifest, storage.join(uri, MANIFEST))
+    check(objects.Manifest, manifest, storage.join(uri, MANIFEST))
     if (manifest["model"], manifest["version"]) != (model, number):
         raise RegistryError(f"{uri}: its manifest describes {manifest['model']} version {manifest['version']}")
     return Version(model, number, uri, manifest, digests.of_bytes(data))

@@ -2,7 +2,7 @@
 
 import pytest
 
-from registries import Models
+from tests.support.registries import Models
 
 
 @pytest.fixture

@@ -4,8 +4,10 @@ import json
 
 import pytest
 
-from frostline.config import DataConfig, FreezeConfig, GateConfig, HeadConfig, RunConfig, load, parse
+from frostline.config import FreezeConfig, GateConfig, RunConfig, load, parse
+from frostline.data.config import DataConfig
 from frostline.errors import ConfigError
+from frostline.model.config import HeadConfig
 
 
 @pytest.fixture

@@ -8,11 +8,13 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from frostline import artifacts, digests, golden, registry, seen, storage
+from frostline import artifacts, digests, registry, storage
+from frostline.data import lineage
 from frostline.errors import DataError, RegistryError
+from frostline.evaluation import golden
 
-import pictures
-from stages import Bench
+from tests.support import pictures
+from tests.support.stages import Bench
 
 
 @pytest.fixture(scope="module")
@@ -87,13 +89,13 @@ def test_the_golden_batch_is_of_test_images_and_what_was_measured_on_them(bench)
 def test_a_test_image_that_the_model_was_made_with_is_counted(bench):
     rows = artifacts.read_jsonl(Path(bench.path("dataset")) / "manifest.jsonl")
     two = [row["sha256"] for row in rows if row["split"] == "test" and row["id"] != "jade/broken.jpg"][:2]
-    kept = (Path(bench.path("model")) / seen.FILE).read_bytes()
+    kept = (Path(bench.path("model")) / lineage.FILE).read_bytes()
     try:
-        seen.write(Path(bench.path("model")), {"train": two[:1], "validation": two[1:]})
+        lineage.write(Path(bench.path("model")), {"train": two[:1], "validation": two[1:]})
         bench.evaluate()
         assert evaluation(bench)["leaked"] == 2
     finally:
-        (Path(bench.path("model")) / seen.FILE).write_bytes(kept)
+        (Path(bench.path("model")) / lineage.FILE).write_bytes(kept)
 
 
 def test_copies_of_a_test_image_count_once(bench, capfd):
@@ -133,7 +135,7 @@ def publish(bench, name, labels=None):
     """The bench's own model as a version and champion; `labels` renames its classes."""
     directory = bench.root / f"version-{name}"
     shutil.copytree(Path(bench.path("model")) / "serving", directory)
-    shutil.copy(Path(bench.path("model")) / seen.FILE, directory)
+    shutil.copy(Path(bench.path("model")) / lineage.FILE, directory)
     described = json.loads((Path(bench.path("model")) / "model.json").read_text())
     (directory / "model.json").write_text(json.dumps({**described, "labels": labels or described["labels"]}))
     version = registry.publish(bench.registry, name, directory, identity=name, metadata={})

@@ -11,12 +11,13 @@ import keras
 import numpy as np
 import pytest
 
-from frostline import artifacts, features, weights
+from frostline import artifacts
 from frostline.errors import ConfigError
+from frostline.features import store as feature_store
+from frostline.model import weights
 
-import packs
-import pictures
-from stages import Bench
+from tests.support import packs, pictures
+from tests.support.stages import Bench
 
 THROUGH = {"through": "block1"}
 LAYER = "block1_pool"
@@ -170,7 +171,7 @@ import json, sys, time
 from pathlib import Path
 root, out, cache = Path(sys.argv[1]), sys.argv[2], json.loads(sys.argv[3])
 if cache["mode"] != "off":
-    import frostline.feature_sets  # what takes its time, before both begin at once
+    import frostline.features.builder  # what takes its time, before both begin at once
     Path(out + ".ready").touch()
     while len(list(root.glob("*.ready"))) < 2:
         time.sleep(0.01)
@@ -205,19 +206,19 @@ def test_two_pods_with_the_same_shard_at_once_both_succeed_and_name_the_same_pac
     assert one["sets"] == other["sets"]
     assert one["computed"] + one["reused"] == other["computed"] + other["reused"]
     described = packs.merged([one], LAYER)[0]
-    assert tuple(features.packs(features.root_of(bench.store, described.address))) == described.packs
+    assert tuple(feature_store.packs(feature_store.root_of(bench.store, described.address))) == described.packs
     assert len(packs.rows(bench.store, [one], LAYER)) == one["computed"] + one["reused"]
 
 
 def test_a_killed_pods_partial_files_are_no_packs(bench):
     documents = bench.featurize()
     described, names = packs.merged(documents, LAYER)
-    root = Path(features.root_of(bench.store, described.address))
+    root = Path(feature_store.root_of(bench.store, described.address))
     (root / f"{names[0]}.json").unlink()  # rows without a sidecar: it was killed in between
     computed, reused = counts(bench.featurize())
     assert computed > 0
     assert reused > 0
-    assert features.packs(str(root)) == names
+    assert feature_store.packs(str(root)) == names
 
 
 def test_own_models_on_raw_pixels_are_cut_as_well(bench, tmp_path):

@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 from PIL import Image as Pillow
 
-from frostline import artifacts, digests, ingest, splits, storage
+from frostline import artifacts, digests, ingest, storage
+from frostline.data import splits
 from frostline.errors import ConfigError, DataError, FrostlineError
 
 HALF = {"validation_fraction": 0.2, "test_fraction": 0.3}
@@ -275,7 +276,7 @@ def test_rows_carry_their_metadata_file_by_file_and_copies_may_differ(photos, in
 
 
 def test_metadata_moves_no_record_and_no_split(photos, ingested, tmp_path):
-    from frostline import records
+    from frostline.data import records
 
     _, plain, source = ingested(photos)
     describe(photos, **{f"cats/{n}.png": "north" for n in range(30)})

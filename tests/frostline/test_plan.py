@@ -7,7 +7,7 @@ import pytest
 from frostline import artifacts, storage
 from frostline.errors import ConfigError, PolicyError
 
-from stages import Bench
+from tests.support.stages import Bench
 
 
 @pytest.fixture

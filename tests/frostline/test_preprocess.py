@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from frostline import artifacts, images, preprocess, validate
+from frostline import artifacts, preprocess, validate
+from frostline.data import images
 from frostline.errors import ConfigError, DataError, StorageError
 
-from stages import Bench
+from tests.support.stages import Bench
 
 
 @pytest.fixture

@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 import yaml
 
-from frostline import golden, registry, storage
+from frostline import registry, storage
 from frostline.errors import ChampionChanged, DataError, NotFound, RegistryError
+from frostline.evaluation import golden
 
-import pushes
-from pushes import ACCURACY, IMAGES, Run, compared_with
+from tests.support import pushes
+from tests.support.pushes import ACCURACY, IMAGES, Run, compared_with
 
 PUBLISHED = {"freeze_plan.json", "freeze_certificate.json", "training.jsonl", "training.json", "model.json"}
 PUBLISHED |= {"model.keras", "images.parquet", "evaluation.json", "golden.parquet", "decision.json", "decision.md"}
@@ -23,7 +24,7 @@ PUBLISHED |= {"model_card.md", "model_card.html"}
 def test_a_promoted_model_becomes_the_champion(root, made, tmp_path):
     run = Run(tmp_path / "run", root, made)
     assert run.push() == "pushed: digits version 1 is the champion"
-    version = registry.resolve(root, "registry:digits@champion")
+    version = registry.look_up(root, "registry:digits@champion")
     assert version.manifest["identity"] == "d1"
     assert version.manifest["metadata"]["accuracy"] == ACCURACY
     directory = registry.download(version, tmp_path / "served")
@@ -65,7 +66,7 @@ def test_a_champion_that_changed_meanwhile_holds_the_push(root, made, tmp_path):
     outcome = late.push()
     assert outcome == "held: digits: the champion is version 2 now; version 3 was compared with version 1"
     assert late.published()["outcome"] == outcome
-    assert registry.resolve(root, "registry:digits").manifest["identity"] == "d3"
+    assert registry.look_up(root, "registry:digits").manifest["identity"] == "d3"
 
 
 def test_a_model_that_was_compared_with_nothing_does_not_replace_a_champion(root, made, tmp_path):
@@ -194,7 +195,7 @@ def assert_rejected(root, number, champion):
     assert registry.champion(root, "digits") == champion
     assert registry.states(root, "digits")[number] == "rejected"
     with pytest.raises(RegistryError, match="was rejected"):
-        registry.resolve(root, f"registry:digits/{number}")
+        registry.look_up(root, f"registry:digits/{number}")
     [version] = [known for known in registry.versions(root, "digits") if known.number == number]
     with pytest.raises(RegistryError, match="was rejected"):
         registry.promote(root, version, expected=champion, reason="by force")
@@ -267,7 +268,7 @@ def test_a_version_stays_as_it_is_whatever_becomes_of_the_runs_files(root, made,
         for path in filter(Path.is_file, (tmp_path / "run" / folder).rglob("*")):
             with path.open("r+b") as file:
                 file.write(b"edited in place")
-    registry.download(registry.resolve(root, "registry:digits"), tmp_path / "back")
+    registry.download(registry.look_up(root, "registry:digits"), tmp_path / "back")
 
 
 def test_the_same_push_many_times_at_once_is_one_version(root, made, tmp_path):

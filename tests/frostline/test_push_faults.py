@@ -9,9 +9,9 @@ import pytest
 
 from frostline import registry, storage
 
-import pushes
-from pushes import ALIAS, MANIFEST, RECORD, Reader, Run, compared_with
-from relay import FAULTS, Relay
+from tests.support import pushes
+from tests.support.pushes import ALIAS, MANIFEST, RECORD, Reader, Run, compared_with
+from tests.support.relay import FAULTS, Relay
 
 
 def test_the_points_are_where_they_are_said_to_be(root, made, tmp_path, monkeypatch):

@@ -159,5 +159,5 @@ def test_a_row_can_be_read_before_the_run_is_over(tmp_path):
 
 
 def test_whoever_only_measures_time_does_not_load_tensorflow():
-    code = "import sys, frostline.telemetry, frostline.checkpoint; print('tensorflow' in sys.modules)"
+    code = "import sys, frostline.telemetry, frostline.training.checkpoint; print('tensorflow' in sys.modules)"
     assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "False"

@@ -8,12 +8,15 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from frostline import artifacts, backbones, digests, loop, seen, weights
+from frostline import artifacts, digests
+from frostline.data import lineage
 from frostline.errors import ConfigError, DataError, FreezeViolation, FrostlineError, WeightsError
+from frostline.model import backbones, weights
 from frostline.storage import local
+from frostline.training import loop
 
-import pictures
-from stages import Bench
+from tests.support import pictures
+from tests.support.stages import Bench
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +66,7 @@ def test_the_certificate_is_bound_to_plan_source_and_exported_files(bench, model
     assert certificate["model_digest"] == model["model_digest"]
     vouched = [
         model_dir / name
-        for name in ("model.keras", "freeze_plan.json", "training.jsonl", "training.json", "model.json", seen.FILE)
+        for name in ("model.keras", "freeze_plan.json", "training.jsonl", "training.json", "model.json", lineage.FILE)
     ]
     files = [*vouched, *(path for path in (model_dir / "serving").rglob("*") if path.is_file())]
     found = {str(path.relative_to(model_dir)): digests.of_file(path) for path in files}
@@ -73,9 +76,9 @@ def test_the_certificate_is_bound_to_plan_source_and_exported_files(bench, model
 def test_the_images_that_the_model_was_made_with_are_named_and_certified(bench, model_dir):
     rows = list(artifacts.read_jsonl(Path(bench.path("dataset")) / "manifest.jsonl"))
     made_with = {row["sha256"] for row in rows if row["split"] != "test"}
-    assert seen.read(model_dir) == made_with
+    assert lineage.read(model_dir) == made_with
     assert len(made_with) < len(rows)
-    assert documents(model_dir)[0]["files"][seen.FILE] == digests.of_file(model_dir / seen.FILE)
+    assert documents(model_dir)[0]["files"][lineage.FILE] == digests.of_file(model_dir / lineage.FILE)
 
 
 def test_model_json_tells_where_everything_came_from(bench, model_dir):
@@ -136,7 +139,7 @@ def test_the_export_predicts_from_bytes_what_the_trained_model_predicts(bench, m
 
 
 def _decoded(data):
-    from frostline import images
+    from frostline.data import images
 
     return images.from_bytes(tf.constant(data), 32).numpy()
 

@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from frostline.config import DataConfig, FreezeConfig, HeadConfig, RunConfig
+from frostline.config import FreezeConfig, RunConfig
+from frostline.data.config import DataConfig
 from frostline.errors import ConfigError, StorageError
+from frostline.model.config import HeadConfig
 from pipelines import compile as compiling
 from pipelines.compile import compile_pipeline, compiled, is_current
 

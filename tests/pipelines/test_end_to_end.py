@@ -14,8 +14,8 @@ import pytest
 from frostline import registry
 from frostline.artifacts import read_json, read_jsonl
 
-import pictures
-from running import COLOURS, Run
+from tests.support import pictures
+from tests.support.running import COLOURS, Run
 
 ROOT = Path(__file__).parents[2]
 CONFIGS = ROOT / "pipelines/configs"
@@ -45,7 +45,7 @@ def base(root):
 def test_the_first_model_is_pushed_by_the_promote_branch(root, base):
     assert base.code == 0, base.err
     assert base.out.startswith("pushed: digits-base version 1 is the champion")
-    version = registry.resolve(str(root / "registry"), "registry:digits-base@champion")
+    version = registry.look_up(str(root / "registry"), "registry:digits-base@champion")
     assert {"saved_model.pb", "model.keras", "freeze_certificate.json", "evaluation.json", "decision.md"} <= set(
         version.manifest["files"]
     )
@@ -69,7 +69,7 @@ def test_the_second_starts_from_its_weights_and_is_held_by_the_other_branch(root
     assert read_json(run.artifact("hold/held/held.json"), "held")["verdict"] == "hold"
     source = read_json(run.artifact("plan/backbone_weights/source.json"), "weights")
     assert source["resolved"] == "digits-base/1"
-    champion = registry.resolve(str(root / "registry"), "registry:digits-base/1")
+    champion = registry.look_up(str(root / "registry"), "registry:digits-base/1")
     trained = read_json(base.artifact("train/model/freeze_certificate.json"), "freeze_certificate")["tensors"]
     certificate = read_json(run.artifact("train/model/freeze_certificate.json"), "freeze_certificate")
     assert certificate["verified"]

@@ -10,7 +10,7 @@ import pytest
 
 from pipelines import cli, options
 
-from stages import Bench
+from tests.support.stages import Bench
 
 NO_LEVEL = {key: value for key, value in os.environ.items() if key != "TF_CPP_MIN_LOG_LEVEL"}
 

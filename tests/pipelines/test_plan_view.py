@@ -5,9 +5,9 @@ import io
 import pytest
 from rich.console import Console
 
+from frostline.freeze.config import FreezeConfig
 from frostline.freeze.graph import Layer, LayerGraph
 from frostline.freeze.plan import make_plan
-from frostline.freeze_config import FreezeConfig
 from frostline.section import parse
 from pipelines import plan_view
 

@@ -7,7 +7,7 @@ import pytest
 from frostline import registry
 from pipelines import cli
 
-from registries import Models
+from tests.support.registries import Models
 
 WHO = ["--approver", "Ada", "--reason", "looked at the mistakes"]
 

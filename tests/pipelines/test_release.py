@@ -9,8 +9,8 @@ import pytest
 from frostline import registry
 from frostline.artifacts import read_json
 
-import pictures
-from running import COLOURS, Run, frostline
+from tests.support import pictures
+from tests.support.running import COLOURS, Run, frostline
 
 CONFIG = f"{COLOURS}gate: {{min_accuracy: 0.5, margin: 0.2}}\n"
 

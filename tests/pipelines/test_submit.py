@@ -12,7 +12,7 @@ from frostline.errors import ConfigError, FrostlineError
 from pipelines import submit as remote
 from pipelines.compile import compiled
 
-from kfp_server import KfpServer
+from tests.support.kfp_server import KfpServer
 
 CONFIG = RunConfig(model_name="digits", epochs=3, freeze=FreezeConfig(through="block1"))
 

@@ -8,8 +8,8 @@ import random
 
 import pytest
 
-import resuming
-from resuming import STEPS
+from tests.support import resuming
+from tests.support.resuming import STEPS
 
 SEED = int(os.environ.get("FROSTLINE_SOAK_SEED") or random.SystemRandom().randrange(10**6))
 FAULTS = 20

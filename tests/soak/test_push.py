@@ -11,9 +11,9 @@ import pytest
 
 from frostline import registry, storage
 
-import pushes
-from pushes import RECORD, STANDING, Reader, Run, compared_with
-from relay import FAULTS, Relay
+from tests.support import pushes
+from tests.support.pushes import RECORD, STANDING, Reader, Run, compared_with
+from tests.support.relay import FAULTS, Relay
 
 SEED = int(os.environ.get("FROSTLINE_SOAK_SEED") or random.SystemRandom().randrange(10**6))
 POINTS = [(number, when) for number in range(1, RECORD + 1) for when in ("before", "after")]

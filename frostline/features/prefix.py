@@ -1,0 +1,133 @@
+"""The frozen prefix as a function: what lies up to a layer, its content address, and features computed through it."""
+
+from __future__ import annotations
+
+import copy
+import functools
+import json
+from collections.abc import Iterator
+from contextlib import nullcontext
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from frostline import digests
+from frostline.artifacts import Json
+from frostline.data import augment, batches, records
+from frostline.data.batches import Images
+from frostline.data.config import AugmentConfig
+from frostline.errors import DataError
+from frostline.features.folding import folded
+from frostline.features.store import Layout, Writer
+from frostline.freeze import certificate
+from frostline.model import backbones, bfloat16, head
+
+BATCH = 32  # images a call, always: what comes out for an image must not depend on how many others there are
+FLOAT32, BFLOAT16 = "float32", "bfloat16"
+_FORMAT = 1  # part of every address: raise it when features of the same description change
+
+
+class Prefix:
+    """Everything up to `layer`, in inference mode. Its weights are those that the model has at the first call."""
+
+    def __init__(self, model: keras.Model, backbone: str, layer: str) -> None:
+        """Cut the model; it computes in float32, and nothing is traced yet.
+
+        Args:
+            model: a backbone with a head.
+            backbone: says how pixels are normalised.
+            layer: the boundary.
+        """
+        outputs = {operation.name: operation.output for operation in model.operations}
+        self.layer, self.computed_in = layer, FLOAT32
+        self.images = 0  # that went through so far
+        self._backbone = backbone
+        self._model = keras.Model(model.input, outputs[layer], name="prefix")
+        self._folded = functools.cache(lambda: folded(self._model))
+        self._traced: Any = None
+
+    def lowered(self) -> Prefix:
+        """The same prefix, computing in bfloat16; pooling stays in float32."""
+        low = copy.copy(self)
+        low.computed_in, low.images, low._traced = BFLOAT16, 0, None
+        return low
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of the features of one image."""
+        return tuple(self._model.output.shape[1:])
+
+    @functools.cached_property
+    def description(self) -> Json:
+        """What its features depend on, besides the images and the precision.
+
+        Only the weights up to the layer count: a champion that was trained above it finds the features of its source.
+        """
+        return {
+            "format": _FORMAT,
+            "image_size": int(self._model.input.shape[1]),
+            "graph": json.loads(self._model.to_json())["config"],
+            "weights": certificate.weights_digest(self._model.layers),
+            "normalisation": "none" if backbones.is_file(self._backbone) else self._backbone,
+            "images": records.FORMAT_VERSION,
+            "tensorflow": tf.__version__,
+        }
+
+    def __call__(self, pixels: Any) -> NDArray[np.float32]:
+        """Features of up to BATCH images: [n, size, size, 3] uint8 to [n, *shape] float32."""
+        count = int(pixels.shape[0])
+        self.images += count
+        if self._traced is None:
+            self._traced = self._trace(pixels.shape[1:])
+        padded = tf.pad(pixels, [[0, BATCH - count], [0, 0], [0, 0], [0, 0]])
+        return self._traced(padded)[:count].numpy()  # type: ignore[no-any-return]
+
+    def _trace(self, size: Any) -> Any:
+        low = [layer for layer in self._folded().layers if not layer.name.startswith(head.PREFIX)]
+        with bfloat16.low_precision(low) if self.computed_in == BFLOAT16 else nullcontext():
+            return tf.function(self._forward).get_concrete_function(tf.TensorSpec([BATCH, *size], tf.uint8))
+
+    def _forward(self, pixels: Any) -> Any:
+        return tf.cast(self._folded()(backbones.normalise(pixels, self._backbone), training=False), tf.float32)
+
+
+def address(description: Json, computed_in: str, dtype: str, view: Json) -> str:
+    """Name of a set of features: a digest of everything that they depend on but the images' own bytes."""
+    return digests.of_json({"prefix": description, "computed_in": computed_in, "dtype": dtype, "view": view})
+
+
+def view_description(config: AugmentConfig, seed: int, view: int) -> Json:
+    """What one variant of an image depends on; nothing where images are not varied."""
+    described = augment.description(config, seed)
+    return {**described, "view": view} if described else {}
+
+
+def fill(
+    prefix: Prefix, source: Images, positions: NDArray[np.int64], view: int, writer: Writer, layout: Layout
+) -> Iterator[int]:
+    """Compute the features at these positions and add them to a pack; yields how many, batch by batch.
+
+    Raises:
+        DataError: a record is damaged, or a feature is no finite number in the stored type.
+    """
+    parts = [positions[start : start + BATCH] for start in range(0, len(positions), BATCH)]
+    for part, (pixels, _) in zip(parts, batches.stream(source, parts, view), strict=True):
+        rows = prefix(pixels)
+        ids = [source.examples.ids[position] for position in part]
+        _require_finite(rows, ids, layout)
+        writer.add(ids, rows)
+        yield len(part)
+
+
+def _require_finite(rows: NDArray[np.float32], ids: list[str], layout: Layout) -> None:
+    largest = np.abs(rows.reshape(len(rows), -1)).max(axis=1)
+    limit = float(tf.as_dtype(layout.dtype).max)
+    wrong = [identifier for identifier, value in zip(ids, largest, strict=True) if not value <= limit]
+    if wrong:
+        raise DataError(
+            f"image {wrong[0]}: a feature at the boundary is not finite or above {limit:g}, the largest {layout.dtype}"
+            f" ({len(wrong)} such images in this batch)"
+        )

@@ -1,0 +1,239 @@
+"""Backbones: the models of keras.applications by name, SmallConvNet, which needs no download, and `.keras` files.
+
+Names and limits are known without TensorFlow, so that a configuration can be checked in milliseconds.
+"""
+
+from __future__ import annotations
+
+import difflib
+import functools
+import importlib
+import tempfile
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from frostline import storage
+from frostline.errors import ConfigError, NotFound
+from frostline.text import one_line
+
+if TYPE_CHECKING:
+    import keras
+
+SMALL = "SmallConvNet"
+
+# keras.applications module -> (smallest height and width its models accept, in pixels; their names).
+# The limits are the `min_size` of each module in Keras 3.15; a test compares them with the library.
+_FAMILIES: dict[str, tuple[int, tuple[str, ...]]] = {
+    "convnext": (32, tuple(f"ConvNeXt{size}" for size in ("Tiny", "Small", "Base", "Large", "XLarge"))),
+    "densenet": (32, ("DenseNet121", "DenseNet169", "DenseNet201")),
+    "efficientnet": (32, tuple(f"EfficientNetB{number}" for number in range(8))),
+    "efficientnet_v2": (32, tuple(f"EfficientNetV2{size}" for size in ("B0", "B1", "B2", "B3", "S", "M", "L"))),
+    "inception_resnet_v2": (75, ("InceptionResNetV2",)),
+    "inception_v3": (75, ("InceptionV3",)),
+    "mobilenet": (32, ("MobileNet",)),
+    "mobilenet_v2": (32, ("MobileNetV2",)),
+    "mobilenet_v3": (32, ("MobileNetV3Small", "MobileNetV3Large")),
+    "nasnet": (32, ("NASNetMobile", "NASNetLarge")),
+    "resnet": (32, ("ResNet50", "ResNet101", "ResNet152")),
+    "resnet_v2": (32, ("ResNet50V2", "ResNet101V2", "ResNet152V2")),
+    "vgg16": (32, ("VGG16",)),
+    "vgg19": (32, ("VGG19",)),
+    "xception": (71, ("Xception",)),
+}
+_MODULE_OF = {name: module for module, (_, family) in _FAMILIES.items() for name in family}
+_SMALL_MINIMUM = 16  # three poolings leave 2 x 2
+# Height and width that an architecture defaults to, in pixels, where that is not 224.
+_DEFAULT_SIZES = {
+    SMALL: 32,
+    "InceptionV3": 299,
+    "InceptionResNetV2": 299,
+    "Xception": 299,
+    "NASNetLarge": 331,
+    **{f"EfficientNetB{number}": size for number, size in enumerate((224, 240, 260, 300, 380, 456, 528, 600))},
+    **{f"EfficientNetV2{size}": pixels for size, pixels in (("B1", 240), ("B2", 260), ("B3", 300), ("S", 384))},
+    **{f"EfficientNetV2{size}": 480 for size in ("M", "L")},
+}
+
+
+def names() -> list[str]:
+    """Every backbone name, sorted."""
+    return sorted([*_MODULE_OF, SMALL])
+
+
+def is_file(name: str) -> bool:
+    """Whether the backbone is a user's own model, a local or gs:// `.keras` file."""
+    return name.endswith(".keras")
+
+
+def require(name: str, field: str = "backbone") -> None:
+    """Raise ConfigError with the nearest names unless `name` is a backbone; a file is taken at its word."""
+    if name not in names() and not is_file(name):
+        near = difflib.get_close_matches(name, names(), n=3, cutoff=0.4)
+        hint = f"did you mean {', '.join(near)}?" if near else f"known are {', '.join(names())}"
+        raise ConfigError(field, name, hint)
+
+
+def minimum_image_size(name: str) -> int:
+    """Smallest height and width that the backbone accepts, in pixels; for a file, which tells when it is read, 1.
+
+    Raises:
+        ConfigError: the name is unknown.
+    """
+    require(name)
+    if is_file(name):
+        return 1
+    return _SMALL_MINIMUM if name == SMALL else _FAMILIES[_MODULE_OF[name]][0]
+
+
+def default_image_size(name: str) -> int:
+    """Height and width that the architecture defaults to, in pixels; a file is read to tell its own, 224 if it is free.
+
+    Raises:
+        ConfigError: the name is unknown, or the file cannot be loaded.
+    """
+    require(name)
+    if is_file(name):
+        return _read(name).inputs[0].shape[1] or 224
+    return _DEFAULT_SIZES.get(name, 224)
+
+
+def require_size(name: str, image_size: int) -> None:
+    """Raise ConfigError if the backbone is unknown or cannot take images of this height and width, in pixels."""
+    minimum = minimum_image_size(name)
+    if image_size < minimum:
+        raise ConfigError("image_size", image_size, f"{name} needs at least {minimum} pixels")
+
+
+def build(name: str, image_size: int, *, weights: str | None = None) -> keras.Model:
+    """The backbone without its classification top.
+
+    Automatic layer names count up within a process (`conv2d_94` in the second model), so the counter is reset first:
+    a backbone has the same layer names whenever it is built. (`keras.utils.clear_session` would do so too, but it
+    also replaces the graph that holds an open strategy scope.)
+
+    Args:
+        name: a name of `names()`, or a `.keras` file, which comes with its weights.
+        image_size: height and width of the input, in pixels.
+        weights: None for random ones, or `imagenet`, which downloads.
+
+    Returns:
+        A functional model from [batch, image_size, image_size, 3] float32, normalised as `normalise` does, to
+        [batch, height, width, channels] float32.
+    """
+    import keras
+    from keras.src.utils import naming
+
+    require(name)
+    naming.reset_uids()
+    if is_file(name):
+        return _own(name, image_size)
+    if name == SMALL:
+        return _small_conv_net(image_size)
+    constructor = getattr(keras.applications, name)
+    return constructor(include_top=False, weights=weights, input_shape=(image_size, image_size, 3))
+
+
+def normalise(images: Any, name: str) -> Any:
+    """Map pixels to what the backbone was trained on, with the `preprocess_input` of its own Keras module.
+
+    A user's own model takes the pixels as they are, and rescales them itself if it wants them otherwise.
+
+    Args:
+        images: [batch, height, width, 3] in 0..255, any dtype.
+        name: the backbone.
+
+    Returns:
+        [batch, height, width, 3] float32.
+    """
+    import tensorflow as tf
+
+    pixels = tf.cast(images, tf.float32)
+    if is_file(name):
+        return pixels
+    if name == SMALL:
+        return pixels / 127.5 - 1.0
+    return _preprocess_input(name)(pixels, data_format="channels_last")
+
+
+@functools.cache  # which also keeps AutoGraph from looking into the import
+def _preprocess_input(name: str) -> Any:
+    return importlib.import_module(f"keras.applications.{_MODULE_OF[name]}").preprocess_input
+
+
+def _small_conv_net(image_size: int) -> keras.Model:
+    """Three blocks of convolution, BatchNorm, ReLU and pooling: 32, 64 and 128 channels, 93,312 kernel weights."""
+    import keras
+
+    image = keras.Input((image_size, image_size, 3), name="image")
+    x = image
+    for block, filters in enumerate((32, 64, 128), start=1):
+        x = keras.layers.Conv2D(filters, 3, padding="same", use_bias=False, name=f"block{block}_conv")(x)
+        # Keras' default momentum of 0.99 needs hundreds of steps before its statistics mean anything.
+        x = keras.layers.BatchNormalization(momentum=0.9, name=f"block{block}_bn")(x)
+        x = keras.layers.ReLU(name=f"block{block}_relu")(x)
+        x = keras.layers.MaxPooling2D(name=f"block{block}_pool")(x)
+    return keras.Model(image, x, name="small_conv_net")
+
+
+def _own(name: str, image_size: int) -> keras.Model:
+    """A user's own model, with the image size fixed where the file leaves it free."""
+    import keras
+
+    model = _read(name)
+    model = keras.Model(model.inputs[0], model.outputs[0], name=model.name)  # a sequential model gets a graph, too
+    wrong = _why_not(model, image_size)
+    if wrong:
+        raise ConfigError("backbone", name, wrong)
+    if None in model.inputs[0].shape[1:3]:
+        fixed = keras.models.clone_model(model, input_tensors=keras.Input((image_size, image_size, 3)))
+        fixed.set_weights(model.get_weights())
+        return fixed
+    return model
+
+
+def _read(name: str) -> keras.Model:
+    """The model in a file, loaded in safe mode, if it has inputs and outputs."""
+    import keras
+
+    with tempfile.TemporaryDirectory() as directory:
+        try:
+            model = keras.models.load_model(storage.localize(name, Path(directory)), compile=False, safe_mode=True)
+        except NotFound:
+            raise ConfigError("backbone", name, "there is no such file") from None
+        except Exception as error:  # zipfile, h5py and Keras each raise their own
+            reason = one_line(error, 200)
+            raise ConfigError("backbone", name, f"it cannot be loaded: {reason}") from error
+    if not getattr(model, "inputs", None) or len(model.inputs) != 1 or len(model.outputs) != 1:
+        raise ConfigError("backbone", name, "expected a functional or sequential model with one input and one output")
+    return model
+
+
+def _why_not(model: keras.Model, image_size: int) -> str:
+    """Why a model cannot be a backbone, or nothing."""
+
+    image, features = model.inputs[0].shape, model.outputs[0].shape
+    if len(image) != 4 or any(size not in (None, image_size) for size in image[1:3]) or image[3] != 3:
+        return f"its input is {image}; expected (None, {image_size}, {image_size}, 3), as image_size says"
+    if len(features) not in (2, 4):
+        return f"its output is {features}; expected features, [batch, height, width, channels] or [batch, channels]"
+    calls = Counter(id(node.operation) for nodes in model._nodes_by_depth.values() for node in nodes)
+    for layer in model.layers:
+        wrong = _why_no_layer(layer, calls[id(layer)])
+        if wrong:
+            return f"its layer {layer.name!r} {wrong}"
+    return ""
+
+
+def _why_no_layer(layer: keras.layers.Layer, calls: int) -> str:
+    """Why a layer cannot be part of a backbone whose freezing is to be proven, or nothing."""
+    import keras
+
+    inner = list(layer._flatten_layers(include_self=False))
+    if any(isinstance(part, keras.layers.BatchNormalization) for part in inner):
+        return "has BatchNormalization inside, which would not be frozen by itself; use its layers one by one"
+    if any(isinstance(part, keras.layers.SpectralNormalization) for part in (layer, *inner)):
+        return "is a SpectralNormalization, which rewrites its weights in training even while frozen"
+    if calls > 1:
+        return "is used more than once; give each place a layer of its own"
+    return "has a name of the head's; rename it" if layer.name.startswith("head_") else ""

@@ -1,0 +1,38 @@
+"""The head: pooling, hidden dense layers, dropout, logits, and probabilities in float32."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from frostline.model.config import HeadConfig
+
+if TYPE_CHECKING:
+    import keras
+
+PREFIX = "head_"  # of every layer's name
+LOGITS = "head_logits"
+
+
+def attach(backbone: keras.Model, head: HeadConfig, classes: int) -> keras.Model:
+    """Put a head on a backbone; the backbone's layers are shared, not nested.
+
+    Args:
+        backbone: [batch, size, size, 3] to [batch, height, width, channels] or [batch, channels].
+        head: hidden layers and dropout.
+        classes: number of labels.
+
+    Returns:
+        A functional model to probabilities, [batch, classes] float32.
+    """
+    import keras
+
+    # Features that are pooled already pass through under the same name: it is the boundary of a frozen backbone.
+    pooling = keras.layers.GlobalAveragePooling2D if len(backbone.output.shape) == 4 else keras.layers.Flatten
+    x = pooling(name="head_pool")(backbone.output)
+    for index, units in enumerate(head.hidden, start=1):
+        x = keras.layers.Dense(units, activation="relu", name=f"head_hidden{index}")(x)
+    if head.dropout:
+        x = keras.layers.Dropout(head.dropout, name="head_dropout")(x)
+    x = keras.layers.Dense(classes, name=LOGITS)(x)
+    probabilities = keras.layers.Activation("softmax", dtype="float32", name="head_probabilities")(x)
+    return keras.Model(backbone.input, probabilities, name=f"{backbone.name}_finetuned")

@@ -1,0 +1,74 @@
+"""A KServe InferenceService that serves one version of a model, which never changes under it.
+
+TensorFlow Serving wants a numbered directory below its base path, /mnt/models: `storageUri` would put the SavedModel
+there itself, so `storageUris` of the predictor names the mount path, which KServe knows since 0.16.
+https://kserve.github.io/website/docs/model-serving/storage/multiple-storage-uris
+"""
+
+from __future__ import annotations
+
+import yaml
+
+from frostline.registry.version import Version
+
+_GIB = 2**30
+_VOLUME = "/frostline/"  # where the steps mount their volume
+_CLAIM = "frostline"  # and the claim that it belongs to
+
+
+def manifest(version: Version, outcome: str) -> str:
+    """The YAML to apply.
+
+    Memory is 1 GiB for the server and twice the SavedModel, which is read and then held.
+
+    Args:
+        version: to serve.
+        outcome: of its push, in one line, which heads the file.
+    """
+    uri, reachable = _storage_uri(version.uri)
+    memory = f"{1 + -(-2 * _served_bytes(version) // _GIB)}Gi"
+    service = {
+        "apiVersion": "serving.kserve.io/v1beta1",
+        "kind": "InferenceService",
+        "metadata": {
+            "name": version.model,
+            "annotations": {
+                "frostline/version": str(version.number),
+                "frostline/manifest-digest": version.manifest_digest,
+            },
+        },
+        "spec": {
+            "predictor": {
+                "storageUris": [{"uri": uri, "mountPath": f"/mnt/models/{version.number}"}],
+                "model": {
+                    "modelFormat": {"name": "tensorflow"},
+                    "resources": {
+                        "requests": {"cpu": "1", "memory": memory},
+                        "limits": {"cpu": "2", "memory": memory},
+                    },
+                },
+            }
+        },
+    }
+    text = f"# {outcome}\n# For KServe 0.16 or later (kubectl apply -f).\n"
+    if not outcome.startswith("pushed: "):
+        text = f"# NOT TO BE APPLIED YET: this version is not the champion.\n{text}"
+    if not reachable:
+        text += f"# No pod can read {version.uri}: put the version on a volume and name its claim below.\n"
+    return text + yaml.safe_dump(service, sort_keys=False, width=120)
+
+
+def _storage_uri(uri: str) -> tuple[str, bool]:
+    """The version's address as KServe names it, and whether a pod can reach it."""
+    if uri.startswith("gs://"):
+        return uri, True
+    if uri.startswith(_VOLUME):
+        return f"pvc://{_CLAIM}/{uri.removeprefix(_VOLUME)}", True
+    return "pvc://CLAIM/PATH/OF/THE/VERSION", False
+
+
+def _served_bytes(version: Version) -> int:
+    files = version.manifest["files"]
+    return sum(
+        entry["size"] for name, entry in files.items() if name == "saved_model.pb" or name.startswith("variables/")
+    )

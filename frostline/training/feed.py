@@ -1,0 +1,124 @@
+"""What each phase is trained on: images, or features out of the cache, of which the missing ones are computed here."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+
+from frostline import digests
+from frostline.artifacts import Json
+from frostline.data.batches import BatchSource, Images
+from frostline.errors import DataError
+from frostline.events import say
+from frostline.features import store as feature_store
+from frostline.features.builder import FeatureBuilder, FeatureSet
+from frostline.features.cache_plan import PLAIN, Use, views_of_run
+from frostline.features.prefix import FLOAT32
+from frostline.features.source import Features
+from frostline.features.store import Reader
+from frostline.freeze.phases import Phase
+from frostline.training.fit import PhaseSources
+
+
+def gather(documents: Sequence[Json]) -> tuple[list[Use], list[FeatureSet]]:
+    """What the featurize step of every shard decided and made, as one.
+
+    Raises:
+        DataError: the shards decided differently.
+    """
+    decisions = [document["uses"] for document in documents]
+    if not decisions or any(decision != decisions[0] for decision in decisions):
+        raise DataError("features.json: the shards decided differently, or there is none; run featurize again")
+    merged: dict[tuple[str, int], FeatureSet] = {}
+    for one in (FeatureSet.read(document) for part in documents for document in part["sets"]):
+        known = merged.setdefault((one.layer, one.view), one)
+        if known.address == one.address:  # else a pod answered otherwise: what is missing then is computed once more
+            merged[one.layer, one.view] = dataclasses.replace(known, packs=tuple(sorted({*known.packs, *one.packs})))
+    return [Use(**use) for use in decisions[0]], list(merged.values())
+
+
+class Feed(contextlib.ExitStack):
+    """Opened features and images; a context manager that closes them."""
+
+    def __init__(self, store: str, maker: FeatureBuilder, scratch: Path) -> None:
+        """Take what computes sets, and a place for files of a bucket."""
+        super().__init__()
+        self._store, self._maker, self._scratch = store, maker, scratch
+        self._open: dict[tuple[str, int], tuple[FeatureSet, Reader]] = {}
+        self.report: list[Json] = []
+
+    def open(self, sets: Sequence[FeatureSet], *, float32: bool) -> None:
+        """Open sets, having computed what is missing or damaged; with `float32` those of that precision instead."""
+        for wanted in sets:
+            computed_in = FLOAT32 if float32 else wanted.computed_in
+            described, function = self._maker.describe(wanted.layer, wanted.view, computed_in)
+            packs = wanted.packs if described.address == wanted.address else ()
+            root = feature_store.root_of(self._store, described.address)
+            scratch = self._scratch / described.address  # packs of two sets may have one name
+            sources = self._maker.pictures.sources(wanted.view)
+            ids = {one for source in sources for one in source.examples.ids}
+            with Reader(root, packs, described.layout, scratch) as found:
+                missing, damaged = ids - set(found.ids), found.damaged
+                if missing:
+                    say(f"features at {wanted.layer}: {len(missing)} images are missing or damaged; computed again")
+                    packs = (*packs, *self._maker.complete(described, function, sources, found.ids))
+            reader = self.enter_context(Reader(root, sorted(set(packs)), described.layout, scratch))
+            if not ids <= set(reader.ids):
+                raise DataError(f"{root}: features that were just written cannot be read back")
+            described = dataclasses.replace(described, packs=tuple(packs))
+            self._open[wanted.layer, wanted.view] = described, reader
+            self.report.append(
+                {
+                    "layer": wanted.layer,
+                    "view": wanted.view,
+                    "address": described.address,
+                    "computed_in": computed_in,
+                    "dtype": described.layout.dtype,
+                    "images": len(ids),
+                    "bytes": len(ids) * described.layout.row_bytes,
+                    "computed": len(missing),
+                    "damaged": damaged,
+                }
+            )
+        if sets:
+            self._maker.tidy([described.address for described, _ in self._open.values()])
+
+    @property
+    def digest(self) -> str:
+        """Of every cached bit that training reads."""
+        rows = {f"{layer}/{view}": reader.digest for (layer, view), (_, reader) in self._open.items()}
+        return digests.of_json(rows)
+
+    def sources(self, uses: Sequence[Use], schedule: Sequence[Phase]) -> list[PhaseSources]:
+        """Of each phase."""
+        pictures = self._maker.pictures
+        views = views_of_run(schedule, pictures.augment)
+        return [
+            PhaseSources(self._source("train", use.layer, views), self._source("validation", use.layer, 1), views)
+            for use in uses
+        ]
+
+    def exact(self, layer: str) -> bool:
+        """Whether all features at a layer were computed and are stored in float32."""
+        found = [one for (name, _), (one, _) in self._open.items() if name == layer]
+        return all(one.computed_in == one.layout.dtype == FLOAT32 for one in found)
+
+    def images(self, split: str, *, varied: bool) -> Images:
+        """The images of a split."""
+        found = self._maker.pictures.source(split, varied=varied)
+        self.callback(found.examples.close)
+        return found
+
+    def _source(self, split: str, layer: str, views: int) -> BatchSource:
+        varied = split == "train" and self._maker.pictures.augment.active
+        images = self.images(split, varied=varied)
+        if not layer:
+            return images
+        readers = {
+            view: self._open[key][1]
+            for view in range(views)
+            if (key := (layer, view if varied else PLAIN)) in self._open
+        }
+        return Features(images.examples, readers, self._open[layer, PLAIN][0].layout, layer)

@@ -1,0 +1,283 @@
+"""What each kind of source holds, what is left out of it, and what is refused."""
+
+import io
+import os
+
+import numpy as np
+import pytest
+from PIL import Image as Pillow
+
+from frostline import storage
+from frostline.data.sources import open_source
+from frostline.errors import ConfigError, DataError
+
+
+def photo(number, kind="PNG"):
+    """Encoded bytes of an 8x8 picture that differs with `number`."""
+    buffer = io.BytesIO()
+    Pillow.fromarray(np.random.default_rng(number).integers(0, 256, (8, 8, 3), np.uint8)).save(buffer, kind)
+    return buffer.getvalue()
+
+
+def put(root, *paths):
+    for number, path in enumerate(paths):
+        (root / path).parent.mkdir(parents=True, exist_ok=True)
+        (root / path).write_bytes(photo(number))
+    return root
+
+
+def test_digits_are_scikit_learns_as_png():
+    from sklearn.datasets import load_digits
+
+    digits = load_digits()
+    source = open_source("digits")
+    images = list(source.images)
+    assert (source.name, source.total, source.packed) == ("digits", 1797, True)
+    assert source.labels == tuple("0123456789")
+    assert [image.id for image in images[:13:12]] == ["digits/00000", "digits/00012"]
+    assert [image.label for image in images] == [str(target) for target in digits.target]
+    with Pillow.open(io.BytesIO(images[12].data)) as picture:
+        assert (picture.format, picture.mode, picture.size) == ("PNG", "L", (8, 8))
+        assert np.abs(np.asarray(picture) / 255 * 16 - digits.images[12]).max() < 0.05
+
+
+def test_a_folder_is_listed_by_class_and_nothing_is_read(tmp_path):
+    root = put(tmp_path / "My Photos-2", "b/1.JPG", "b/deep/er/2.webp", "a/x.jpeg", "a/y.GIF", "a/z.bmp", "c/o.png")
+    source = open_source(str(root))
+    images = list(source.images)
+    assert (source.name, source.labels, source.total) == ("my_photos_2", ("a", "b", "c"), 6)
+    assert [(image.id, image.label) for image in images] == [
+        ("a/x.jpeg", "a"), ("a/y.GIF", "a"), ("a/z.bmp", "a"), ("b/1.JPG", "b"), ("b/deep/er/2.webp", "b"),
+        ("c/o.png", "c"),
+    ]  # fmt: skip
+    assert all(image.data is None for image in images)
+    assert storage.read_bytes(images[0].uri) == (root / "a/x.jpeg").read_bytes()
+
+
+def test_what_is_no_image_of_a_class_is_left_out_and_counted(tmp_path):
+    root = put(
+        tmp_path / "photos",
+        "a/1.png", "b/1.png", "loose.png", ".hidden/1.png", "a/.DS_Store.png", "a/notes.txt", "b/.cache/2.png", "b/x",
+    )  # fmt: skip
+    os.mkfifo(root / "b/pipe.png")  # reading it would wait for ever
+    source = open_source(str(root))
+    assert [image.id for image in source.images] == ["a/1.png", "b/1.png"]
+    assert source.labels == ("a", "b")
+    assert source.left_out == {
+        "outside every class folder": 1,
+        "hidden": 1,
+        "not .jpg .jpeg .png .gif .bmp .webp": 2,
+        "not regular files": 1,
+    }
+
+
+def test_links_that_leave_the_source_are_not_followed(tmp_path):
+    put(tmp_path / "elsewhere", "secret.png", "more/1.png")
+    root = put(tmp_path / "photos", "a/1.png", "b/1.png")
+    (root / "a/leak.png").symlink_to(tmp_path / "elsewhere/secret.png")
+    (root / "a/more").symlink_to(tmp_path / "elsewhere/more")
+    (root / "c").symlink_to(tmp_path / "elsewhere")
+    (root / "a/round").symlink_to(root)
+    (root / "b/same.png").symlink_to(root / "a/1.png")
+    source = open_source(str(root))
+    assert [image.id for image in source.images] == ["a/1.png", "b/1.png", "b/same.png"]
+    assert source.labels == ("a", "b")
+    assert source.left_out == {"links to directories": 3, "links that leave the source": 1}
+
+
+def test_the_source_itself_may_be_a_link(tmp_path):
+    root = put(tmp_path / "photos", "a/1.png", "b/1.png")
+    (tmp_path / "current").symlink_to(root)
+    assert len(list(open_source(str(tmp_path / "current")).images)) == 2
+
+
+@pytest.mark.parametrize(
+    ("folder", "name"), [("2024 Photos", "images_2024_photos"), ("Füße", "f_e"), ("日本", "images")]
+)
+def test_the_name_is_one_that_tfds_accepts(tmp_path, folder, name):
+    assert open_source(str(put(tmp_path / folder, "a/1.png"))).name == name
+
+
+def test_a_bucket_is_read_like_a_directory(gcs):
+    for number, path in enumerate(["cats/1.png", "dogs/deep/2.JPG", "dogs/notes.txt", "loose.png", ".trash/3.png"]):
+        storage.write_bytes(f"{gcs}/photos/{path}", photo(number))
+    source = open_source(f"{gcs}/photos/")
+    assert (source.name, source.labels, source.total) == ("photos", ("cats", "dogs"), 2)
+    images = list(source.images)
+    assert [image.id for image in images] == ["cats/1.png", "dogs/deep/2.JPG"]
+    assert storage.read_bytes(images[1].uri) == photo(1)
+    assert sum(source.left_out.values()) == 3
+    with pytest.raises(DataError, match="has no class folder"):
+        open_source(f"{gcs}/nothing")
+
+
+def test_an_empty_class_folder_is_still_a_class(tmp_path):
+    root = put(tmp_path / "photos", "a/1.png")
+    (root / "b").mkdir()
+    assert open_source(str(root)).labels == ("a", "b")
+
+
+def test_missing_empty_or_odd_folders_are_refused_in_one_line(tmp_path):
+    with pytest.raises(DataError, match="source: received '/no/such/place', which is no directory; expected"):
+        open_source("/no/such/place")
+    with pytest.raises(DataError, match="has no class folder"):
+        open_source(str(tmp_path))
+    with pytest.raises(DataError, match="needs a name without control characters"):
+        open_source(str(put(tmp_path / "odd", "two\nlines/1.png", "b/1.png")))
+
+
+@pytest.mark.parametrize("source", ["s3://bucket/photos", "http://example.org/x", "file:///tmp"])
+def test_other_schemes_are_refused(source):
+    with pytest.raises(ConfigError, match=r"source: received .* expected digits, tfds://NAME, or a directory"):
+        open_source(source)
+
+
+@pytest.fixture(scope="module")
+def tfds_builders(tmp_path_factory):
+    """Registers `tiny_photos`, `tiny_texts` and `tiny_download`; returns the bytes of tiny_photos by split."""
+    import tensorflow_datasets as tfds
+
+    folder = tmp_path_factory.mktemp("originals")
+    splits = {"train": range(6), "test": range(6, 10)}
+    for number in range(10):
+        (folder / f"{number}.jpg").write_bytes(photo(number, "JPEG"))
+
+    class Tiny(tfds.core.GeneratorBasedBuilder, skip_registration=True):
+        VERSION = tfds.core.Version("1.0.0")
+
+        def _info(self):
+            image = tfds.features.Image(shape=(None, None, 3))
+            features = {"image": image, "label": tfds.features.ClassLabel(names=["wolf", "bear"])}
+            return tfds.core.DatasetInfo(builder=self, features=tfds.features.FeaturesDict(features))
+
+        def _split_generators(self, dl_manager):
+            return {split: self._generate_examples(numbers) for split, numbers in splits.items()}
+
+        def _generate_examples(self, numbers):
+            for number in numbers:
+                yield number, {"image": folder / f"{number}.jpg", "label": -1 if number == 9 else number % 2}
+
+    class TinyPhotos(Tiny):
+        """A data set of its own."""
+
+    class TinyTexts(Tiny):
+        """A data set without images."""
+
+        def _info(self):
+            features = tfds.features.FeaturesDict({"text": tfds.features.Text()})
+            return tfds.core.DatasetInfo(builder=self, features=features)
+
+        def _generate_examples(self, numbers):
+            for number in numbers:
+                yield number, {"text": str(number)}
+
+    class TinyDownload(Tiny):
+        """A data set whose server does not answer."""
+
+        def _split_generators(self, dl_manager):
+            dl_manager.download("http://127.0.0.1:9/photos.zip")
+
+    return {split: [(folder / f"{number}.jpg").read_bytes() for number in numbers] for split, numbers in splits.items()}
+
+
+@pytest.fixture
+def data_dir(tfds_builders, tmp_path, monkeypatch):
+    monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path))
+
+
+def test_tfds_keeps_the_original_bytes_of_every_split(tfds_builders, data_dir):
+    source = open_source("tfds://tiny_photos")
+    images = list(source.images)
+    assert (source.name, source.labels, source.packed) == ("tiny_photos", ("bear", "wolf"), True)
+    originals = tfds_builders["train"] + tfds_builders["test"]
+    assert {image.data for image in images} == set(originals[:9])  # the tenth has no label
+    assert all(image.label == ("wolf", "bear")[originals.index(image.data) % 2] for image in images)
+    assert [image.id for image in images] == [image.id for image in open_source("tfds://tiny_photos").images]
+    assert images[0].id == "tiny_photos/test/0000000"
+
+
+def test_tfds_without_images_is_refused(data_dir):
+    with pytest.raises(DataError, match=r"has the features \{'text': 'Text'\}; expected image: Image and label"):
+        open_source("tfds://tiny_texts")
+
+
+def test_tfds_without_a_network_says_so_in_one_line(data_dir):
+    with pytest.raises(
+        DataError, match=r"tfds://tiny_download cannot be downloaded or prepared here .*Connection"
+    ) as e:
+        open_source("tfds://tiny_download")
+    assert "\n" not in str(e.value)
+
+
+@pytest.mark.parametrize(("source", "told"), [
+    ("tfds://tf_flower", "did you mean tf_flowers"),
+    ("tfds://", "snake_case"),
+    ("tfds://mnist:train", "snake_case"),
+    ("tfds://../../etc", "snake_case"),
+])  # fmt: skip
+def test_unknown_tfds_names_are_refused(data_dir, source, told):
+    with pytest.raises(ConfigError, match=told):
+        open_source(source)
+
+
+def test_file_names_that_are_no_text_are_left_out_and_counted(tmp_path):
+    for label in ("cats", "dogs"):
+        folder = tmp_path / label
+        folder.mkdir()
+        for name in (b"fine.png", b"caf\xe9.png", b"two\nlines.png", "smörgås.png".encode()):
+            (folder / os.fsdecode(name)).write_bytes(b"image")
+    source = open_source(str(tmp_path))
+    assert sorted(image.id for image in source.images) == [
+        "cats/fine.png", "cats/smörgås.png", "dogs/fine.png", "dogs/smörgås.png",
+    ]  # fmt: skip
+    assert source.left_out == {"names that are not text": 4}
+
+
+def test_metadata_belongs_to_its_file_and_is_not_left_out(tmp_path):
+    root = put(tmp_path / "photos", "a/1.png", "b/deep/2.png", "b/3.png")
+    (root / "metadata.csv").write_text("file_name,site\nb/deep/2.png,north\na/1.png,south\n")
+    source = open_source(str(root))
+    assert {image.id: image.metadata for image in source.images} == {
+        "a/1.png": {"site": "south"}, "b/3.png": {}, "b/deep/2.png": {"site": "north"},
+    }  # fmt: skip
+    assert (source.left_out, source.unknown) == ({}, ())
+
+
+def test_only_the_roots_metadata_counts_and_never_one_from_outside(tmp_path):
+    root = put(tmp_path / "photos", "a/1.png", "b/1.png")
+    (root / "a" / "metadata.csv").write_text("file_name,site\na/1.png,south\n")
+    (tmp_path / "elsewhere.csv").write_text("file_name,site\na/1.png,secret\n")
+    (root / "metadata.csv").symlink_to(tmp_path / "elsewhere.csv")
+    source = open_source(str(root))
+    assert [image.metadata for image in source.images] == [{}, {}]
+    assert source.left_out == {"not .jpg .jpeg .png .gif .bmp .webp": 1, "links that leave the source": 1}
+
+
+def test_a_bucket_has_metadata_too_and_names_of_no_image_are_told(gcs):
+    for number, path in enumerate(["cats/1.png", "dogs/2.png"]):
+        storage.write_bytes(f"{gcs}/photos/{path}", photo(number))
+    storage.write_bytes(
+        f"{gcs}/photos/metadata.csv", b"file_name,site\ndogs/2.png,west\ncats/9.png,x\n../cats/1.png,y\n"
+    )
+    source = open_source(f"{gcs}/photos")
+    assert [image.metadata for image in source.images] == [{}, {"site": "west"}]
+    assert source.unknown == ("../cats/1.png", "cats/9.png")
+    assert source.left_out == {}
+
+
+def test_metadata_of_none_of_the_images_is_refused(tmp_path):
+    root = put(tmp_path / "photos", "a/1.png", "b/1.png")
+    (root / "metadata.csv").write_text("file_name,site\n/data/a/1.png,south\n/data/b/1.png,north\n")
+    with pytest.raises(DataError) as caught:
+        open_source(str(root))
+    told = "metadata.csv: file_name: received '/data/a/1.png'; expected paths like 'a/1.png'"
+    assert str(caught.value).endswith(told)
+    (root / "metadata.csv").write_text("file_name,site\n")  # a header alone says nothing of any image
+    assert open_source(str(root)).unknown == ()
+
+
+def test_metadata_that_cannot_be_used_stops_the_run_and_names_its_source(tmp_path):
+    root = put(tmp_path / "photos", "a/1.png", "b/1.png")
+    (root / "metadata.csv").write_bytes(b"\xff\xfe")
+    with pytest.raises(DataError, match=r"photos: metadata\.csv: byte 0 is not UTF-8"):
+        open_source(str(root))

@@ -1,0 +1,64 @@
+"""The proof: what is stored predicts the golden batch as it was measured, in the loader that servers use."""
+
+import shutil
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from frostline.errors import DataError, StorageError
+from frostline.evaluation import golden
+from frostline.model.serving import Served
+
+
+@pytest.fixture
+def version(made, tmp_path):
+    """A version's directory: the SavedModel at its top."""
+    directory = shutil.copytree(made / "serving", tmp_path / "version")
+    shutil.copy(made / "golden.parquet", directory)
+    return directory
+
+
+def measured_otherwise(version, change):
+    images, probabilities = golden.read(version)
+    golden.write(version, images, change(probabilities))
+
+
+def test_a_version_that_predicts_as_measured_is_proven(version):
+    golden.require_reproduced(version)
+    measured_otherwise(version, lambda probabilities: probabilities + np.float32(5e-6))
+    golden.require_reproduced(version)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda found: found + np.float32(2e-5), r"differs by 2\S*e-05; expected at most 1e-05"),
+        (lambda found: found * np.float32("nan"), "differs by nan"),
+        (lambda found: found[:, :1], r"received \(3, 2\) probabilities; expected \(3, 1\)"),
+    ],
+)
+def test_a_version_that_predicts_otherwise_is_not(version, change, message):
+    measured_otherwise(version, change)
+    with pytest.raises(DataError, match=message):
+        golden.require_reproduced(version)
+
+
+@pytest.mark.parametrize("name", ["saved_model.pb", "variables/variables.index", "golden.parquet"])
+def test_a_version_that_lacks_a_file_is_not(version, name):
+    (version / name).unlink()
+    with pytest.raises(DataError) as caught:
+        golden.require_reproduced(version)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_machine_without_memory_says_nothing_of_the_version(version, monkeypatch):
+    def exhausted(*_):
+        raise tf.errors.ResourceExhaustedError(None, None, "out of memory\nallocating")
+
+    monkeypatch.setattr(Served, "predict", exhausted)
+    with pytest.raises(StorageError, match=r"the golden batch cannot be predicted now: .*out of memory allocating"):
+        golden.require_reproduced(version)
+    monkeypatch.setattr(tf.compat.v1.saved_model, "load", exhausted)
+    with pytest.raises(StorageError, match="cannot be loaded now"):
+        golden.require_reproduced(version)

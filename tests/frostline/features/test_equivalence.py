@@ -1,0 +1,248 @@
+"""Cached features stand for the model, or training says that they do not: whatever the store's digests say."""
+
+import shutil
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+from frostline import artifacts, train
+from frostline.data import examples
+from frostline.data.batches import Images
+from frostline.data.config import AugmentConfig
+from frostline.errors import FeaturesDisagree
+from frostline.features import equivalence, prefix
+from frostline.features import store as feature_store
+from frostline.features.prefix import Prefix
+from frostline.features.source import Features
+from frostline.features.store import Layout
+from frostline.model import backbones, bfloat16, head
+from frostline.model.config import HeadConfig
+
+from tests.support import packs, pictures, recorded
+from tests.support.stages import Bench
+
+SIZE, COUNT = 16, 40
+LAYER = "block2_pool"
+PLAIN = AugmentConfig()
+VARIED = AugmentConfig(flip=True, colour=0.5)
+
+
+@pytest.fixture(scope="module")
+def model():
+    keras.utils.set_random_seed(0)
+    model = head.attach(backbones.build("SmallConvNet", SIZE), HeadConfig(), 3)
+    pooled = Prefix(model, "SmallConvNet", "head_pool")(coloured(30))
+    means = pooled.reshape(10, 3, -1).mean(axis=0)  # of each colour
+    towards = (means - means.mean(axis=0)).T
+    kernel = 3 * towards / (towards**2).sum(axis=0)  # a head that knows the colours: logits of some 3
+    model.get_layer("head_logits").set_weights([kernel, -means.mean(axis=0) @ kernel])
+    return model
+
+
+def coloured(count):
+    """Noise around one of three colours an image."""
+    colours = np.array(list(pictures.COLOURS.values()))[np.arange(count) % 3]
+    return (recorded.noise(count, SIZE) // 8 + colours[:, None, None] * 7 // 8).astype(np.uint8)
+
+
+@pytest.fixture(scope="module")
+def found(tmp_path_factory):
+    root = tmp_path_factory.mktemp("equality")
+    found = examples.load(str(recorded.write(root / "records", coloured(COUNT))), "train", root)
+    yield found
+    found.close()
+
+
+@pytest.fixture
+def cached(tmp_path, model, found):
+    """A function that makes the features and hands them out, some rows changed on the way."""
+    opened = []
+
+    def cached(change=lambda ids, rows: rows, dtype="float32", low=False, augment=PLAIN, view=0):
+        function = Prefix(model, "SmallConvNet", LAYER)
+        function = function.lowered() if low else function
+        root, layout = str(tmp_path / str(len(opened))), Layout(function.shape, dtype)
+
+        class Changing(feature_store.Writer):
+            def add(self, ids, rows):
+                super().add(ids, change(ids, rows))
+
+        with Changing(root, layout) as writer:
+            source = Images(found, SIZE, augment)
+            assert sum(prefix.fill(function, source, np.arange(COUNT), view, writer, layout)) == COUNT
+        opened.append(feature_store.Reader(root, writer.packs, layout, tmp_path))
+        return Features(found, {view: opened[-1]}, layout, LAYER)
+
+    yield cached
+    for reader in opened:
+        reader.close()
+
+
+def prove(model, cached, *, exact, augment=PLAIN, view=0):
+    return equivalence.require_equivalent(
+        model, "SmallConvNet", cached, Images(cached.examples, SIZE, augment), view=view, exact=exact
+    )
+
+
+def moved(ids, rows):
+    """Of the image that sorts first, and is in every sample, another value in one channel."""
+    changed = rows.copy()
+    for number, identifier in enumerate(ids):
+        if identifier == min(map(recorded.identifier, range(COUNT))):
+            changed[number, 0, 0, 0] += 3.0
+    return changed
+
+
+def test_right_features_are_proven_to_the_last_digits(model, cached):
+    proof = prove(model, cached(), exact=True)
+    assert (proof["layer"], proof["exact"], proof["agreement"]) == (LAYER, True, 1.0)
+    assert proof["max_difference"] <= proof["limit"] == 1e-5
+    assert 8 <= proof["images"] <= COUNT
+
+
+def test_variants_are_compared_with_variants(model, cached):
+    assert prove(model, cached(augment=VARIED, view=1), exact=True, augment=VARIED, view=1)["max_difference"] <= 1e-5
+    with pytest.raises(FeaturesDisagree):
+        prove(model, cached(augment=VARIED, view=1), exact=True, view=1)
+
+
+def test_one_value_of_one_image_that_moved_is_noticed(model, cached):
+    with pytest.raises(
+        FeaturesDisagree, match=rf"^the features cached at {LAYER} do not stand for the model: on \d+ im"
+    ):
+        prove(model, cached(moved), exact=True)
+
+
+def test_rows_that_changed_places_are_noticed(model, cached):
+    for exact in (True, False):
+        with pytest.raises(FeaturesDisagree):
+            prove(model, cached(lambda _, rows: rows[::-1]), exact=exact)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "low"), [("bfloat16", False), pytest.param("float32", True, marks=pytest.mark.bfloat16)]
+)
+def test_rounded_features_need_not_agree_in_digits(model, cached, dtype, low):
+    proof = prove(model, cached(dtype=dtype, low=low), exact=False)
+    assert 1e-5 < proof["max_difference"] <= proof["limit"] == 0.1
+    assert 1e-4 < proof["relative_l2"] <= 1e-2
+    with pytest.raises(FeaturesDisagree, match=r"100\.0 % of the predictions agree"):
+        prove(model, cached(dtype=dtype, low=low), exact=True)
+
+
+def test_what_rounding_does_not_explain_is_noticed_where_no_prediction_changes(model, cached):
+    for factor, right in ((1.01, True), (1.05, False)):
+        scaled = cached(lambda _, rows, by=factor: rows * np.float32(by))
+        if right:
+            assert prove(model, scaled, exact=False)["relative_l2"] == pytest.approx(0.01, rel=1e-3)
+        else:
+            with pytest.raises(FeaturesDisagree, match=r"differ by 0\.05 .* 100\.0 % of the predictions agree"):
+                prove(model, scaled, exact=False)
+
+
+def test_rounding_that_moves_a_probability_far_is_noticed(model, cached):
+    first = min(range(COUNT), key=recorded.identifier)  # it is in every sample
+    at = Prefix(model, "SmallConvNet", "head_pool")(coloured(COUNT)[first : first + 1])[0]
+    steep = keras.models.clone_model(model)
+    steep.set_weights(model.get_weights())
+    kernel = 1000 * model.get_layer("head_logits").get_weights()[0]
+    steep.get_layer("head_logits").set_weights([kernel, -at @ kernel])  # all classes tie there
+    with pytest.raises(
+        FeaturesDisagree, match=r"differ by 0\.009 \(relative L2\), probabilities by up to (1|0\.[2-9])"
+    ):
+        prove(steep, cached(lambda _, rows: rows * np.float32(1.009)), exact=False)
+
+
+def test_a_few_examples_are_enough_to_be_compared(model, tmp_path):
+    found = examples.load(str(recorded.write(tmp_path / "records", coloured(2))), "train", tmp_path)
+    function = Prefix(model, "SmallConvNet", LAYER)
+    layout = Layout(function.shape, "float32")
+    with feature_store.Writer(str(tmp_path / "packs"), layout) as writer:
+        assert sum(prefix.fill(function, Images(found, SIZE), np.arange(2), 0, writer, layout)) == 2
+    with feature_store.Reader(str(tmp_path / "packs"), writer.packs, layout, tmp_path) as reader:
+        assert prove(model, Features(found, {0: reader}, layout, LAYER), exact=True)["images"] == 2
+    found.close()
+
+
+EXACT = {"mode": "require", "precision": "float32"}
+LOW = {"mode": "require"}
+
+
+@pytest.fixture(scope="module")
+def bench(tmp_path_factory):
+    bench = Bench(tmp_path_factory.mktemp("forged"))
+    bench.data(pictures.make(bench.root / "photos", 30))
+    bench.plan({"through": "block1"})
+    return bench
+
+
+def forge(bench, cache):
+    """Make features, and give each validation image those of another class, with digests and seals that are right."""
+    documents = bench.featurize(cache=cache)
+    rows = artifacts.read_jsonl(bench.root / "dataset" / "manifest.jsonl")
+    validation = {row["sha256"]: row["label"] for row in rows if row["split"] == "validation"}
+    good = packs.rows(bench.store, documents, "block1_pool")
+    by_label = {label: good[one] for one, label in validation.items()}
+
+    def change(identifier, row):
+        return by_label[(validation[identifier] + 1) % 3] if identifier in validation else row
+
+    packs.forge(bench.store, documents, "block1_pool", change)
+    return documents
+
+
+def test_no_model_is_made_of_features_that_are_not_the_models(bench):
+    forge(bench, EXACT)
+    try:
+        with pytest.raises(FeaturesDisagree, match="the features cached at block1_pool do not stand for the model"):
+            bench.train(cache=EXACT, model="forged", featurize=False)
+    finally:
+        shutil.rmtree(Path(bench.store) / "features")
+    assert not (bench.root / "forged" / "model.json").exists()
+
+
+def document(bench, name, file, kind):
+    return artifacts.read_json(bench.root / name / file, kind)
+
+
+@pytest.fixture(scope="module")
+def restarted(bench):
+    """A training on features in bfloat16 that turn out to be wrong, beside one in float32; what the first one said."""
+    bench.train(cache=EXACT, model="exact")
+    said = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(bfloat16, "hardware_has_bfloat16", lambda: True)
+        patch.setattr(train, "say", said.append)
+        [verdict] = forge(bench, LOW)[0]["verdicts"].values()
+        assert verdict["computed_in"] == "bfloat16"
+        bench.train(cache=LOW, model="restarted", featurize=False)
+        following = bench.featurize(cache=LOW)
+    return said, following
+
+
+@pytest.mark.bfloat16
+def test_where_low_precision_disagrees_the_model_of_float32_is_made(bench, restarted):
+    assert any("the prefix is computed in float32 instead, and training starts again" in line for line in restarted[0])
+    exact, again = (document(bench, name, "model.json", "model") for name in ("exact", "restarted"))
+    assert exact["model_digest"] == again["model_digest"]
+    told = document(bench, "restarted", "training.json", "training")
+    assert [(proof["exact"], proof["agreement"]) for proof in told["equality"]] == [(True, 1.0)]
+    assert [one["computed_in"] for one in told["cache"]] == ["float32"]
+    assert len(list(artifacts.read_jsonl(bench.root / "restarted" / "training.jsonl"))) == 2
+    assert not list((Path(bench.store) / "checkpoints").rglob("*.json"))
+
+
+@pytest.mark.bfloat16
+def test_and_every_run_that_follows_computes_in_float32(restarted):
+    assert {one["computed_in"] for part in restarted[1] for one in part["sets"]} == {"float32"}
+    [verdict] = restarted[1][0]["verdicts"].values()
+    assert verdict["reason"].startswith("after training: the features cached at block1_pool do not stand for the model")
+
+
+@pytest.mark.bfloat16
+def test_and_training_json_tells_so(bench, restarted):
+    told = document(bench, "restarted", "training.json", "training")
+    assert told["precision"]["block1_pool"]["computed_in"] == "float32"
+    assert any("up to block1_pool computes in float32: after training" in sentence for sentence in told["sentences"])

@@ -1,0 +1,188 @@
+"""The precision of the prefix: one answer for all pods of all runs, found on real images, never by a crash."""
+
+import hashlib
+import io
+import json
+import re
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+from PIL import Image
+
+from frostline import artifacts, storage
+from frostline.errors import DataError
+from frostline.features import precision
+from frostline.features.config import CacheConfig
+from frostline.features.prefix import Prefix
+from frostline.model import backbones, bfloat16, head
+from frostline.model.config import HeadConfig
+
+from tests.support import pictures
+
+pytestmark = pytest.mark.bfloat16
+SIZE = 16
+AUTO = CacheConfig()
+
+
+def row(path, label, split="train"):
+    data = path.read_bytes()
+    described = {"id": path.name, "uri": str(path), "offset": 0, "size": len(data), "label": label, "split": split}
+    return {**described, "sha256": hashlib.sha256(data).hexdigest()}
+
+
+@pytest.fixture(scope="module")
+def manifest(tmp_path_factory):
+    photos = pictures.make(tmp_path_factory.mktemp("sampled"), 14)
+    return [
+        row(path, label) for label, name in enumerate(pictures.COLOURS) for path in sorted((photos / name).iterdir())
+    ]
+
+
+def pair(model, backbone="SmallConvNet", layer="block2_pool"):
+    full = Prefix(model, backbone, layer)
+    return full, full.lowered()
+
+
+def network():
+    keras.utils.set_random_seed(0)
+    return head.attach(backbones.build("SmallConvNet", SIZE), HeadConfig(), 3)
+
+
+@pytest.fixture(scope="module")
+def prefixes():
+    return pair(network())
+
+
+@pytest.fixture(autouse=True)
+def hardware(monkeypatch):
+    """Every machine that the tests run on can do it."""
+    monkeypatch.setattr(bfloat16, "hardware_has_bfloat16", lambda: True)
+
+
+@pytest.fixture
+def store(tmp_path):
+    return str(tmp_path / "store")
+
+
+def choose(store, prefixes, manifest, config=AUTO):
+    return precision.choose(store, *prefixes, config, manifest, SIZE)
+
+
+def change(verdict, **values):
+    path = Path(verdict["uri"])
+    path.write_text(json.dumps({**json.loads(path.read_text()), **values}))
+
+
+def test_what_is_configured_or_the_hardware_decides_at_once_and_keeps_nothing(store, prefixes, manifest, monkeypatch):
+    found = choose(store, prefixes, manifest, CacheConfig(precision="float32"))
+    assert found == {"computed_in": "float32", "reason": "as configured", "uri": ""}
+    monkeypatch.setattr(bfloat16, "hardware_has_bfloat16", lambda: False)
+    found = choose(store, prefixes, manifest)
+    assert (found["computed_in"], found["uri"]) == ("float32", "")
+    assert not Path(store).exists()
+
+
+def test_a_sample_of_the_training_images_that_agrees_makes_it_bfloat16(store, prefixes, manifest):
+    before = prefixes[0].images
+    found = choose(store, prefixes, [*manifest, {"split": "test"}])
+    assert found["computed_in"] == "bfloat16"
+    assert found["images"] == 32
+    assert prefixes[0].images == before + 32
+    assert 0 < found["relative_l2"] < bfloat16.MAX_RELATIVE_L2
+    assert re.fullmatch(
+        r"on 32 images the features differ from float32's by 0\.0\d+ \(relative L2, limit 0\.01\) and 100\.0 % of the "
+        r"predictions agree \(limit 99 %\)",
+        found["reason"],
+    )
+
+
+def test_a_sample_that_does_not_agree_makes_it_float32_and_says_why(store, prefixes, manifest, monkeypatch):
+    monkeypatch.setattr(bfloat16, "MAX_RELATIVE_L2", 1e-6)
+    found = choose(store, prefixes, manifest)
+    assert (found["computed_in"], found["agrees"]) == ("float32", False)
+    assert "limit 1e-06" in found["reason"]
+
+
+def test_the_first_answer_is_kept_and_every_other_run_obeys_it(store, prefixes, manifest):
+    first = choose(store, prefixes, manifest)
+    change(first, computed_in="float32", reason="because")
+    before = prefixes[0].images
+    second = choose(store, prefixes, list(reversed(manifest)))
+    assert (second["computed_in"], second["reason"], second["uri"]) == ("float32", "because", first["uri"])
+    assert prefixes[0].images == before  # no image was tried again
+
+
+def test_an_answer_of_another_pod_that_came_in_between_is_obeyed(store, prefixes, manifest, monkeypatch):
+    uri = choose(store, prefixes, manifest)["uri"]
+    Path(uri).unlink()
+    measure = bfloat16.compare
+
+    def meanwhile(*arguments):
+        storage.write_bytes(uri, artifacts.encode("precision", {"computed_in": "float32", "reason": "first"}))
+        return measure(*arguments)
+
+    monkeypatch.setattr(bfloat16, "compare", meanwhile)
+    found = choose(store, prefixes, manifest)
+    assert (found["computed_in"], found["reason"]) == ("float32", "first")
+
+
+def test_other_weights_or_images_are_another_question(store, prefixes, manifest):
+    first = choose(store, prefixes, manifest)["uri"]
+    model = network()
+    kernel = model.get_layer("block1_conv").weights[0]
+    kernel.assign(kernel + 0.01)
+    assert choose(store, pair(model), manifest)["uri"] != first
+    assert choose(store, prefixes, manifest[:20])["uri"] != first
+    assert choose(store, prefixes, manifest)["uri"] == first
+
+
+def test_withdrawn_it_is_float32_for_this_run_and_all_that_follow(store, prefixes, manifest):
+    first = choose(store, prefixes, manifest)
+    withdrawn = precision.withdraw(first, "the model disagreed")
+    expected = {"computed_in": "float32", "reason": "the model disagreed", "uri": first["uri"]}
+    assert withdrawn == expected
+    after = choose(store, prefixes, manifest)
+    assert {key: after[key] for key in expected} == expected
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [b"", b"{", b"[]", b"{}", b'{"schema": "frostline/precision/v1", "computed_in": "int8"}', b"\xff\xfe\x00"],
+)
+def test_a_damaged_answer_is_found_again(store, prefixes, manifest, damage):
+    first = choose(store, prefixes, manifest)
+    Path(first["uri"]).write_bytes(damage)
+    assert choose(store, prefixes, manifest) == first
+    assert json.loads(Path(first["uri"]).read_text())["computed_in"] == "bfloat16"
+
+
+def test_images_that_cannot_be_read_are_left_out_of_the_sample(store, prefixes, manifest, tmp_path):
+    broken = tmp_path / "broken.jpg"
+    broken.write_bytes(b"no image")
+    found = choose(store, prefixes, [row(broken, 0), *manifest[:8]])
+    assert found["images"] == 8
+    broken.write_bytes(b"another")
+    with pytest.raises(DataError, match="changed since it was ingested"):
+        choose(store, prefixes, [{**row(broken, 0), "sha256": "0" * 64}, *manifest[:8]])
+
+
+def test_features_that_are_not_finite_are_left_to_what_names_their_image(store, manifest, tmp_path):
+    image = keras.Input((SIZE, SIZE, 3))
+    own = keras.Model(image, keras.layers.Conv2D(4, 3, name="conv")(keras.ops.log(image)))
+    buffer = io.BytesIO()
+    Image.fromarray(np.zeros((SIZE, SIZE, 3), np.uint8)).save(buffer, "PNG")
+    (tmp_path / "black.png").write_bytes(buffer.getvalue())
+    prefixes = pair(head.attach(own, HeadConfig(), 3), "own.keras", "conv")
+    found = choose(store, prefixes, [*manifest[:5], row(tmp_path / "black.png", 1)])
+    assert found["computed_in"] == "float32"
+    assert "not finite" in found["reason"]
+
+
+def test_a_bucket_keeps_it_as_well(prefixes, manifest, gcs):
+    first = choose(f"{gcs}/store", prefixes, manifest)
+    assert first["uri"].startswith(f"{gcs}/store/precision/")
+    before = prefixes[0].images
+    assert choose(f"{gcs}/store", prefixes, manifest)["reason"] == first["reason"]
+    assert prefixes[0].images == before

@@ -1,0 +1,67 @@
+"""MirroredStrategy: two replicas train the same numbers as one, and each keeps the frozen weights still."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from tests.support import pictures, rounding
+from tests.support.stages import Bench
+
+SGD = {"optimizer": "sgd", "clip_norm": 1.0}
+# A kernel's gradient sums over the images of a batch and all positions that it is applied at: 16 images of 32 x 32
+# pixels in the first block, the longest sum there is. Three convolutions and two dense layers follow one another.
+LONGEST_SUM, LAYERS, BATCHES = 16 * 32 * 32, 5, 4
+
+
+@pytest.fixture(scope="module")
+def bench(tmp_path_factory):
+    root = tmp_path_factory.mktemp("replicas")
+    bench = Bench(root)
+    bench.data(pictures.make(root / "photos", 30))  # 63 to train on: batches of 15 and 16, uneven for two replicas
+    return bench
+
+
+def trained(bench, count, name, **options):
+    """What `count` replicas come to, and what they said."""
+    out = bench.root / f"{name}-{count}.npz"
+    command = [sys.executable, "-m", "tests.support.replicas", str(count), bench.root, out, json.dumps(options)]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    assert ended.returncode == 0, ended.stderr[-2000:]
+    return np.load(out), ended.stderr
+
+
+def largest_difference(one, two):
+    arrays = [name for name in one.files if name.startswith("arr_")]
+    assert len(arrays) >= 17  # 15 backbone tensors, the logits' kernel and bias
+    return max(np.abs(one[name] - two[name]).max() for name in arrays)
+
+
+def test_two_replicas_train_the_same_numbers_as_one_dropout_included(bench):
+    bench.plan({"through": "block1"})
+    options = {"epochs": 3, "learning_rate": 0.01, "training": SGD, "head": {"hidden": [16], "dropout": 0.5}}
+    one, two = (trained(bench, count, "dropout", **options)[0] for count in (1, 2))
+    assert [int(result["replicas"]) for result in (one, two)] == [1, 2]
+    assert bool(one["verified"])
+    assert bool(two["verified"])
+    allowed = rounding.limit(LONGEST_SUM, LAYERS, steps=3 * BATCHES)
+    assert largest_difference(one, two) <= allowed
+    np.testing.assert_allclose(one["loss"], two["loss"], rtol=allowed)
+
+
+def test_synchronized_batch_norm_trains_the_same_numbers_too(bench):
+    bench.plan({"none": True, "batch_norm": "follow"})
+    training = {"optimizer": "sgd", "synchronized_batch_norm": True}
+    options = {"epochs": 2, "learning_rate": 0.01, "training": training}
+    one, two = (trained(bench, count, "synchronized", **options)[0] for count in (1, 2))
+    allowed = rounding.limit(LONGEST_SUM, LAYERS, steps=2 * BATCHES)
+    assert largest_difference(one, two) <= allowed
+    np.testing.assert_allclose(one["loss"], two["loss"], rtol=allowed)
+
+
+def test_batch_norm_that_trains_on_each_replica_by_itself_is_told(bench):
+    bench.plan({"none": True, "batch_norm": "follow"})
+    _, said = trained(bench, 2, "own", epochs=1, learning_rate=0.01, training={"optimizer": "sgd"})
+    assert "BatchNorm trains on each replica's own images: other numbers than on one" in said

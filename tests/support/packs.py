@@ -1,0 +1,45 @@
+"""The packs of a set of features, as features.json names it: read, and forged with digests that fit."""
+
+import tempfile
+from pathlib import Path
+
+from frostline import storage
+from frostline.features import store as feature_store
+from frostline.features.builder import FeatureSet
+
+
+def merged(documents, layer, view=-1):
+    """One set over all shards."""
+    found = [FeatureSet.read(one) for document in documents for one in document["sets"]]
+    parts = [one for one in found if (one.layer, one.view) == (layer, view)]
+    assert len({one.address for one in parts}) == 1
+    return parts[0], sorted({pack for one in parts for pack in one.packs})
+
+
+def rows(store, documents, layer, view=-1):
+    """Each image's features by its id."""
+    one, packs = merged(documents, layer, view)
+    with (
+        tempfile.TemporaryDirectory() as scratch,
+        feature_store.Reader(feature_store.root_of(store, one.address), packs, one.layout, Path(scratch)) as reader,
+    ):
+        return {identifier: reader.read([identifier])[0] for identifier in reader.ids}
+
+
+def forge(store, documents, layer, change, view=-1):
+    """Replace every row by `change(id, row)`; digests and seals are right afterwards."""
+    one, packs = merged(documents, layer, view)
+    root = feature_store.root_of(store, one.address)
+    for pack in packs:
+        with (
+            tempfile.TemporaryDirectory() as scratch,
+            feature_store.Reader(root, [pack], one.layout, Path(scratch)) as reader,
+        ):
+            ids = list(reader.ids)
+            changed = [change(identifier, reader.read([identifier])[0].copy()) for identifier in ids]
+        storage.delete(storage.join(root, f"{pack}.json"))
+        storage.delete(storage.join(root, f"{pack}.bin"))
+        with feature_store.Writer(root, one.layout) as writer:
+            for identifier, row in zip(ids, changed, strict=True):
+                writer.add([identifier], row[None])
+        assert writer.packs == [pack]

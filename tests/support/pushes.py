@@ -1,0 +1,249 @@
+"""Pushes that are disturbed: what is pushed, what a registry then holds, and a push in a process that comes to harm.
+
+`python pushes.py RUN_DIR ROOT WHAT` pushes; WHAT is JSON: `number`, which write to the registry is the last one, and
+`when` the process kills itself: `before` or `after` that write, or `unlinked`, when a file is written and not named.
+"""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+from frostline import artifacts, digests, push, registry, storage
+from frostline.data import lineage
+from frostline.storage import local
+
+from tests.support import reports
+
+ACCURACY = {"value": 0.9, "low": 0.85, "high": 0.94, "method": "wilson"}
+IMAGES = [b"one image", b"another image", b"x"]
+NAME = "digits"
+# Which write of a push to an empty registry it is: the first is the claim, then come the SavedModel's four files, what
+# the steps wrote, and two cards.
+SERVABLE = 1 + 4 + len(push._MODEL_FILES + push._EVALUATION_FILES + push._DECISION_FILES) + 2
+MANIFEST, STANDING, ALIAS, RECORD = range(SERVABLE + 1, SERVABLE + 5)
+MODEL = {
+    "labels": list(reports.LABELS),
+    "image_size": 32,
+    "backbone": "Toy",
+    "head": {"hidden": []},
+    "dataset_digest": "a" * 64,
+    "parameters": 12345,
+}
+CERTIFICATE = {
+    "verified": True,
+    "frozen_tensors": 13,
+    "replicas": 1,
+    "plan_digest": "3" * 64,
+    "source_digest": "4" * 64,
+    "certificate_digest": "5" * 64,
+}
+
+
+def servable(directory):
+    """A SavedModel with the serving signature, and its golden batch beside it: `serving/` and `golden.parquet`."""
+    import tensorflow as tf
+
+    from frostline.evaluation import golden
+    from frostline.model.serving import Served
+
+    class Model(tf.Module):
+        def __init__(self):
+            super().__init__()
+            self.weights = tf.Variable([0.1, -0.2])
+
+        @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="image_bytes")])
+        def serve(self, image_bytes):
+            lengths = tf.cast(tf.strings.length(image_bytes), tf.float32)
+            return {"probabilities": tf.nn.softmax(lengths[:, None] * self.weights[None, :])}
+
+    model = Model()
+    tf.saved_model.save(model, str(directory / "serving"), signatures={"serving_default": model.serve})
+    with Served(directory / "serving") as served:
+        golden.write(directory, IMAGES, served.predict(IMAGES))
+    return directory
+
+
+class Run:
+    """The artifacts of one run, up to and including the decision."""
+
+    def __init__(self, directory, root, made, digest="d1", champion=None, approval="none"):
+        self.directory, self.root = directory, str(root)
+        shutil.copytree(made / "serving", directory / "model" / "serving")
+        model = directory / "model"
+        (model / "model.keras").write_bytes(b"keras" + digest.encode())
+        artifacts.write_jsonl(model / "training.jsonl", reports.HISTORY)
+        artifacts.write_json(model / "training.json", "training", {"sentences": []})
+        artifacts.write_json(model / "freeze_plan.json", "freeze_plan", reports.plan())
+        artifacts.write_json(model / "freeze_certificate.json", "freeze_certificate", CERTIFICATE)
+        lineage.write(model, {"train": ["1" * 64], "validation": ["2" * 64]})
+        self.write("model", "model", **MODEL, model_digest=digest)
+        against = champion and {**reports.champion(), **champion}
+        split = {"digest": "split", "promotions": 0}
+        evaluation = reports.evaluation(model_digest=digest, accuracy=ACCURACY, champion=against, test_split=split)
+        self.write("evaluation", "evaluation", **evaluation)
+        shutil.copy(made / "golden.parquet", directory / "evaluation")
+        decided_on = artifacts.read_json(directory / "evaluation" / "evaluation.json", "evaluation")
+        decision = {**reports.decision(), "model_digest": digest, "reason": "not worse", "approval": approval}
+        decision["evaluation_digest"] = digests.of_json(decided_on)
+        self.write("decision", "decision", **decision)
+        (directory / "decision" / "decision.md").write_text("# promote\n")
+        artifacts.write_json(directory / "decision" / "validation.json", "validation", {"valid": True, "problems": []})
+
+    def write(self, folder, kind, **payload):
+        artifacts.write_json(self.directory / folder / f"{kind}.json", kind, payload)
+
+    def push(self, published="published"):
+        return push_(self.directory, self.root, published)
+
+    def published(self):
+        return artifacts.read_json(self.directory / "published" / "version.json", "published")
+
+    def die(self, **what):
+        """Push in a process of its own that kills itself; what it ended with."""
+        return subprocess.run(self.command(**what), capture_output=True, text=True, timeout=120, check=False)
+
+    def command(self, **what):
+        return [
+            sys.executable,
+            "-W",
+            "ignore",
+            "-m",
+            "support.pushes",
+            str(self.directory),
+            self.root,
+            json.dumps(what),
+        ]
+
+
+def push_(directory, root, published="published"):
+    places = [str(directory / name) for name in ("model", "evaluation", "decision")]
+    return push.run(*places, NAME, root, str(directory / published))
+
+
+def compared_with(root, model=NAME):
+    """The champion, as evaluation.json names it."""
+    alias = registry.champion(str(root), model)
+    return {"version": alias.version, "manifest_digest": alias.manifest_digest, "promotion": alias.promotion}
+
+
+def content(root, model=NAME):
+    """All that a registry holds of a model, without what clocks, chance and other registries have in it."""
+    found = {}
+    for item in storage.list_files(storage.join(root, model)):
+        name = item.uri.removeprefix(f"{root}/{model}/")
+        data = storage.read_bytes(item.uri)
+        if name.startswith("versions/"):
+            found[name] = data
+            continue
+        document = json.loads(data)
+        for field in ("claimed_at", "promoted_at", "promotion"):
+            document.pop(field, None)
+        (document.get("compared_with") or {}).pop("promotion", None)
+        found[name.split("-")[0]] = document
+    return found
+
+
+class Reader:
+    """Looks at a model over and over in a thread, and collects what no reader may ever see; a context manager."""
+
+    def __init__(self, root, model=NAME):
+        self.root, self.model = root, model
+        self.seen, self.looks = [], 0
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._read)
+
+    def __enter__(self):
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self._over.set()
+        self._thread.join()
+        self._look()
+
+    def _read(self):
+        while not self._over.is_set():
+            self._look()
+
+    def _look(self):
+        try:
+            alias = registry.champion(self.root, self.model)
+            if alias is not None:
+                version = registry.look_up(self.root, f"registry:{self.model}/{alias.version}")
+                if version.manifest_digest != alias.manifest_digest:
+                    self.seen.append(f"the alias names another version {alias.version}")
+            for version in registry.versions(self.root, self.model):
+                self._check(version)
+        except Exception as error:
+            self.seen.append(f"{type(error).__name__}: {error}")
+        self.looks += 1
+
+    def _check(self, version):
+        stored = {item.uri.removeprefix(f"{version.uri}/"): item.size for item in storage.list_files(version.uri)}
+        wanted = {name: entry["size"] for name, entry in version.manifest["files"].items()}
+        still = version in registry.versions(self.root, self.model)
+        if still and not wanted.items() <= stored.items():
+            self.seen.append(f"version {version.number} lacks {sorted(wanted.keys() - stored.keys())}")
+
+
+def killed_and_repeated(undisturbed, root, number, when):
+    """Push, die at a write, push again: in the end it is as if nothing had happened, and no reader ever saw it."""
+    run, expected = undisturbed
+    run.root = root
+    with Reader(root) as reader:
+        ended = run.die(number=number, when=when)
+        assert ended.returncode == -9, ended.stderr
+        run.push()
+    assert reader.seen == []
+    assert content(root) == expected
+
+
+class Writes:
+    """Counts the writes to a registry, and calls `strike(number, when)` around each."""
+
+    def __init__(self, root, strike=lambda *_: None, patch=setattr):
+        self.root, self.strike, self.number = root, strike, 0
+        self._lock = threading.Lock()
+        self._numbers = threading.local()
+        for name, place in (("write_bytes", 0), ("upload_file", 1)):
+            patch(storage, name, self._around(getattr(storage, name), place))
+        create = local._create_exclusively
+
+        def unlinked(temporary, path, condition):
+            if str(path).startswith(self.root):
+                self.strike(self._numbers.current, "unlinked")
+            return create(temporary, path, condition)
+
+        patch(local, "_create_exclusively", unlinked)
+
+    def _around(self, original, place):
+        def counted(*arguments, **named):
+            if not arguments[place].startswith(self.root):
+                return original(*arguments, **named)
+            with self._lock:
+                self.number += 1
+                number = self._numbers.current = self.number
+            self.strike(number, "before")
+            result = original(*arguments, **named)
+            self.strike(number, "after")
+            return result
+
+        return counted
+
+
+def main(directory, root, what):
+    def strike(number, when):
+        if (number, when) == (what.get("number"), what.get("when")):
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    Writes(root, strike)
+    print(push_(Path(directory), root))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], sys.argv[2], json.loads(sys.argv[3]))
