@@ -7,7 +7,7 @@ A file is written beside its final name, flushed to the disk and renamed, so tha
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -31,12 +31,12 @@ def write_file(path: Path, data: bytes) -> None:
     storage.write_bytes(str(path), data)
 
 
-def write_json(path: Path, kind: str, payload: Json) -> None:
+def write_json(path: Path, kind: str, payload: Mapping[str, Any]) -> None:
     """Write `payload` as a readable JSON file of the given kind."""
     write_file(path, encode(kind, payload))
 
 
-def encode(kind: str, payload: Json) -> bytes:
+def encode(kind: str, payload: Mapping[str, Any]) -> bytes:
     """The bytes that `write_json` writes."""
     return (json.dumps({"schema": schema(kind), **payload}, indent=2, allow_nan=False) + "\n").encode()
 
@@ -86,7 +86,7 @@ def _refuse(constant: str) -> None:
     raise ValueError(f"{constant} is no JSON number")
 
 
-def write_jsonl(path: Path, rows: Iterable[Json]) -> None:
+def write_jsonl(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
     """Write one JSON object per line."""
     write_file(path, "".join(json.dumps(row, separators=(",", ":")) + "\n" for row in rows).encode())
 

@@ -1,0 +1,96 @@
+"""What gate, push and hold write, and what a registry and verify say of a version."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, TypedDict
+
+from frostline.documents.data import Validation
+from frostline.documents.kinds import Document, Stored
+
+
+class CheckRow(TypedDict):
+    """A check of the gate: what was measured and what it was held against, where either is one number."""
+
+    name: str
+    verdict: Literal["pass", "fail", "inconclusive"]
+    value: float | None
+    limit: float | None
+    reason: str
+
+
+class Decision(Stored):
+    """decision.json; `examples_needed` is about how many test images would settle an inconclusive verdict."""
+
+    verdict: Literal["promote", "hold", "inconclusive"]
+    model_digest: str | None
+    evaluation_digest: str | None
+    approval: Literal["none", "required"]
+    config: dict[str, Any]
+    checks: list[CheckRow]
+    reason: str
+    notes: list[str]
+    examples_needed: int | None
+
+
+class Held(Stored):
+    """held.json: why the model was not pushed."""
+
+    verdict: Literal["hold", "inconclusive"]
+    reason: str
+    checks: list[CheckRow]
+
+
+class Published(Stored):
+    """version.json: the version that was pushed, and the outcome in one line."""
+
+    model: str
+    version: int
+    uri: str
+    manifest_digest: str
+    outcome: str
+
+
+class FileEntry(TypedDict):
+    """A published file."""
+
+    sha256: str
+    size: int
+
+
+class VersionManifest(Stored):
+    """manifest.json of a version: `content` is the digest of identity, files and metadata."""
+
+    model: str
+    version: int
+    identity: str
+    content: str
+    files: dict[str, FileEntry]
+    metadata: dict[str, Any]
+
+
+class VerifyRow(TypedDict):
+    """A check of `frostline verify`."""
+
+    name: str
+    passed: bool
+    reason: str
+
+
+class Verification(Stored):
+    """What `frostline verify --json` prints; `moved` has the frozen tensors that are not as they were."""
+
+    verified: bool
+    frozen_tensors: int
+    moved: list[str]
+    unmoved_trainable: list[str]
+    checks: list[VerifyRow]
+
+
+DECISION = Document[Decision]("decision", "decision.json")
+PUBLISHED_VALIDATION = Document[Validation]("validation", "validation.json")
+HELD = Document[Held]("held", "held.json")
+PUBLISHED = Document[Published]("published", "version.json")
+REVIEW_FILE = "decision.md"
+SERVICE_FILE = "inference_service.yaml"
+MANIFEST_FILE = "manifest.json"
+DECISION_FILES = (DECISION.file, REVIEW_FILE, PUBLISHED_VALIDATION.file)  # what is published of them
