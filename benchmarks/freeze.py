@@ -65,8 +65,9 @@ def certificate_cost(size: int) -> dict[str, Any]:
             setattr(certificate, name, _timed(getattr(certificate, name), name, spent))
         started = time.perf_counter()
         train.run(
-            f"{root}/info", f"{root}/plan", f"{root}/weights", [f"{root}/features"], SECTIONS, EPOCHS, 16, 0.001, 0,
-            f"{root}/store", "", f"{root}/model", f"{root}/logs",
+            info=f"{root}/info", freeze_plan=f"{root}/plan", backbone_weights=f"{root}/weights",
+            features=[f"{root}/features"], **SECTIONS, epochs=EPOCHS, batch_size=16, learning_rate=0.001, seed=0,
+            store=f"{root}/store", image="", model=f"{root}/model", logs=f"{root}/logs",
         )  # fmt: skip
         total = time.perf_counter() - started
     certified = sum(spent.values())
@@ -99,16 +100,20 @@ def _prepare(root: Path, size: int) -> None:
 
     _photos(root / "photos", size)
     store = str(root / "store")
-    (shard,) = ingest.run(str(root / "photos"), {}, 1, store, f"{root}/dataset")
-    preprocess.run(f"{root}/dataset", shard, size, store, f"{root}/examples")
-    validate.run(f"{root}/dataset", [f"{root}/examples"], size, store, f"{root}/info", f"{root}/validation.html")
+    dataset, examples = f"{root}/dataset", f"{root}/examples"
+    (shard,) = ingest.run(source=str(root / "photos"), data={}, shards=1, store=store, dataset=dataset)
+    preprocess.run(dataset=dataset, shard=shard, image_size=size, store=store, examples=examples)
+    validate.run(
+        dataset=dataset, examples=[examples], image_size=size, store=store, info=f"{root}/info", page=f"{root}/v.html"
+    )
     plan.run(
-        "InceptionV3", "random", size, 0, {"head_only": True}, store, f"{root}/registry",
-        f"{root}/plan", f"{root}/weights", f"{root}/plan.html",
+        backbone="InceptionV3", weights="random", image_size=size, seed=0, freeze={"head_only": True}, store=store,
+        registry=f"{root}/registry", freeze_plan=f"{root}/plan", backbone_weights=f"{root}/weights",
+        page=f"{root}/plan.html",
     )  # fmt: skip
     featurize.run(
-        f"{root}/dataset", f"{root}/examples", f"{root}/plan", f"{root}/weights", EPOCHS, 0, {}, SECTIONS["cache"],
-        store, f"{root}/features",
+        dataset=dataset, examples=examples, freeze_plan=f"{root}/plan", backbone_weights=f"{root}/weights",
+        epochs=EPOCHS, seed=0, augment={}, cache=SECTIONS["cache"], store=store, features=f"{root}/features",
     )  # fmt: skip
 
 

@@ -43,10 +43,16 @@ class Run:
         started = time.perf_counter()
         with quiet():
             data = {"validation_fraction": 0.365, "test_fraction": TEST}
-            (self.shard,) = ingest.run(str(source), data, 1, self.store, f"{root}/dataset")
-            preprocess.run(f"{root}/dataset", self.shard, image_size, self.store, f"{root}/examples")
+            dataset, examples, size = f"{root}/dataset", f"{root}/examples", {"image_size": image_size}
+            (self.shard,) = ingest.run(source=str(source), data=data, shards=1, store=self.store, dataset=dataset)
+            preprocess.run(dataset=dataset, shard=self.shard, **size, store=self.store, examples=examples)
             validate.run(
-                f"{root}/dataset", [f"{root}/examples"], image_size, self.store, f"{root}/info", f"{root}/v.html"
+                dataset=dataset,
+                examples=[examples],
+                **size,
+                store=self.store,
+                info=f"{root}/info",
+                page=f"{root}/v.html",
             )
         self.seconds_for_records = time.perf_counter() - started
         self.info = artifacts.read_json(root / "info" / "info.json", "info")

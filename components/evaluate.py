@@ -19,12 +19,11 @@ def evaluate(
     """Feed the test split's original bytes to the exported model, and to the champion if there is one.
 
     Args:
-        dataset: the manifest, which knows the original bytes.
-        info: the validated dataset, which knows what was quarantined.
+        dataset, info: the manifest, and the validated dataset.
         model: the exported model.
         model_name: name of the model in the registry.
         gate: the gate section, for the confidence of the intervals.
-        registry: root of the model registry.
+        registry: root of the registry.
         evaluation: evaluation.json, predictions.parquet, golden.parquet, worst.json.
         metrics: accuracy, macro F1, log loss, Brier score, calibration error.
         classification: the confusion matrix.
@@ -32,7 +31,10 @@ def evaluate(
     """
     from frostline import evaluate as stage
 
-    found = stage.run(dataset.path, info.path, model.path, model_name, gate, registry, evaluation.path, page.path)
+    found = stage.run(
+        dataset=dataset.path, info=info.path, model=model.path, model_name=model_name, gate=gate, registry=registry,
+        evaluation=evaluation.path, page=page.path,
+    )  # fmt: skip
     for name, value in found["numbers"].items():
         metrics.log_metric(name, value)
     classification.log_confusion_matrix(found["labels"], found["confusion"])

@@ -32,5 +32,7 @@ def featurize(
     """
     from frostline import featurize as stage
 
-    inputs = (dataset.path, examples.path, freeze_plan.path, backbone_weights.path)
-    stage.run(*inputs, epochs, seed, augment, cache, store, features.path)
+    stage.run(
+        dataset=dataset.path, examples=examples.path, freeze_plan=freeze_plan.path, epochs=epochs, seed=seed,
+        backbone_weights=backbone_weights.path, augment=augment, cache=cache, store=store, features=features.path,
+    )  # fmt: skip

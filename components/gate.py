@@ -31,4 +31,7 @@ def gate(
     """
     from frostline import gate as stage
 
-    return stage.run(evaluation.path, model.path, info.path, gate, decision.path, page.path, report.path)
+    return stage.run(
+        evaluation=evaluation.path, model=model.path, info=info.path, gate=gate, decision=decision.path,
+        page=page.path, report=report.path,
+    )  # fmt: skip

@@ -16,4 +16,4 @@ def hold(decision: dsl.Input[dsl.Artifact], held: dsl.Output[dsl.Artifact]) -> s
     """
     from frostline import hold as stage
 
-    return stage.run(decision.path, held.path)
+    return stage.run(decision=decision.path, held=held.path)

@@ -21,4 +21,4 @@ def ingest(source: str, data: dict, shards: int, store: str, dataset: dsl.Output
     """
     from frostline import ingest as stage
 
-    return stage.run(source, data, shards, store, dataset.path)
+    return stage.run(source=source, data=data, shards=shards, store=store, dataset=dataset.path)

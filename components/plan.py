@@ -34,5 +34,6 @@ def plan(
     from frostline import plan as stage
 
     stage.run(
-        backbone, weights, image_size, seed, freeze, store, registry, freeze_plan.path, backbone_weights.path, page.path
-    )
+        backbone=backbone, weights=weights, image_size=image_size, seed=seed, freeze=freeze, store=store,
+        registry=registry, freeze_plan=freeze_plan.path, backbone_weights=backbone_weights.path, page=page.path,
+    )  # fmt: skip

@@ -22,4 +22,4 @@ def preprocess(
     """
     from frostline import preprocess as stage
 
-    stage.run(dataset.path, shard, image_size, store, examples.path)
+    stage.run(dataset=dataset.path, shard=shard, image_size=image_size, store=store, examples=examples.path)

@@ -27,4 +27,7 @@ def push(
     """
     from frostline import push as stage
 
-    return stage.run(model.path, evaluation.path, decision.path, model_name, registry, published.path)
+    return stage.run(
+        model=model.path, evaluation=evaluation.path, decision=decision.path, model_name=model_name,
+        registry=registry, published=published.path,
+    )  # fmt: skip

@@ -32,6 +32,9 @@ def train(
     """
     from frostline import train as stage
 
-    inputs = (info.path, freeze_plan.path, backbone_weights.path, [one.path for one in features])
-    sections = {"head": head, "training": training, "augment": augment, "cache": cache}
-    stage.run(*inputs, sections, epochs, batch_size, learning_rate, seed, store, image, model.path, logs.path)
+    stage.run(
+        info=info.path, freeze_plan=freeze_plan.path, backbone_weights=backbone_weights.path, image=image,
+        features=[one.path for one in features], head=head, training=training, augment=augment, cache=cache,
+        epochs=epochs, batch_size=batch_size, learning_rate=learning_rate, seed=seed, store=store,
+        model=model.path, logs=logs.path,
+    )  # fmt: skip

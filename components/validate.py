@@ -26,4 +26,7 @@ def validate(
     """
     from frostline import validate as stage
 
-    stage.run(dataset.path, [item.path for item in examples], image_size, store, info.path, page.path)
+    stage.run(
+        dataset=dataset.path, examples=[one.path for one in examples], image_size=image_size, store=store,
+        info=info.path, page=page.path,
+    )  # fmt: skip

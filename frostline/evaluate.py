@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from frostline import artifacts, digests, registry, telemetry
+from frostline import artifacts, digests, telemetry
 from frostline.artifacts import Json
 from frostline.data import lineage, records
 from frostline.errors import DataError
@@ -21,6 +21,7 @@ from frostline.evaluation.champion import Challenger
 from frostline.events import progress, say, step
 from frostline.gating.config import GateConfig
 from frostline.model.serving import Served
+from frostline.registry import promotions_decided_on
 from frostline.reporting import pages
 from frostline.section import parse
 
@@ -29,13 +30,14 @@ _BATCH = 32  # images a call of the serving signature
 
 @step("evaluate")
 def run(
-    dataset_dir: str,
-    info_dir: str,
-    model_dir: str,
+    *,
+    dataset: str,
+    info: str,
+    model: str,
     model_name: str,
     gate: dict[str, Any],
-    registry_root: str,
-    evaluation_dir: str,
+    registry: str,
+    evaluation: str,
     page: str,
 ) -> Json:
     """Write evaluation.json, predictions.parquet, golden.parquet, worst.json and the report page.
@@ -48,38 +50,38 @@ def run(
         RegistryError: the champion cannot be read.
     """
     confidence = parse(GateConfig, gate, field="gate").confidence
-    info = artifacts.read_json(Path(info_dir) / "info.json", "info")
-    model = artifacts.read_json(Path(model_dir) / "model.json", "model")
-    rows = _test_rows(Path(dataset_dir), set(info["quarantined"]))
-    out = Path(evaluation_dir)
+    dataset_info = artifacts.read_json(Path(info) / "info.json", "info")
+    described = artifacts.read_json(Path(model) / "model.json", "model")
+    rows = _test_rows(Path(dataset), set(dataset_info["quarantined"]))
+    out = Path(evaluation)
     out.mkdir(parents=True, exist_ok=True)
-    measured, probabilities = _measure(Path(model_dir), model, info, rows, confidence, out)
-    challenger = Challenger(info["labels"], rows, probabilities)
-    against, theirs = champion.against(registry_root, model_name, challenger, predict, confidence)
+    measured, probabilities = _measure(Path(model), described, dataset_info, rows, confidence, out)
+    challenger = Challenger(dataset_info["labels"], rows, probabilities)
+    against, theirs = champion.against(registry, model_name, challenger, predict, confidence)
     split = digests.of_json(sorted({row["sha256"] for row in rows}))
-    evaluation: Json = {
+    document: Json = {
         "model_name": model_name,
-        "model_digest": model["model_digest"],
-        "labels": info["labels"],
+        "model_digest": described["model_digest"],
+        "labels": dataset_info["labels"],
         "confidence": confidence,
         "test_split": {
             "digest": split,
-            "promotions": registry.promotions_decided_on(registry_root, model_name, split),
+            "promotions": promotions_decided_on(registry, model_name, split),
         },
         **measured,
         "champion": against,
     }
-    worst = mistakes.worst(rows, probabilities, info["labels"])
+    worst = mistakes.worst(rows, probabilities, dataset_info["labels"])
     _write_predictions(out / "predictions.parquet", challenger, theirs)
     artifacts.write_json(out / "worst.json", "worst", {"images": worst})
-    _page(out / "report.html", Path(model_dir), evaluation, worst)
+    _page(out / "report.html", Path(model), document, worst)
     artifacts.write_file(Path(page), (out / "report.html").read_bytes())
-    artifacts.write_json(out / "evaluation.json", "evaluation", evaluation)
-    accuracy = evaluation["accuracy"]
+    artifacts.write_json(out / "evaluation.json", "evaluation", document)
+    accuracy = document["accuracy"]
     say(f"accuracy {accuracy['value']:.3f} ({accuracy['low']:.3f} to {accuracy['high']:.3f}) on {len(rows)} images")
     names = ("accuracy", "macro_f1", "log_loss", "brier", "calibration_error")
-    numbers = {name: evaluation[name]["value"] for name in names}
-    return {"numbers": numbers, "labels": info["labels"], "confusion": evaluation["confusion"]}
+    numbers = {name: document[name]["value"] for name in names}
+    return {"numbers": numbers, "labels": dataset_info["labels"], "confusion": document["confusion"]}
 
 
 def _measure(

@@ -24,16 +24,17 @@ from frostline.section import parse
 
 @step("featurize")
 def run(
-    dataset_dir: str,
-    examples_dir: str,
-    plan_dir: str,
-    weights_dir: str,
+    *,
+    dataset: str,
+    examples: str,
+    freeze_plan: str,
+    backbone_weights: str,
     epochs: int,
     seed: int,
     augment: dict[str, Any],
     cache: dict[str, Any],
     store: str,
-    features_dir: str,
+    features: str,
 ) -> None:
     """Compute and store the features that this shard lacks; write features.json, which names all of its packs.
 
@@ -45,9 +46,9 @@ def run(
     """
     cache_config = parse(CacheConfig, cache, field="cache")
     augment_config = parse(AugmentConfig, augment, field="augment")
-    plan = artifacts.read_json(Path(plan_dir) / "freeze_plan.json", "freeze_plan")
-    shard = artifacts.read_json(Path(examples_dir) / "shard.json", "shard")
-    manifest = list(artifacts.read_jsonl(Path(dataset_dir) / "manifest.jsonl"))
+    plan = artifacts.read_json(Path(freeze_plan) / "freeze_plan.json", "freeze_plan")
+    shard = artifacts.read_json(Path(examples) / "shard.json", "shard")
+    manifest = list(artifacts.read_jsonl(Path(dataset) / "manifest.jsonl"))
     totals = Counter(row["split"] for row in manifest)
     schedule = phases(plan, epochs, 1.0)
     uses = cache_plan.decide(plan, schedule, totals, cache_config, augment_config)
@@ -58,7 +59,7 @@ def run(
     if wanted:
         from frostline.features import builder
 
-        source = artifacts.read_json(Path(weights_dir) / "source.json", "weights")
+        source = artifacts.read_json(Path(backbone_weights) / "source.json", "weights")
         with tempfile.TemporaryDirectory() as scratch:
             images = builder.ImageRecords(shard["records"], plan["image_size"], augment_config, seed, Path(scratch))
             maker = builder.FeatureBuilder.from_source(store, source, plan, images, cache_config)
@@ -68,4 +69,4 @@ def run(
             f"{made['reused']} were found in the store"
         )
     decided = [dataclasses.asdict(use) for use in uses]
-    artifacts.write_json(Path(features_dir) / "features.json", "features", {"uses": decided, **made})
+    artifacts.write_json(Path(features) / "features.json", "features", {"uses": decided, **made})

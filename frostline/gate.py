@@ -18,24 +18,25 @@ from frostline.text import one_line
 
 @step("gate")
 def run(
-    evaluation_dir: str,
-    model_dir: str,
-    info_dir: str,
+    *,
+    evaluation: str,
+    model: str,
+    info: str,
     gate: dict[str, Any],
-    decision_dir: str,
-    page_path: str,
-    report_path: str,
+    decision: str,
+    page: str,
+    report: str,
 ) -> bool:
     """Decide, and write decision.json, decision.md, the evidence that no model carries yet, and two pages.
 
     Args:
-        evaluation_dir: holds evaluation.json.
-        model_dir: holds freeze_certificate.json.
-        info_dir: holds report.json, the data validation.
+        evaluation: holds evaluation.json.
+        model: holds freeze_certificate.json.
+        info: holds report.json, the data validation.
         gate: the `gate` section of the configuration.
-        decision_dir: directory to create.
-        page_path: file to create, decision.md once more.
-        report_path: file to create, the whole run on one page.
+        decision: directory to create.
+        page: file to create, decision.md once more.
+        report: file to create, the whole run on one page.
 
     Returns:
         True to promote, False to hold (the verdict is `hold` or `inconclusive`).
@@ -44,23 +45,23 @@ def run(
         ConfigError: the section is wrong.
         StorageError: the decision cannot be written.
     """
-    evaluation, model, out = Path(evaluation_dir), Path(model_dir), Path(decision_dir)
-    validation = evidence(Path(info_dir) / "report.json", "validation")
-    decision = decide(
-        evidence(evaluation / "evaluation.json", "evaluation"),
-        evidence(model / "freeze_certificate.json", "freeze_certificate"),
+    evaluation_dir, model_dir, out = Path(evaluation), Path(model), Path(decision)
+    validation = evidence(Path(info) / "report.json", "validation")
+    decided = decide(
+        evidence(evaluation_dir / "evaluation.json", "evaluation"),
+        evidence(model_dir / "freeze_certificate.json", "freeze_certificate"),
         validation,
         parse(GateConfig, gate, field="gate"),
     )
-    review = as_markdown(decision).encode()
-    artifacts.write_json(out / "decision.json", "decision", decision)
+    review = as_markdown(decided).encode()
+    artifacts.write_json(out / "decision.json", "decision", decided)
     artifacts.write_file(out / "decision.md", review)
     if isinstance(validation, dict):  # published with the model, so that a version can be judged again
         artifacts.write_json(out / "validation.json", "validation", validation)
-    artifacts.write_file(Path(page_path), review)
-    _report(Path(report_path), evaluation, model, decision)
-    say(f"{decision['verdict']}: {decision['reason']}")
-    return bool(decision["verdict"] == "promote")
+    artifacts.write_file(Path(page), review)
+    _report(Path(report), evaluation_dir, model_dir, decided)
+    say(f"{decided['verdict']}: {decided['reason']}")
+    return bool(decided["verdict"] == "promote")
 
 
 def _report(path: Path, evaluation: Path, model: Path, decision: Json) -> None:

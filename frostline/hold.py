@@ -10,12 +10,12 @@ from frostline.events import say, step
 
 
 @step("hold")
-def run(decision_dir: str, held_dir: str) -> str:
+def run(*, decision: str, held: str) -> str:
     """Write held.json: the gate's verdict, its reason and its checks.
 
     Args:
-        decision_dir: directory of decision.json.
-        held_dir: directory to create.
+        decision: directory of decision.json.
+        held: directory to create.
 
     Returns:
         The outcome in one line, `held: REASON`.
@@ -23,15 +23,15 @@ def run(decision_dir: str, held_dir: str) -> str:
     Raises:
         DataError: decision.json is missing or malformed, or its verdict is to promote.
     """
-    path = Path(decision_dir) / "decision.json"
-    decision = artifacts.read_json(path, "decision")
-    verdict = decision.get("verdict")
+    path = Path(decision) / "decision.json"
+    decided = artifacts.read_json(path, "decision")
+    verdict = decided.get("verdict")
     if verdict not in ("hold", "inconclusive"):
         raise DataError(f"{path}: received the verdict {verdict!r}; only 'hold' and 'inconclusive' are held")
-    if not isinstance(decision.get("reason"), str) or not isinstance(decision.get("checks"), list):
+    if not isinstance(decided.get("reason"), str) or not isinstance(decided.get("checks"), list):
         raise DataError(f"{path}: has no reason or no checks")
-    record = {"verdict": verdict, "reason": decision["reason"], "checks": decision["checks"]}
-    artifacts.write_json(Path(held_dir) / "held.json", "held", record)
-    outcome = f"held: {decision['reason']}"
+    record = {"verdict": verdict, "reason": decided["reason"], "checks": decided["checks"]}
+    artifacts.write_json(Path(held) / "held.json", "held", record)
+    outcome = f"held: {decided['reason']}"
     say(outcome)
     return outcome

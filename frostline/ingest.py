@@ -33,15 +33,15 @@ _READERS = 8  # threads: they wait for disks and buckets
 
 
 @step("ingest")
-def run(source: str, data: dict[str, Any], shards: int, store: str, dataset_dir: str) -> list[str]:
-    """Write manifest.jsonl and source.json into `dataset_dir`, and return the names of the shards.
+def run(*, source: str, data: dict[str, Any], shards: int, store: str, dataset: str) -> list[str]:
+    """Write manifest.jsonl and source.json into `dataset`, and return the names of the shards.
 
     Args:
         source: `digits`, `tfds://NAME`, a directory or gs:// prefix of class folders.
         data: the `data` section of the configuration.
         shards: number of preprocessing shards.
         store: root of the heavy bytes.
-        dataset_dir: the dataset artifact, a local directory.
+        dataset: the dataset artifact, a local directory.
 
     Returns:
         `SSSSS-of-NNNNN` for each shard.
@@ -60,7 +60,7 @@ def run(source: str, data: dict[str, Any], shards: int, store: str, dataset_dir:
     if not 1 <= shards <= len(rows):
         raise ConfigError("shards", shards, f"expected 1 to {len(rows)}, the number of images used")
     counts = _count(rows, labels, config)
-    manifest = Path(dataset_dir) / "manifest.jsonl"
+    manifest = Path(dataset) / "manifest.jsonl"
     artifacts.write_jsonl(manifest, rows)
     document = {
         "source": source,

@@ -11,22 +11,24 @@ from frostline.events import say, step
 from frostline.freeze.config import FreezeConfig
 from frostline.freeze.graph import from_model
 from frostline.freeze.plan import make_plan
-from frostline.model import backbones, weights
+from frostline.model import backbones
+from frostline.model import weights as model_weights
 from frostline.reporting import pages
 from frostline.section import parse
 
 
 @step("plan")
 def run(
+    *,
     backbone: str,
-    weights_reference: str,
+    weights: str,
     image_size: int,
     seed: int,
     freeze: dict[str, Any],
     store: str,
     registry: str,
-    plan_dir: str,
-    weights_dir: str,
+    freeze_plan: str,
+    backbone_weights: str,
     page: str,
 ) -> None:
     """Write freeze_plan.json, source.json and images.parquet of the weights, and the plan as a page.
@@ -37,19 +39,19 @@ def run(
     """
     policy = parse(FreezeConfig, freeze, field="freeze")
     backbones.require_size(backbone, image_size)
-    model, source, images = weights.resolve(weights_reference, backbone, image_size, seed, registry)
+    model, source, images = model_weights.resolve(weights, backbone, image_size, seed, registry)
     plan = make_plan(from_model(model), policy, backbone=backbone, image_size=image_size)
-    source["uri"] = weights.save(model, store, backbone, source["digest"])
-    artifacts.write_json(Path(plan_dir) / "freeze_plan.json", "freeze_plan", plan)
-    artifacts.write_json(Path(weights_dir) / "source.json", "weights", source)
-    lineage.write(Path(weights_dir), {lineage.BEFORE: images})
+    source["uri"] = model_weights.save(model, store, backbone, source["digest"])
+    artifacts.write_json(Path(freeze_plan) / "freeze_plan.json", "freeze_plan", plan)
+    artifacts.write_json(Path(backbone_weights) / "source.json", "weights", source)
+    lineage.write(Path(backbone_weights), {lineage.BEFORE: images})
     pages.write(Path(page), "plan.html", plan=plan, source=source)
     totals = plan["totals"]
     say(
         f"{backbone}: {totals['frozen_parameters']:,} of {totals['parameters']:,} parameters frozen "
         f"({totals['frozen_layers']} of {totals['weighted_layers']} layers with weights); weights: {source['resolved']}"
     )
-    if weights_reference == "random" and plan["boundary"]:
+    if weights == "random" and plan["boundary"]:
         say("the frozen layers keep random weights: nothing below the boundary has learned anything")
-    elif weights_reference == "random" and totals["frozen_parameters"]:
+    elif weights == "random" and totals["frozen_parameters"]:
         say("batch_norm: freeze holds untrained BatchNorm layers still; from random weights choose batch_norm: follow")

@@ -26,7 +26,7 @@ _AT_ONCE = 64  # images whose records are in memory
 
 
 @step("preprocess")
-def run(dataset_dir: str, shard: str, image_size: int, store: str, examples_dir: str) -> None:
+def run(*, dataset: str, shard: str, image_size: int, store: str, examples: str) -> None:
     """Decode, resize and store one shard's images; write index.jsonl and quarantine.jsonl.
 
     An image that cannot be decoded is set aside with the reason; it never fails the shard.
@@ -36,8 +36,8 @@ def run(dataset_dir: str, shard: str, image_size: int, store: str, examples_dir:
         StorageError: the source cannot be read, or the store cannot be written.
     """
     number, count = records.parse_shard(shard)
-    source = artifacts.read_json(Path(dataset_dir) / "source.json", "source")
-    manifest = list(artifacts.read_jsonl(Path(dataset_dir) / "manifest.jsonl"))
+    source = artifacts.read_json(Path(dataset) / "source.json", "source")
+    manifest = list(artifacts.read_jsonl(Path(dataset) / "manifest.jsonl"))
     target = storage.join(store, "records", records.address(manifest, source, image_size))
     rows = manifest[number::count]
     state_uri = storage.join(target, f"shard-{shard}.json")
@@ -51,10 +51,10 @@ def run(dataset_dir: str, shard: str, image_size: int, store: str, examples_dir:
         storage.write_bytes(state_uri, digests.canonical_json(state))
     else:
         say(f"shard {shard}: found finished in the store")
-    artifacts.write_jsonl(Path(examples_dir) / "index.jsonl", state["index"])
-    artifacts.write_jsonl(Path(examples_dir) / "quarantine.jsonl", state["quarantine"])
+    artifacts.write_jsonl(Path(examples) / "index.jsonl", state["index"])
+    artifacts.write_jsonl(Path(examples) / "quarantine.jsonl", state["quarantine"])
     artifacts.write_json(
-        Path(examples_dir) / "shard.json", "shard", {"shard": shard, "records": target, "files": state["files"]}
+        Path(examples) / "shard.json", "shard", {"shard": shard, "records": target, "files": state["files"]}
     )
     if state["quarantine"]:
         say(f"shard {shard}: {len(state['quarantine'])} of {len(rows)} images cannot be read and are set aside")

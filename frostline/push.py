@@ -10,7 +10,8 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from frostline import artifacts, digests, registry, storage
+from frostline import artifacts, digests, storage
+from frostline import registry as versions
 from frostline.artifacts import Json
 from frostline.errors import ChampionChanged, DataError, NotFound, RegistryError, StorageError
 from frostline.events import say, step
@@ -33,19 +34,17 @@ _DESCRIBED = ("labels", "image_size", "backbone", "policy", "parameters", "froze
 
 
 @step("push")
-def run(
-    model_dir: str, evaluation_dir: str, decision_dir: str, model_name: str, registry_root: str, published_dir: str
-) -> str:
+def run(*, model: str, evaluation: str, decision: str, model_name: str, registry: str, published: str) -> str:
     """Publish the model, prove it and move the alias; a repeated push finds its own version and changes nothing.
 
     Args:
-        model_dir: what train emitted.
-        evaluation_dir: directory of evaluation.json, which names the champion that the model was compared with, and of
+        model: what train emitted.
+        evaluation: directory of evaluation.json, which names the champion that the model was compared with, and of
             golden.parquet.
-        decision_dir: directory of decision.json, which says whether a person has to approve, and decision.md.
+        decision: directory of decision.json, which says whether a person has to approve, and decision.md.
         model_name: name of the model in the registry.
-        registry_root: the registry, a directory or gs://.
-        published_dir: directory to create, with version.json and inference_service.yaml.
+        registry: the registry, a directory or gs://.
+        published: directory to create, with version.json and inference_service.yaml.
 
     Returns:
         The outcome in one line: `pushed: ...`, `candidate: ...` if a person has to approve, or `held: ...` if another
@@ -57,27 +56,27 @@ def run(
         NotFound: a file of the model is missing.
         StorageError: the registry cannot be read or written.
     """
-    model, evaluation, decision = Path(model_dir), Path(evaluation_dir), Path(decision_dir)
-    description = artifacts.read_json(model / "model.json", "model")
-    measured = artifacts.read_json(evaluation / "evaluation.json", "evaluation")
-    decided = artifacts.read_json(decision / "decision.json", "decision")
+    model_dir, evaluation_dir, decision_dir = Path(model), Path(evaluation), Path(decision)
+    description = artifacts.read_json(model_dir / "model.json", "model")
+    measured = artifacts.read_json(evaluation_dir / "evaluation.json", "evaluation")
+    decided = artifacts.read_json(decision_dir / "decision.json", "decision")
     _refuse_unless_promoted(description, measured, decided)
-    published = Path(published_dir)
-    published.mkdir(parents=True, exist_ok=True)
+    out = Path(published)
+    out.mkdir(parents=True, exist_ok=True)
     identity = description["model_digest"]
-    version = _serving(registry_root, model_name)
+    version = _serving(registry, model_name)
     if version is not None and version.manifest["identity"] == identity:
-        registry.record(registry_root, model_name)  # in case the push that made it so died before it could
+        versions.record(registry, model_name)  # in case the push that made it so died before it could
         outcome = f"pushed: {model_name} version {version.number} already serves this model"
     else:
-        with tempfile.TemporaryDirectory(dir=published) as temporary:
+        with tempfile.TemporaryDirectory(dir=out) as temporary:
             directory = Path(temporary) / "version"
-            _assemble(model, evaluation, decision, directory)
+            _assemble(model_dir, evaluation_dir, decision_dir, directory)
             metadata = _metadata(description, measured)
-            version = registry.publish(registry_root, model_name, directory, identity=identity, metadata=metadata)
-            _prove(registry_root, version, Path(temporary) / "stored")
-        outcome = _promote(registry_root, version, measured, decided)
-    _write(published, version, outcome)
+            version = versions.publish(registry, model_name, directory, identity=identity, metadata=metadata)
+            _prove(registry, version, Path(temporary) / "stored")
+        outcome = _promote(registry, version, measured, decided)
+    _write(out, version, outcome)
     say(outcome)
     return outcome
 
@@ -134,9 +133,9 @@ def _metadata(description: Json, measured: Json) -> Json:
 
 
 def _serving(root: str, model_name: str) -> Version | None:
-    if registry.champion(root, model_name) is None:
+    if versions.champion(root, model_name) is None:
         return None
-    return registry.look_up(root, f"registry:{model_name}@champion")
+    return versions.look_up(root, f"registry:{model_name}@champion")
 
 
 def _prove(root: str, version: Version, into: Path) -> None:
@@ -148,9 +147,9 @@ def _prove(root: str, version: Version, into: Path) -> None:
     from frostline.evaluation import golden
 
     try:
-        golden.require_reproduced(registry.download(version, into))
+        golden.require_reproduced(versions.download(version, into))
     except (RegistryError, DataError) as error:
-        registry.reject(root, version, reason=str(error))
+        versions.reject(root, version, reason=str(error))
         raise RegistryError(
             f"{version.model} version {version.number} is stored, but does not serve: {error}"
         ) from error
@@ -167,10 +166,10 @@ def _promote(root: str, version: Version, measured: Json, decided: Json) -> str:
         expected = Alias(compared["version"], compared["manifest_digest"], compared["promotion"])
     try:
         if decided["approval"] == "required":
-            registry.nominate(root, version, compared_with=expected, test_split=split)
+            versions.nominate(root, version, compared_with=expected, test_split=split)
             command = f"frostline registry promote {shlex.quote(root)} {name} {number} --approver NAME --reason TEXT"
             return f"candidate: {name} version {number} waits for approval; {command}"
-        registry.promote(root, version, expected=expected, reason=decided["reason"], test_split=split)
+        versions.promote(root, version, expected=expected, reason=decided["reason"], test_split=split)
     except ChampionChanged as error:
         return f"held: {error}"
     return f"pushed: {name} version {number} is the champion"
@@ -180,7 +179,7 @@ def _rolled_back(root: str, version: Version) -> Promotion | None:
     """The rollback that made another version serve instead of this one, if that was the last word on it."""
     about = [
         one
-        for one in registry.history(root, version.model)
+        for one in versions.history(root, version.model)
         if one.version == version.number or (one.kind == "rollback" and one.previous_version == version.number)
     ]
     return about[-1] if about and about[-1].version != version.number else None

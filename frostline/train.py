@@ -62,33 +62,37 @@ class Settings:
 
 @step("train")
 def run(
-    info_dir: str,
-    plan_dir: str,
-    weights_dir: str,
-    features_dirs: Sequence[str],
-    sections: dict[str, dict[str, Any]],
+    *,
+    info: str,
+    freeze_plan: str,
+    backbone_weights: str,
+    features: Sequence[str],
+    head: dict[str, Any],
+    training: dict[str, Any],
+    augment: dict[str, Any],
+    cache: dict[str, Any],
     epochs: int,
     batch_size: int,
     learning_rate: float,
     seed: int,
     store: str,
     image: str,
-    model_dir: str,
-    logs_dir: str,
+    model: str,
+    logs: str,
 ) -> None:
     """Train, certify and export; model.json, the last file written, makes the artifact whole.
 
     Args:
-        info_dir, plan_dir, weights_dir, features_dirs: what validate, plan and, for each shard, featurize wrote.
-        sections: head, training, augment and cache, as configured.
+        info, freeze_plan, backbone_weights, features: what validate, plan and, for each shard, featurize wrote.
+        head, training, augment, cache: sections of the configuration.
         epochs: passes over the training split in the first phase.
         batch_size: images a step, over all replicas.
         learning_rate: step size in the first phase.
         seed: of the head, the order of examples, dropout and variants of images.
         store: root of the heavy bytes; checkpoints lie there until the model is whole.
         image: the container image that this runs in, for the record.
-        model_dir: directory to create.
-        logs_dir: directory to create, with scalars for TensorBoard.
+        model: directory to create.
+        logs: directory to create, with scalars for TensorBoard.
 
     Raises:
         FreezeViolation: a frozen weight moved; no model is emitted.
@@ -98,37 +102,37 @@ def run(
         WeightsError, ConfigError, DataError, StorageError: what was handed over cannot be used.
     """
     settings = Settings(
-        parse(HeadConfig, sections["head"], field="head"),
-        parse(TrainingConfig, sections["training"], field="training"),
-        parse(AugmentConfig, sections["augment"], field="augment"),
-        parse(CacheConfig, sections["cache"], field="cache"),
+        parse(HeadConfig, head, field="head"),
+        parse(TrainingConfig, training, field="training"),
+        parse(AugmentConfig, augment, field="augment"),
+        parse(CacheConfig, cache, field="cache"),
         epochs,
         batch_size,
         learning_rate,
         seed,
         store,
     )
-    info = artifacts.read_json(Path(info_dir) / "info.json", "info")
-    plan = artifacts.read_json(Path(plan_dir) / "freeze_plan.json", "freeze_plan")
-    source = artifacts.read_json(Path(weights_dir) / "source.json", "weights")
-    made = [artifacts.read_json(Path(path) / "features.json", "features") for path in features_dirs]
+    dataset = artifacts.read_json(Path(info) / "info.json", "info")
+    plan = artifacts.read_json(Path(freeze_plan) / "freeze_plan.json", "freeze_plan")
+    source = artifacts.read_json(Path(backbone_weights) / "source.json", "weights")
+    made = [artifacts.read_json(Path(path) / "features.json", "features") for path in features]
     say(keras_check.require_trustworthy_keras())
-    out = Path(model_dir)
+    out = Path(model)
     out.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory() as scratch, telemetry.Scalars(logs_dir) as scalars:
-        training = Training(settings, info, plan, source, made, Path(scratch), scalars.write)
-        training.run()
-    proof = training.certify()
+    with tempfile.TemporaryDirectory() as scratch, telemetry.Scalars(logs) as scalars:
+        session = Training(settings, dataset, plan, source, made, Path(scratch), scalars.write)
+        session.run()
+    proof = session.certify()
     if not proof["verified"]:
-        training.checkpoints.clear()  # nothing may go on from a training that is not what its plan says
+        session.checkpoints.clear()  # nothing may go on from a training that is not what its plan says
     certificate.require_still(proof)
-    artifacts.write_jsonl(out / "training.jsonl", training.state.history)
-    artifacts.write_json(out / "training.json", "training", training.report())
-    lineage.write(out, {**training.images, lineage.BEFORE: lineage.read(Path(weights_dir))})
-    shutil.copyfile(Path(plan_dir) / "freeze_plan.json", out / "freeze_plan.json")
-    provenance = {**training.provenance(), "image": image}
-    _emit(training.model, proof, plan, info, settings.head, provenance, out)
-    training.checkpoints.clear()
+    artifacts.write_jsonl(out / "training.jsonl", session.state.history)
+    artifacts.write_json(out / "training.json", "training", session.report())
+    lineage.write(out, {**session.images, lineage.BEFORE: lineage.read(Path(backbone_weights))})
+    shutil.copyfile(Path(freeze_plan) / "freeze_plan.json", out / "freeze_plan.json")
+    provenance = {**session.provenance(), "image": image}
+    _emit(session.model, proof, plan, dataset, settings.head, provenance, out)
+    session.checkpoints.clear()
     storage.sweep(settings.store)
 
 

@@ -18,7 +18,7 @@ from frostline.reporting import pages
 
 
 @step("validate")
-def run(dataset_dir: str, example_dirs: Sequence[str], image_size: int, store: str, info_dir: str, page: str) -> None:
+def run(*, dataset: str, examples: Sequence[str], image_size: int, store: str, info: str, page: str) -> None:
     """Gather the shards and write labels.txt, info.json, report.json and the report page.
 
     Beside the records go features.json, dataset_info.json and the class names, so that TFDS reads the directory.
@@ -26,13 +26,13 @@ def run(dataset_dir: str, example_dirs: Sequence[str], image_size: int, store: s
     Raises:
         DataError: a shard is missing, or the dataset cannot be trained on; the report is written first.
     """
-    source = artifacts.read_json(Path(dataset_dir) / "source.json", "source")
+    source = artifacts.read_json(Path(dataset) / "source.json", "source")
     shards = sorted(
-        (artifacts.read_json(Path(path) / "shard.json", "shard") for path in example_dirs), key=lambda s: s["shard"]
+        (artifacts.read_json(Path(path) / "shard.json", "shard") for path in examples), key=lambda s: s["shard"]
     )
-    index = [row for path in example_dirs for row in artifacts.read_jsonl(Path(path) / "index.jsonl")]
-    quarantine = [row for path in example_dirs for row in artifacts.read_jsonl(Path(path) / "quarantine.jsonl")]
-    manifest = artifacts.read_jsonl(Path(dataset_dir) / "manifest.jsonl")
+    index = [row for path in examples for row in artifacts.read_jsonl(Path(path) / "index.jsonl")]
+    quarantine = [row for path in examples for row in artifacts.read_jsonl(Path(path) / "quarantine.jsonl")]
+    manifest = artifacts.read_jsonl(Path(dataset) / "manifest.jsonl")
     target = storage.join(store, "records", records.address(manifest, source, image_size))
     findings = check(index, quarantine, source["labels"])
     if source["conflicts"]:
@@ -47,17 +47,17 @@ def run(dataset_dir: str, example_dirs: Sequence[str], image_size: int, store: s
         findings["warnings"].append(f"{unmatched['count']:,} rows of metadata.csv match no image, {first!r} first")
     findings["problems"] += _missing_shards(shards, source["shards"], target)
     findings["valid"] = not findings["problems"]
-    artifacts.write_json(Path(info_dir) / "report.json", "validation", findings)
-    artifacts.write_jsonl(Path(info_dir) / "quarantine.jsonl", quarantine)
+    artifacts.write_json(Path(info) / "report.json", "validation", findings)
+    artifacts.write_jsonl(Path(info) / "quarantine.jsonl", quarantine)
     pages.write(Path(page), "validation.html", findings=findings, source=source, quarantine=quarantine)
     for line in findings["warnings"]:
         say(line)
     if findings["problems"]:
         raise DataError("; ".join(findings["problems"]))
     _describe(target, source, image_size, shards)
-    artifacts.write_file(Path(info_dir) / "labels.txt", ("\n".join(source["labels"]) + "\n").encode())
+    artifacts.write_file(Path(info) / "labels.txt", ("\n".join(source["labels"]) + "\n").encode())
     artifacts.write_json(
-        Path(info_dir) / "info.json",
+        Path(info) / "info.json",
         "info",
         {
             "name": source["name"],

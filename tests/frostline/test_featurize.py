@@ -178,8 +178,9 @@ if cache["mode"] != "off":
 from frostline import featurize
 shard = sorted(root.glob("examples-*"))[0]
 featurize.run(
-    str(root / "dataset"), str(shard), str(root / "plan"), str(root / "weights"),
-    2, 0, {}, cache, str(root / "store"), out,
+    dataset=str(root / "dataset"), examples=str(shard), freeze_plan=str(root / "plan"),
+    backbone_weights=str(root / "weights"), epochs=2, seed=0, augment={}, cache=cache, store=str(root / "store"),
+    features=out,
 )
 print(sorted(name for name in ("tensorflow", "keras") if name in sys.modules))
 """

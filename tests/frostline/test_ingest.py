@@ -46,7 +46,13 @@ def ingested(tmp_path):
 
     def run(source, data=HALF, shards=2, store=None):
         directory = tmp_path / f"dataset-{next(runs)}"
-        names = ingest.run(str(source), dict(data), shards, str(store or tmp_path / "store"), str(directory))
+        names = ingest.run(
+            source=str(source),
+            data=dict(data),
+            shards=shards,
+            store=str(store or tmp_path / "store"),
+            dataset=str(directory),
+        )
         rows = list(artifacts.read_jsonl(directory / "manifest.jsonl"))
         return names, rows, artifacts.read_json(directory / "source.json", "source")
 
@@ -242,9 +248,11 @@ def test_left_out_files_are_told(photos, ingested, capfd):
 def test_ingest_and_gate_do_not_import_tensorflow(photos, tmp_path):
     code = f"""
 import sys
-from frostline import compare, gate, ingest, metrics
-ingest.run({str(photos)!r}, {json.dumps(HALF)}, 2, {str(tmp_path / "s")!r}, {str(tmp_path / "d1")!r})
-ingest.run("digits", {json.dumps(HALF)}, 2, {str(tmp_path / "s")!r}, {str(tmp_path / "d2")!r})
+from frostline import gate, ingest
+from frostline.evaluation import compare, metrics
+half, store = {json.dumps(HALF)}, {str(tmp_path / "s")!r}
+ingest.run(source={str(photos)!r}, data=half, shards=2, store=store, dataset={str(tmp_path / "d1")!r})
+ingest.run(source="digits", data=half, shards=2, store=store, dataset={str(tmp_path / "d2")!r})
 heavy = {{"tensorflow", "keras", "tensorflow_datasets", "kfp"}} & set(sys.modules)
 sys.exit(f"imported {{heavy}}" if heavy else 0)
 """

@@ -97,7 +97,7 @@ def test_another_number_of_shards_or_size_has_another_address(bench, photos):
     two = records_of(bench)
     bench.validate(bench.preprocess(bench.ingest(source), size=24), size=24)
     assert records_of(bench) != two
-    three = ingest.run(str(source), {}, 3, bench.store, bench.path("dataset"))
+    three = ingest.run(source=str(source), data={}, shards=3, store=bench.store, dataset=bench.path("dataset"))
     bench.validate(bench.preprocess(three))
     assert records_of(bench) != two
 

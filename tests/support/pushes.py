@@ -121,8 +121,8 @@ class Run:
 
 
 def push_(directory, root, published="published"):
-    places = [str(directory / name) for name in ("model", "evaluation", "decision")]
-    return push.run(*places, NAME, root, str(directory / published))
+    places = {name: str(directory / name) for name in ("model", "evaluation", "decision")}
+    return push.run(**places, model_name=NAME, registry=root, published=str(directory / published))
 
 
 def compared_with(root, model=NAME):

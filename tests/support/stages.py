@@ -19,19 +19,25 @@ class Bench:
     def ingest(self, source, **data):
         from frostline import ingest
 
-        return ingest.run(str(source), data, SHARDS, self.store, self.path("dataset"))
+        return ingest.run(source=str(source), data=data, shards=SHARDS, store=self.store, dataset=self.path("dataset"))
 
     def preprocess(self, shards, size=32):
         from frostline import preprocess
 
         for shard in shards:
-            preprocess.run(self.path("dataset"), shard, size, self.store, self.path(f"examples-{shard}"))
+            preprocess.run(
+                dataset=self.path("dataset"), shard=shard, image_size=size, store=self.store,
+                examples=self.path(f"examples-{shard}"),
+            )  # fmt: skip
         return [self.path(f"examples-{shard}") for shard in shards]
 
     def validate(self, examples, size=32):
         from frostline import validate
 
-        validate.run(self.path("dataset"), examples, size, self.store, self.path("info"), self.path("validation.html"))
+        validate.run(
+            dataset=self.path("dataset"), examples=examples, image_size=size, store=self.store, info=self.path("info"),
+            page=self.path("validation.html"),
+        )  # fmt: skip
 
     def data(self, source, **section):
         self.validate(self.preprocess(self.ingest(source, **section)))
@@ -40,8 +46,9 @@ class Bench:
         from frostline import plan
 
         plan.run(
-            backbone, weights, size, seed, freeze, self.store, self.registry,
-            self.path("plan"), self.path("weights"), self.path("plan.html"),
+            backbone=backbone, weights=weights, image_size=size, seed=seed, freeze=freeze, store=self.store,
+            registry=self.registry, freeze_plan=self.path("plan"), backbone_weights=self.path("weights"),
+            page=self.path("plan.html"),
         )  # fmt: skip
 
     def featurize(self, epochs=2, seed=0, augment=None, cache=None):
@@ -50,9 +57,10 @@ class Bench:
 
         for shard in self.shards():
             featurize.run(
-                self.path("dataset"), self.path(f"examples-{shard}"), self.path("plan"), self.path("weights"),
-                epochs, seed, augment or {}, {"mode": "auto"} if cache is None else cache, self.store,
-                self.path(f"features-{shard}"),
+                dataset=self.path("dataset"), examples=self.path(f"examples-{shard}"), freeze_plan=self.path("plan"),
+                backbone_weights=self.path("weights"), epochs=epochs, seed=seed, augment=augment or {},
+                cache={"mode": "auto"} if cache is None else cache, store=self.store,
+                features=self.path(f"features-{shard}"),
             )  # fmt: skip
         return [artifacts.read_json(path / "features.json", "features") for path in self.features()]
 
@@ -72,33 +80,33 @@ class Bench:
         cache = {"mode": "auto"} if cache is None else cache
         if featurize:
             self.featurize(epochs, seed, augment, cache)
-        sections = {"head": head or {}, "training": training or {}, "augment": augment or {}, "cache": cache}
         train.run(
-            self.path("info"), self.path("plan"), self.path("weights"), [str(path) for path in self.features()],
-            sections, epochs, batch_size, learning_rate, seed, self.store, "image:1", self.path(model),
-            self.path(f"{model}-logs"),
+            info=self.path("info"), freeze_plan=self.path("plan"), backbone_weights=self.path("weights"),
+            features=[str(path) for path in self.features()], head=head or {}, training=training or {},
+            augment=augment or {}, cache=cache, epochs=epochs, batch_size=batch_size, learning_rate=learning_rate,
+            seed=seed, store=self.store, image="image:1", model=self.path(model), logs=self.path(f"{model}-logs"),
         )  # fmt: skip
 
     def gate(self, section, model="model"):
         from frostline import gate
 
         return gate.run(
-            self.path("evaluation"), self.path(model), self.path("info"), section,
-            self.path("decision"), self.path("decision.md"), self.path("report.html"),
+            evaluation=self.path("evaluation"), model=self.path(model), info=self.path("info"), gate=section,
+            decision=self.path("decision"), page=self.path("decision.md"), report=self.path("report.html"),
         )  # fmt: skip
 
     def push(self, name="toy"):
         from frostline import push
 
         return push.run(
-            self.path("model"), self.path("evaluation"), self.path("decision"), name, self.registry,
-            self.path("published"),
+            model=self.path("model"), evaluation=self.path("evaluation"), decision=self.path("decision"),
+            model_name=name, registry=self.registry, published=self.path("published"),
         )  # fmt: skip
 
     def evaluate(self, name="toy", model="model"):
         from frostline import evaluate
 
         return evaluate.run(
-            self.path("dataset"), self.path("info"), self.path(model), name, {}, self.registry,
-            self.path("evaluation"), self.path("evaluation.html"),
+            dataset=self.path("dataset"), info=self.path("info"), model=self.path(model), model_name=name, gate={},
+            registry=self.registry, evaluation=self.path("evaluation"), page=self.path("evaluation.html"),
         )  # fmt: skip

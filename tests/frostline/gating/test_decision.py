@@ -232,9 +232,9 @@ def stage(tmp_path):
 
     def run(section=None):
         promoted = gate.run(
-            str(tmp_path / "evaluation"), str(tmp_path / "model"), str(tmp_path / "info"),
-            CONFIG.model_dump() if section is None else section, str(tmp_path / "decision"), str(tmp_path / "page.md"),
-            str(tmp_path / "report.html"),
+            evaluation=str(tmp_path / "evaluation"), model=str(tmp_path / "model"), info=str(tmp_path / "info"),
+            gate=CONFIG.model_dump() if section is None else section, decision=str(tmp_path / "decision"),
+            page=str(tmp_path / "page.md"), report=str(tmp_path / "report.html"),
         )  # fmt: skip
         return promoted, artifacts.read_json(tmp_path / "decision/decision.json", "decision")
 
