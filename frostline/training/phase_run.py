@@ -65,11 +65,11 @@ class PhaseRun:
         with strategy.scope():
             loop.apply_phase(subject.model, subject.plan["layers"], phase)
             counts = np.bincount(sources.train.examples.labels, minlength=subject.model.output.shape[-1])
-            self._trainer = loop.Trainer(subject.model, phase, sources.train, settings, strategy, counts.tolist())
+            self.trainer = loop.Trainer(subject.model, phase, sources.train, settings, strategy, counts.tolist())
         self._stopping = EarlyStopping(settings.training.patience, settings.training.monitor)
         self._best: Arrays = {}
         if arrays:
-            variables.put(self._trainer.optimizer.variables, OPTIMIZER, arrays)
+            variables.put(self.trainer.optimizer.variables, OPTIMIZER, arrays)
             self._stopping.restore(state.stopping)
             self._best = {name: value for name, value in arrays.items() if name.startswith(f"{BEST}/")}
         self._clock = Clock()
@@ -89,7 +89,7 @@ class PhaseRun:
         self._introduce()
         self._clock.lap(0)
         stopping, number = self._stopping, self.phase.number
-        with self._trainer.configured():
+        with self.trainer.configured():
             while self._state.epoch < self.phase.epochs and not stopping.done:
                 yield self.epoch()
         if stopping.done:
@@ -106,7 +106,7 @@ class PhaseRun:
         """
         state, backbone = self._state, self.subject.backbone
         state.digests.append(certificate.replica_digests(backbone))
-        state.slots.append(certificate.names_of(self._trainer.optimized, backbone))
+        state.slots.append(certificate.names_of(self.trainer.optimized, backbone))
         state.proofs.append(proof)
         state.epoch, state.stopping = 0, None
         state.phase += 1
@@ -122,7 +122,7 @@ class PhaseRun:
         todo = parts[state.step :]
         coming = batches.stream(train, todo, epoch % self.sources.views)
         for part, (inputs, labels) in zip(todo, self._clock.waiting(coming), strict=True):
-            self._unchecked.append(self._trainer.step(inputs, labels, state.total))
+            self._unchecked.append(self.trainer.step(inputs, labels, state.total))
             state.step, state.total = state.step + 1, state.total + 1
             self._progress.advance(len(part))
             if len(self._unchecked) >= CHECK_EVERY or state.step == len(parts):
@@ -144,8 +144,8 @@ class PhaseRun:
             "phase": self.phase.number,
             "loss": state.loss / examples,
             "accuracy": state.right / examples,
-            **self._trainer.validate(self.sources.validation),
-            "learning_rate": self._trainer.learning_rate,
+            **self.trainer.validate(self.sources.validation),
+            "learning_rate": self.trainer.learning_rate,
             **self._clock.lap(trained),
         }
         loss = row.get("validation_loss", 0.0)
@@ -177,7 +177,7 @@ class PhaseRun:
 
     def _save(self) -> None:
         self._state.stopping = self._stopping.state()
-        more = {**self._best, **variables.take(self._trainer.optimizer.variables, OPTIMIZER)}
+        more = {**self._best, **variables.take(self.trainer.optimizer.variables, OPTIMIZER)}
         uri = self._saver.save(self.subject, self._state, more)
         if self._saver.stopping:
             raise Preempted(f"stopped at step {self._state.total}; the next attempt resumes from {uri}")
@@ -191,8 +191,8 @@ class PhaseRun:
         )
         if self._strategy.num_replicas_in_sync == 1:
             return
-        if self._trainer.counting:
-            say(f"{self._trainer.counting[0]} draws random numbers per replica: results depend on the replica count")
+        if self.trainer.counting:
+            say(f"{self.trainer.counting[0]} draws random numbers per replica: results depend on the replica count")
         if loop.trained_batch_norms(model.layers) and not self._settings.training.synchronized_batch_norm:
             say(
                 "BatchNorm trains on each replica's own images: results depend on the replica count, and statistics "
