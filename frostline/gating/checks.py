@@ -5,9 +5,8 @@ from __future__ import annotations
 import math
 from statistics import NormalDist
 
-from frostline.artifacts import Json
 from frostline.evaluation.compare import POWER
-from frostline.freeze.certificate import SEAL, seal
+from frostline.freeze.certificate import is_sealed
 from frostline.gating import evidence as needs
 from frostline.gating.config import GateConfig
 from frostline.gating.evidence import Evidence, UnusableError, document, part, require_confidence
@@ -31,14 +30,10 @@ def freeze(certificate: Evidence, evaluation: Evidence) -> Result:
         if proof.frozen_tensors
         else "says: nothing was frozen"
     )
-    if not _is_sealed(document(certificate)):
+    if not is_sealed(document(certificate)):
         return Result("fail", "the freeze certificate is not as it was written: its seal does not fit its content")
     reason = f"the certificate for this model {told}"
     return Result("pass", reason, proof.frozen_tensors)
-
-
-def _is_sealed(proof: Json) -> bool:
-    return bool(proof.get(SEAL) == seal(proof)[SEAL])
 
 
 def data(validation: Evidence) -> Result:

@@ -89,8 +89,8 @@ def test_the_plan_shows_every_phase(bench):
 def test_a_phase_that_is_applied_wrongly_is_a_violation(bench, monkeypatch):
     applied = loop.apply_phase
 
-    def forgetful(model, plan, phase):
-        applied(model, plan, phase)
+    def forgetful(model, layers, phase):
+        applied(model, layers, phase)
         if phase.number == 2:
             model.get_layer("block3_bn").trainable = True
 
@@ -130,5 +130,5 @@ def test_a_decayed_block_moves_less_in_a_real_training(tmp_path):
 
 
 def test_a_decay_that_changes_nothing_is_refused(tmp_path):
-    with pytest.raises(PolicyError, match=r"layer_lr_decay: received 0\.5, which changes nothing"):
+    with pytest.raises(PolicyError, match=r"layer_lr_decay: received 0\.5, which has no effect"):
         Bench(tmp_path).plan({"head_only": True, "layer_lr_decay": 0.5})
