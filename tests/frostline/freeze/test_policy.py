@@ -60,16 +60,6 @@ def test_none_freezes_nothing_and_has_no_boundary(inception):
     assert plan["boundary"] is None
 
 
-def test_a_plan_is_a_pure_function_of_graph_and_policy(inception):
-    assert plan_of(inception, through="mixed5") == plan_of(inception, through="mixed5")
-
-
-def test_blocks_of_a_plan_add_up_to_its_totals(inception):
-    plan = plan_of(inception, through="mixed4")
-    for key in ("layers", "parameters", "frozen_parameters", "trainable_parameters"):
-        assert sum(block[key] for block in plan["blocks"]) == plan["totals"][key]
-
-
 def test_frozen_share_grows_with_through(inception):
     shares = [
         plan_of(inception, through=block.name, batch_norm="follow")["totals"]["frozen_parameters"]
@@ -139,21 +129,3 @@ def test_a_rule_says_what_decided(inception):
     assert rules["batch_normalization_1"] == "batch_norm: freeze"
     assert rules["conv2d_2"] == "trainable"
     assert plan["boundary"] is None  # conv2d moves below it
-
-
-def test_the_head_pools_what_lies_below_it_to_one_number_a_channel(inception):
-    boundary = plan_of(inception, head_only=True)["boundary"]
-    assert (boundary["layer"], boundary["shape"], boundary["feature_bytes"]) == ("head_pool", [2048], 8192)
-    assert boundary["flops_below"] == sum(layer.flops for layer in inception.layers)
-
-
-def test_a_boundary_whose_shape_the_image_does_not_fix_is_refused():
-    graph = LayerGraph(
-        (
-            Layer("image", "InputLayer", (), 0),
-            Layer("conv", "Conv2D", (0,), 9, shape=(0, 32, 8)),
-            Layer("out", "Dense", (1,), 9),
-        )
-    )
-    with pytest.raises(PolicyError, match=r"the boundary conv has shape \[0, 32, 8\], where 0 is a dimension"):
-        plan_of(graph, first_layers=2)
