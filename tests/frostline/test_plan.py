@@ -1,10 +1,12 @@
-"""The plan stage: files for later steps, a page for people, and refusals before anything is spent."""
+"""The plan stage: files for later steps, a page for people, and errors before any expensive step."""
 
 from pathlib import Path
 
 import pytest
 
-from frostline import artifacts, storage
+from frostline import storage
+from frostline.data import lineage
+from frostline.documents.freeze import FREEZE_PLAN, WEIGHTS_SOURCE
 from frostline.errors import ConfigError, PolicyError
 
 from tests.support.stages import Bench
@@ -17,21 +19,24 @@ def bench(tmp_path):
 
 def test_the_plan_and_the_weights_are_written_and_belong_together(bench):
     bench.plan({"through": "block2"})
-    plan = artifacts.read_json(Path(bench.path("plan")) / "freeze_plan.json", "freeze_plan")
-    source = artifacts.read_json(Path(bench.path("weights")) / "source.json", "weights")
+    plan = FREEZE_PLAN.read(Path(bench.path("plan")))
+    source = WEIGHTS_SOURCE.read(Path(bench.path("weights")))
     assert (plan["backbone"], plan["image_size"]) == ("SmallConvNet", 32)
     assert plan["policy"] == {"through": "block2", "batch_norm": "freeze"}
     assert plan["boundary"]["layer"] == "block2_pool"
     assert storage.stat(source["uri"]) is not None
     assert source["digest"] in source["uri"]
+    assert lineage.read(Path(bench.path("weights"))) == set()
     assert "block2_pool" in Path(bench.path("plan.html")).read_text()
 
 
 def test_frozen_random_weights_are_pointed_out(bench, capsys):
     bench.plan({"head_only": True})
     assert "the frozen layers keep random weights" in capsys.readouterr().err
+    bench.plan({"none": True})
+    assert "freezes untrained BatchNorm layers" in capsys.readouterr().err
     bench.plan({"none": True, "batch_norm": "follow"})
-    assert "random weights:" not in capsys.readouterr().err
+    assert "random weights" not in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

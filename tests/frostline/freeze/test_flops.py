@@ -1,4 +1,4 @@
-"""FLOPs of single layers, worked out by hand: two for each multiply-add."""
+"""FLOPs of single layers, worked out by hand: two per multiply-add."""
 
 import keras
 import pytest
@@ -8,30 +8,30 @@ from frostline.freeze.flops import of_operation
 from frostline.freeze.graph import from_model
 from frostline.model import backbones
 
-# Every layer takes [batch, 9, 9, 4]. A kernel is applied once a place of the output.
+# Every layer takes [batch, 9, 9, 4]. A kernel is applied once per output position.
 CASES = {
     # "same" keeps 9 x 9; each of 6 filters sees 3 x 3 x 4 values; the bias is left out
     "conv": (layers.Conv2D(6, 3, padding="same"), 2 * 9 * 9 * (3 * 3 * 4 * 6)),
-    # without padding 9 - 3 + 1 = 7 places a side
+    # without padding 9 - 3 + 1 = 7 positions per side
     "valid": (layers.Conv2D(6, 3, use_bias=False), 2 * 7 * 7 * (3 * 3 * 4 * 6)),
-    # every second place: (9 - 3) / 2 + 1 = 4 without padding, 9 / 2 rounded up = 5 with
+    # every second position: (9 - 3) / 2 + 1 = 4 without padding, 9 / 2 rounded up = 5 with
     "strided": (layers.Conv2D(6, 3, strides=2), 2 * 4 * 4 * (3 * 3 * 4 * 6)),
     "strided, padded": (layers.Conv2D(6, 3, strides=2, padding="same"), 2 * 5 * 5 * (3 * 3 * 4 * 6)),
-    # a kernel of 3 with gaps of 1 covers 5: 9 - 5 + 1 = 5 places, and costs no more at each
+    # a kernel of 3 with gaps of 1 covers 5: 9 - 5 + 1 = 5 positions, at the same cost each
     "dilated": (layers.Conv2D(6, 3, dilation_rate=2), 2 * 5 * 5 * (3 * 3 * 4 * 6)),
     # in two groups each filter sees 2 of the 4 channels
     "grouped": (layers.Conv2D(6, 3, padding="same", groups=2), 2 * 9 * 9 * (3 * 3 * 2 * 6)),
-    # an own 3 x 3 filter a channel, two for each
+    # two 3 x 3 filters per channel
     "depthwise": (layers.DepthwiseConv2D(3, depth_multiplier=2), 2 * 7 * 7 * (3 * 3 * 4 * 2)),
     "depthwise, strided": (layers.DepthwiseConv2D(3, strides=2, padding="same"), 2 * 5 * 5 * (3 * 3 * 4)),
     # a depthwise 3 x 3 to 4 channels, then 1 x 1 from these to 6
     "separable": (layers.SeparableConv2D(6, 3, padding="same"), 2 * 9 * 9 * (3 * 3 * 4 + 4 * 6)),
     "separable, strided": (layers.SeparableConv2D(6, 3, strides=2), 2 * 4 * 4 * (3 * 3 * 4 + 4 * 6)),
-    # on the last axis of an image: once at each of the 81 places, as a 1 x 1 convolution
+    # on the last axis of an image: at each of the 81 positions, like a 1 x 1 convolution
     "dense": (layers.Dense(5), 2 * 9 * 9 * (4 * 5)),
     "batch norm": (layers.BatchNormalization(), 0),
     "pooling": (layers.MaxPooling2D(), 0),
-    # all layers of a model inside: 7 x 7 places, then a dense layer on 6 channels at each
+    # all layers of a nested model: 7 x 7 positions, then a dense layer on 6 channels at each
     "nested": (
         keras.Sequential([layers.Conv2D(6, 3), layers.ReLU(), layers.Dense(2)]),
         2 * 7 * 7 * (3 * 3 * 4 * 6) + 2 * 7 * 7 * (6 * 2),
@@ -60,7 +60,7 @@ def test_a_plain_operation_costs_nothing():
 
 
 def test_a_small_network_as_a_whole():
-    """Three convolutions of 3 x 3 on 32, 16 and 8 pixels a side, each twice as wide as the one before."""
+    """Three convolutions of 3 x 3 on 32, 16 and 8 pixels per side, with 32, 64 and 128 filters."""
     graph = from_model(backbones.build("SmallConvNet", 32))
     expected = 2 * 9 * (32 * 32 * 3 * 32 + 16 * 16 * 32 * 64 + 8 * 8 * 64 * 128)
     assert sum(layer.flops for layer in graph.layers) == expected

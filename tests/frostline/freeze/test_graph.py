@@ -68,7 +68,7 @@ FAMILIES = {
 
 @pytest.fixture(scope="module", params=FAMILIES)
 def family(request):
-    """(name, model, graph), each built once for all tests of it."""
+    """(name, model, graph), each built once for all its tests."""
     model = backbones.build(request.param, 96)
     return request.param, model, from_model(model)
 
@@ -79,7 +79,7 @@ def inception():
 
 
 def separated(graph, removed):
-    """Whether the last layer is out of reach from the first once `removed` is taken out."""
+    """Whether the last layer cannot be reached from the first without `removed`."""
     reached = {0} - {removed}
     for position, layer in enumerate(graph.layers):
         if position != removed and any(parent in reached for parent in layer.parents):
@@ -154,7 +154,7 @@ def test_the_ancestors_of_each_mixed_layer_are_all_that_come_before_it(inception
 
 
 def test_ancestors_leave_out_the_other_branches(inception):
-    """The 5x5 branch of mixed0 is one convolution and the next, on what the stem gives, and no other branch."""
+    """The 5x5 branch of mixed0 is two convolutions on the stem's output, and no other branch."""
     position = next(p for p, x in enumerate(inception.layers) if x.name == "conv2d_7")
     stem = inception.blocks[0].last
     above = inception.ancestors(position) - set(range(stem + 1))

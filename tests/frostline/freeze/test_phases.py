@@ -1,4 +1,4 @@
-"""Gradual unfreezing and learning rates by depth: what each phase moves, and how much."""
+"""Gradual unfreezing and learning rates by depth: what each phase changes, and how much."""
 
 from pathlib import Path
 
@@ -6,7 +6,8 @@ import keras
 import numpy as np
 import pytest
 
-from frostline import artifacts
+from frostline.documents.freeze import CERTIFICATE, FREEZE_PLAN, WEIGHTS_SOURCE
+from frostline.documents.training import HISTORY, KERAS_FILE, MODEL
 from frostline.errors import FreezeViolation
 from frostline.freeze.config import FreezeConfig
 from frostline.freeze.graph import from_model
@@ -39,10 +40,10 @@ def bench(tmp_path_factory):
 
 
 def certificate_of(bench):
-    return artifacts.read_json(Path(bench.path("model")) / "freeze_certificate.json", "freeze_certificate")
+    return CERTIFICATE.read(Path(bench.path("model")))
 
 
-def test_each_phase_has_its_certificate_and_moves_only_what_it_may(bench):
+def test_each_phase_has_its_certificate_and_changes_only_trainable_weights(bench):
     certificate = certificate_of(bench)
     assert certificate["verified"]
     assert [phase["policy"] for phase in certificate["phases"]] == [
@@ -67,13 +68,13 @@ def test_what_is_frozen_in_every_phase_is_what_the_certificate_counts(bench):
     assert certificate["unmoved_trainable"] == []
 
 
-def test_the_history_tells_the_phase_of_each_epoch(bench):
-    rows = list(artifacts.read_jsonl(Path(bench.path("model")) / "training.jsonl"))
+def test_the_history_has_the_phase_of_each_epoch(bench):
+    rows = HISTORY.read(Path(bench.path("model")))
     assert [(row["epoch"], row["phase"]) for row in rows] == [(1, 1), (2, 2), (3, 3), (4, 3)]
 
 
 def test_the_plan_shows_every_phase(bench):
-    plan = artifacts.read_json(Path(bench.path("plan")) / "freeze_plan.json", "freeze_plan")
+    plan = FREEZE_PLAN.read(Path(bench.path("plan")))
     assert plan["boundary"]["layer"] == "head_pool"
     assert [phase["boundary"]["layer"] for phase in plan["phases"]] == ["block2_pool", "block1_pool"]
     frozen = [plan["totals"]["frozen_parameters"], *(phase["totals"]["frozen_parameters"] for phase in plan["phases"])]
@@ -91,7 +92,7 @@ def test_a_phase_that_is_applied_wrongly_is_a_violation(bench, monkeypatch):
     monkeypatch.setattr(loop, "apply_phase", forgetful)
     with pytest.raises(FreezeViolation, match="in block3_bn; no model is emitted"):
         bench.train(epochs=1, model="forgotten")
-    assert not (Path(bench.path("forgotten")) / "model.json").exists()
+    assert not (Path(bench.path("forgotten")) / MODEL.file).exists()
 
 
 def test_learning_rates_fall_from_block_to_block():
@@ -105,15 +106,15 @@ def test_learning_rates_fall_from_block_to_block():
     assert "head_logits" not in scales
 
 
-def test_a_decayed_block_moves_less_in_a_real_training(tmp_path):
-    """One step of Adam moves a weight by the learning rate: the largest move of each layer tells its own."""
+def test_a_decayed_block_changes_less_in_a_real_training(tmp_path):
+    """One step of Adam changes a weight by the learning rate, so the largest change shows the rate of each layer."""
     bench = Bench(tmp_path)
     bench.data(pictures.make(tmp_path / "photos", 24))
     bench.plan({"none": True, "batch_norm": "follow", "layer_lr_decay": 0.5})
     bench.train(epochs=1, batch_size=500, learning_rate=0.01)  # all examples in one step
-    source = artifacts.read_json(tmp_path / "weights" / "source.json", "weights")
+    source = WEIGHTS_SOURCE.read(tmp_path / "weights")
     before = weights.load(source, "SmallConvNet", 32)
-    after = keras.models.load_model(tmp_path / "model" / "model.keras")
+    after = keras.models.load_model(tmp_path / "model" / KERAS_FILE)
     moves = {
         name: np.abs(after.get_layer(name).weights[0].numpy() - before.get_layer(name).weights[0].numpy()).max()
         for name in ("block1_conv", "block2_conv", "block3_conv")

@@ -60,12 +60,12 @@ def test_none_freezes_nothing_and_has_no_boundary(inception):
     assert plan["boundary"] is None
 
 
-def test_frozen_share_grows_with_through(inception):
-    shares = [
+def test_more_is_frozen_the_deeper_through_is(inception):
+    frozen = [
         plan_of(inception, through=block.name, batch_norm="follow")["totals"]["frozen_parameters"]
         for block in inception.blocks
     ]
-    assert shares == sorted(set(shares))
+    assert frozen == sorted(set(frozen))
 
 
 def test_an_unknown_block_is_refused_with_the_nearest_names(inception):
@@ -90,20 +90,20 @@ def test_a_backbone_without_weights_has_nothing_to_freeze(policy):
 
 
 def chain(*parameters):
-    """Blocks of one dense layer each, one after the other."""
+    """Blocks of one dense layer each, in a row."""
     layers = [Layer("image", "InputLayer", (), 0)]
     for number, size in enumerate(parameters, start=1):
         layers.append(Layer(f"block{number}_dense", "Dense", (number - 1,), size))
     return LayerGraph(tuple(layers))
 
 
-@pytest.mark.parametrize(("share", "expected"), [(0.01, 1), (0.5, 2), (0.51, 3), (0.75, 3), (1.0, 4)])
-def test_a_fraction_is_the_fewest_blocks_that_hold_it(share, expected):
-    verdicts = layer_verdicts(chain(25, 25, 25, 25), PolicyConfig(fraction=share), "follow")
+@pytest.mark.parametrize(("fraction", "expected"), [(0.01, 1), (0.5, 2), (0.51, 3), (0.75, 3), (1.0, 4)])
+def test_a_fraction_is_the_fewest_blocks_that_contain_it(fraction, expected):
+    verdicts = layer_verdicts(chain(25, 25, 25, 25), PolicyConfig(fraction=fraction), "follow")
     assert [verdict.frozen for verdict in verdicts[1:]] == [True] * expected + [False] * (4 - expected)
 
 
-def test_globs_choose_blocks_and_names_that_are_none_are_refused(inception):
+def test_globs_choose_blocks_and_unknown_names_are_refused(inception):
     plan = plan_of(inception, blocks=["mixed1*", "stem"], batch_norm="follow")
     assert {x["block"] for x in plan["layers"] if x["frozen"]} == {"stem", "mixed1", "mixed10"}
     with pytest.raises(PolicyError, match=r"freeze\.blocks: received 'mixed_1\*', which is not a block"):
@@ -117,7 +117,7 @@ def test_more_layers_than_there_are_and_layers_before_any_weight_are_refused(inc
         plan_of(inception, first_layers=1)
 
 
-def test_a_regular_expression_that_no_name_contains_is_refused_with_near_names(inception):
+def test_a_regex_that_matches_no_name_is_refused_with_near_names(inception):
     with pytest.raises(PolicyError, match=r"received 'conv3d_7', which matches no layer's name; did you mean conv2d_"):
         plan_of(inception, match="conv3d_7")
 
@@ -128,4 +128,4 @@ def test_a_rule_says_what_decided(inception):
     assert rules["conv2d_1"] == "match: ^conv2d_1$"
     assert rules["batch_normalization_1"] == "batch_norm: freeze"
     assert rules["conv2d_2"] == "trainable"
-    assert plan["boundary"] is None  # conv2d moves below it
+    assert plan["boundary"] is None  # conv2d, which is trained, comes before it

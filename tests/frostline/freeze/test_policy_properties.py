@@ -1,4 +1,4 @@
-"""What holds for every graph and every policy, tried on random ones."""
+"""What is true for every graph and every policy, tested on random ones."""
 
 import fnmatch
 import math
@@ -18,7 +18,7 @@ from tests.support.plans import frozen_layers
 
 NORM = "BatchNormalization"
 WEIGHTED, WEIGHTLESS = ("Conv2D", "Dense", NORM), ("ReLU", "Add", "Concatenate", "Multiply", "MaxPooling2D")
-# spellings that name a block, and those that name none
+# names with and without a block in them
 NAMES = ("conv2d_{}", "activation_{}", "mixed{}", "block{}_conv", "conv2_block{}_1_conv", "block_{}_expand", "add_{}")
 
 quietly = settings(
@@ -54,7 +54,7 @@ def graphs(draw, weighted=True):
 
 @st.composite
 def policies(draw, graph):
-    """A policy of each kind, mostly one that can be resolved."""
+    """A policy of any kind, usually one that can be resolved."""
     blocks = [block.name for block in graph.blocks]
     kind = draw(st.sampled_from(("head_only", "none", "first_layers", "through", "blocks", "match", "fraction")))
     value = {
@@ -77,7 +77,7 @@ def plan_of(graph, policy, batch_norm="follow", **more):
 
 
 def resolved(graph, policy, batch_norm="follow"):
-    """The plan, or nothing where the policy is refused."""
+    """The plan, or None if the policy is refused."""
     try:
         return plan_of(graph, policy, batch_norm)
     except PolicyError as error:
@@ -139,13 +139,14 @@ def test_a_plan_is_a_pure_function_of_graph_and_policy(data):
 @quietly
 @given(st.data())
 def test_each_policy_freezes_what_its_words_say(data):
-    """The rules once more, written down another way."""
+    """The rules again, written in another way."""
     graph = data.draw(graphs())
     policy, batch_norm = data.draw(policies(graph)), data.draw(batch_norms)
     plan = resolved(graph, policy, batch_norm)
     assume(plan)
     ((kind, value),) = policy.items()
     block_of, order = {x["name"]: x["block"] for x in plan["layers"]}, [block.name for block in graph.blocks]
+    total = _parameters_before(graph, None)
     wanted = {
         "head_only": lambda p, x: True,
         "none": lambda p, x: False,
@@ -156,22 +157,22 @@ def test_each_policy_freezes_what_its_words_say(data):
         "through": lambda p, x: order.index(block_of[x.name]) <= order.index(value),
         "blocks": lambda p, x: any(fnmatch.fnmatchcase(block_of[x.name], pattern) for pattern in value),
         "match": lambda p, x: re.search(value, x.name) is not None,
-        "fraction": lambda p, x: _held_before(graph, order.index(block_of[x.name])) < value * _held_before(graph, None),
+        "fraction": lambda p, x: _parameters_before(graph, order.index(block_of[x.name])) < value * total,
     }[kind]
     held = {x.name for p, x in enumerate(graph.layers) if wanted(p, x)}
     norms = {x.name for x in graph.layers if x.kind == NORM} if batch_norm == "freeze" else set()
     assert frozen(plan) == held | norms
 
 
-def _held_before(graph, number):
-    """Parameters of the blocks before the one of this number; of all where it is None."""
+def _parameters_before(graph, number):
+    """Parameters of the blocks before the one with this number; of all blocks if it is None."""
     return sum(x.parameters for block in graph.blocks[:number] for x in graph.layers[block.first : block.last + 1])
 
 
 @quietly
 @given(st.data())
 def test_no_plan_is_vacuous(data):
-    """Whatever chooses layers freezes at least one weight by that rule, or is refused."""
+    """A policy that chooses layers freezes at least one weight by that rule, or is refused."""
     graph = data.draw(graphs())
     policy, batch_norm = data.draw(policies(graph)), data.draw(batch_norms)
     plan = resolved(graph, policy, batch_norm)
@@ -188,7 +189,7 @@ def test_batch_norm_freeze_leaves_no_batch_norm_trainable_and_changes_nothing_el
     graph = data.draw(graphs())
     policy = data.draw(policies(graph))
     follow, freeze = resolved(graph, policy, "follow"), resolved(graph, policy, "freeze")
-    assert (follow is None) == (freeze is None)  # BatchNorm does not make up for a policy that freezes nothing
+    assert (follow is None) == (freeze is None)  # frozen BatchNorm does not make a policy valid that freezes nothing
     assume(follow)
     norms = {x["name"] for x in freeze["layers"] if x["class"] == NORM}
     assert norms <= frozen(freeze)
@@ -219,7 +220,7 @@ def test_more_is_frozen_the_further_a_policy_reaches(kind, data):
 
 @quietly
 @given(st.data())
-def test_the_boundary_is_the_deepest_cut_point_below_which_nothing_can_move(data):
+def test_the_boundary_is_the_deepest_cut_point_with_only_frozen_weights_before_it(data):
     graph = data.draw(graphs())
     plan = resolved(graph, data.draw(policies(graph)), data.draw(batch_norms))
     assume(plan)
@@ -300,8 +301,8 @@ def test_learning_rates_fall_by_the_same_factor_from_each_block_to_the_one_below
 
 @quietly
 @given(st.data())
-def test_below_what_a_phase_may_reuse_nothing_has_moved_since_the_source(data):
-    """The deepest such cut point, found once more from the layers that each phase freezes."""
+def test_up_to_a_phases_reusable_layer_nothing_has_changed_since_the_source(data):
+    """The deepest such cut point, found again from the layers that each phase freezes."""
     graph = data.draw(graphs())
     chosen = [data.draw(policies(graph)) for _ in range(3)]
     assume(None not in [resolved(graph, policy) for policy in chosen])

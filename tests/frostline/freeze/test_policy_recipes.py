@@ -1,13 +1,14 @@
-"""The three recipes of fine-tuning InceptionV3, each beside the usual script for it, which does something else.
+"""Three recipes for fine-tuning InceptionV3, compared with the usual script, which does something else.
 
-Each test says which trap of that script it guards, and shows it: what the script's own selection freezes or asserts.
+Each test names a trap of that script and shows it: what the script's selection really freezes or asserts.
 """
 
 import keras
 import numpy as np
 import pytest
 
-from frostline import artifacts
+from frostline.documents.freeze import WEIGHTS_SOURCE
+from frostline.documents.training import KERAS_FILE
 from frostline.errors import PolicyError
 from frostline.freeze import certificate
 from frostline.freeze.config import FreezeConfig
@@ -23,7 +24,7 @@ from tests.support.plans import frozen_layers
 from tests.support.stages import Bench
 
 SIZE = 75
-# Random convolutions under BatchNorm that normalises nothing shrink what passes: bright pixels keep gradients alive.
+# Untrained convolutions and BatchNorm make activations very small: bright pixels keep the gradients above zero.
 PIXELS = 1e4 * np.random.default_rng(0).random((2, SIZE, SIZE, 3), np.float32)
 TOP = ["mixed8", "mixed9", "mixed10"]
 REST = ["stem", *(f"mixed{number}" for number in range(8))]
@@ -37,7 +38,7 @@ def backbone():
 
 @pytest.fixture
 def thawed(backbone):
-    """The backbone with every layer trainable, as the application hands it out."""
+    """The backbone with every layer trainable, as keras.applications returns it."""
     for layer in backbone.layers:
         layer.trainable = True
     return backbone
@@ -59,7 +60,7 @@ def apply(backbone, plan):
 
 
 def train(model, eagerly=True):
-    """One step of Keras' own training; return names of the layers of which a weight moved, statistics included."""
+    """Take one step of Keras' own training; return names of layers with a changed weight or statistic."""
     if not model.compiled:
         model.compile("sgd", "sparse_categorical_crossentropy", run_eagerly=eagerly)
     before = certificate.replica_digests(model.layers)
@@ -85,13 +86,13 @@ def test_head_only_trains_the_two_weights_of_the_head(thawed):
 
 
 def test_head_only_keeps_the_statistics_of_batch_norm_though_the_model_trains(thawed):
-    # The trap: `base(x, training=False)`. Keras up to 3.15 forgets it under fit, and the statistics move.
+    # The trap: `base(x, training=False)`. Keras up to 3.15 ignores it in fit, and the statistics change.
     norms = {layer.name for layer in thawed.layers if isinstance(layer, keras.layers.BatchNormalization)}
     assert len(norms) == 94
     model = apply(thawed, plan_of(thawed, head_only=True))
     assert train(model) == {"head_logits"}
 
-    # Beside it: convolutions frozen and BatchNorm called so, but left trainable, as in the script.
+    # The script: convolutions are frozen, BatchNorm is called that way but left trainable.
     image = keras.Input((SIZE, SIZE, 3))
     features = keras.layers.GlobalAveragePooling2D()(thawed(image, training=False))
     script = keras.Model(image, keras.layers.Dense(3, activation="softmax")(features))
@@ -105,7 +106,7 @@ def test_head_only_keeps_the_statistics_of_batch_norm_though_the_model_trains(th
 
 
 def test_the_first_100_layers_are_exactly_what_lies_before_mixed3(thawed):
-    # The trap: counting layers without looking where the count ends. 100 ends a block; 90 would cut through one.
+    # The trap: counting layers without checking where the count ends. 100 ends a block; 90 is inside one.
     plan = plan_of(thawed, first_layers=100, batch_norm="follow")
     names = [layer.name for layer in thawed.layers]
     assert [layer["name"] for layer in plan["layers"] if layer["frozen"]] == names[:100]
@@ -134,7 +135,7 @@ def test_a_plan_is_applied_before_the_optimizer_is_made(thawed):
     for layer in thawed.layers[:100]:
         layer.trainable = False
     frozen = frozen_layers(plan)[0]
-    assert train(model) & frozen  # layers that say they are frozen, and move
+    assert train(model) & frozen  # layers that say they are frozen, and change
 
     assert not train(apply(thawed, plan)) & frozen
 
@@ -153,12 +154,12 @@ def test_chosen_blocks_are_frozen_with_all_their_weights(thawed):
     plan = plan_of(thawed, blocks=TOP, batch_norm="follow")
     assert plan["totals"]["frozen_parameters"] == 1_699_584 + 5_047_872 + 6_080_064
     assert {layer["block"] for layer in plan["layers"] if layer["frozen"]} == set(TOP)
-    assert plan["boundary"] is None  # the blocks below them move
+    assert plan["boundary"] is None  # the blocks before them are trained
     assert not train(apply(thawed, plan)) & frozen_layers(plan)[0]
 
 
 def test_chosen_blocks_alone_are_trained_by_freezing_the_others(thawed):
-    # The trap: `layer.trainable = "mixed8" in layer.name or ...`, which leaves nothing in the backbone to be trained.
+    # The trap: `layer.trainable = "mixed8" in layer.name or ...`, which leaves nothing trainable in the backbone.
     for layer in thawed.layers:
         layer.trainable = any(name in layer.name for name in TOP)
     assert parameters(thawed.trainable_weights) == 0
@@ -175,8 +176,8 @@ def test_chosen_blocks_alone_are_trained_by_freezing_the_others(thawed):
 
 
 def test_each_phase_unfreezes_what_it_says_and_trains_with_its_own_learning_rate(tmp_path):
-    # The trap: unfreezing without compiling again, so that what thaws stays still, or learns at the head's rate. The
-    # first step of an Adam of its own moves a weight by the learning rate: the largest move of each layer tells it.
+    # The trap: unfreezing without compiling again, so that the layers stay frozen or learn at the head's rate. The
+    # first step of a new Adam changes a weight by the learning rate, so the largest change shows it.
     section = {
         "head_only": True,
         "phases": [
@@ -188,9 +189,9 @@ def test_each_phase_unfreezes_what_it_says_and_trains_with_its_own_learning_rate
     bench.data(pictures.make(tmp_path / "photos", 24))
     bench.plan(section)
     bench.train(epochs=1, batch_size=500, learning_rate=0.01)  # all examples in one step
-    source = artifacts.read_json(tmp_path / "weights" / "source.json", "weights")
+    source = WEIGHTS_SOURCE.read(tmp_path / "weights")
     before = weights.load(source, "SmallConvNet", 32)
-    after = keras.models.load_model(tmp_path / "model" / "model.keras")
+    after = keras.models.load_model(tmp_path / "model" / KERAS_FILE)
     moves = {
         f"block{number}_conv": np.abs(
             after.get_layer(f"block{number}_conv").kernel.numpy()

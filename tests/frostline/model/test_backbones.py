@@ -34,7 +34,7 @@ def test_the_smallest_sizes_are_those_that_the_library_enforces():
 
 
 class Asked(Exception):
-    """Carries the size that a constructor would have taken."""
+    """Carries the default size of a constructor."""
 
 
 @pytest.mark.parametrize("name", [name for name in backbones.names() if not name.startswith(("Small", "MobileNetV3"))])
@@ -47,7 +47,7 @@ def test_the_default_sizes_are_those_of_the_library(monkeypatch, name):
         getattr(keras.applications, name)(weights=None)
 
 
-def test_a_name_that_the_library_knows_no_size_for_still_has_one():
+def test_names_without_a_default_size_in_the_library_have_one():
     sizes = {"MobileNetV3Small": 224, "SmallConvNet": 32}  # MobileNetV3 was trained at 224
     assert {name: backbones.default_image_size(name) for name in sizes} == sizes
 

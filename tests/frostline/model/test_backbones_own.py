@@ -1,4 +1,4 @@
-"""A user's own `.keras` model as the backbone: planned, trained, certified and served like any other."""
+"""A user's `.keras` model as the backbone: planned, trained, certified and served like any other."""
 
 from pathlib import Path
 
@@ -7,7 +7,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from frostline import artifacts, storage
+from frostline import storage
+from frostline.documents.evaluation import EVALUATION
+from frostline.documents.freeze import CERTIFICATE, FREEZE_PLAN, WEIGHTS_SOURCE
+from frostline.documents.training import KERAS_FILE, SERVING_DIRECTORY
 from frostline.errors import ConfigError, WeightsError
 from frostline.freeze.graph import from_model
 from frostline.model import backbones
@@ -17,7 +20,7 @@ from tests.support.stages import Bench
 
 
 def convolutions(size=32, *, pooled=False, rescaled=True):
-    """Two blocks with a skip each, taking pixels 0..255, as a user would write it."""
+    """Two blocks with a skip connection each, for pixels 0..255, as a user would write it."""
     keras.utils.set_random_seed(3)
     image = keras.Input((size, size, 3))
     x = keras.layers.Rescaling(1 / 255)(image) if rescaled else image
@@ -50,25 +53,25 @@ def test_it_is_planned_trained_and_served(tmp_path, saved, pooled):
     (tmp_path / "mine.keras").unlink()  # later steps work from the store
     bench.train(epochs=2)
     model = Path(bench.path("model"))
-    certificate = artifacts.read_json(model / "freeze_certificate.json", "freeze_certificate")
+    certificate = CERTIFICATE.read(model)
     assert certificate["verified"]
     assert certificate["frozen_tensors"] == 2 + 2 + 4  # two convolutions with bias and a BatchNorm
-    trained = keras.models.load_model(model / "model.keras")
+    trained = keras.models.load_model(model / KERAS_FILE)
     for layer in original.layers[:6]:
         for old, new in zip(layer.weights, trained.get_layer(layer.name).weights, strict=True):
             np.testing.assert_array_equal(old.numpy(), new.numpy())
     bench.evaluate()
-    evaluation = artifacts.read_json(Path(bench.path("evaluation")) / "evaluation.json", "evaluation")
+    evaluation = EVALUATION.read(Path(bench.path("evaluation")))
     assert evaluation["accuracy"]["value"] > 0.5  # pixels reach it as 0..255, in training and serving alike
     data = next((tmp_path / "photos").rglob("*.jpg")).read_bytes()
-    served = tf.saved_model.load(str(model / "serving")).signatures["serving_default"](image_bytes=tf.constant([data]))
-    assert served["probabilities"].shape == (1, 3)
+    serve = tf.saved_model.load(str(model / SERVING_DIRECTORY)).signatures["serving_default"]
+    assert serve(image_bytes=tf.constant([data]))["probabilities"].shape == (1, 3)
 
 
 def test_a_frozen_backbone_that_pools_itself_has_the_pooled_vector_as_its_boundary(tmp_path, saved):
     bench = Bench(tmp_path / "bench")
     bench.plan({"head_only": True}, backbone=saved(convolutions(pooled=True)), weights="own")
-    plan = artifacts.read_json(Path(bench.path("plan")) / "freeze_plan.json", "freeze_plan")
+    plan = FREEZE_PLAN.read(Path(bench.path("plan")))
     assert plan["boundary"]["layer"] == "head_pool"
     assert [block["name"] for block in plan["blocks"]] == ["stem", "block1", "block2"]
 
@@ -80,7 +83,7 @@ def test_it_may_lie_in_a_bucket_and_be_sequential(tmp_path, saved, gcs):
     bench = Bench(tmp_path / "bench")
     bench.store = f"{gcs}/store"
     bench.plan({"through": "block1"}, backbone=f"{gcs}/mine.keras", weights="own")
-    source = artifacts.read_json(Path(bench.path("weights")) / "source.json", "weights")
+    source = WEIGHTS_SOURCE.read(Path(bench.path("weights")))
     assert source["resolved"] == f"{gcs}/mine.keras"
     assert source["uri"].endswith(".keras")
 
@@ -90,7 +93,7 @@ def test_two_models_with_the_same_weights_are_stored_apart(tmp_path, saved):
     for rescaled in (True, False):
         bench = Bench(tmp_path / "bench")
         bench.plan({"none": True}, backbone=saved(convolutions(rescaled=rescaled)), weights="own")
-        source = artifacts.read_json(Path(bench.path("weights")) / "source.json", "weights")
+        source = WEIGHTS_SOURCE.read(Path(bench.path("weights")))
         uris.append(source["uri"])
     assert uris[0] != uris[1]
 
@@ -145,7 +148,7 @@ def test_what_cannot_be_a_backbone_is_refused_in_one_line(saved, make, message):
     assert "\n" not in str(caught.value)
 
 
-def test_a_missing_or_broken_file_is_told(tmp_path):
+def test_a_missing_or_broken_file_is_refused(tmp_path):
     with pytest.raises(ConfigError, match="there is no such file"):
         backbones.build(str(tmp_path / "none.keras"), 32)
     (tmp_path / "broken.keras").write_bytes(b"no zip")
@@ -175,7 +178,7 @@ def test_a_file_that_leaves_the_image_size_free_is_fixed_to_the_runs_own(tmp_pat
     Bench(tmp_path / "bench").plan({"head_only": True}, backbone=path, weights="own", size=48)
 
 
-def test_a_file_tells_its_own_image_size(saved):
+def test_the_default_image_size_of_a_file_is_its_own(saved):
     assert backbones.default_image_size(saved(convolutions(40))) == 40
 
 
@@ -192,7 +195,7 @@ def test_a_verification_needs_no_file_of_training_time(tmp_path, saved):
     assert result["verified"], result["checks"]
 
 
-def test_a_descendant_of_batch_norm_is_told_as_one():
+def test_a_subclass_of_batch_norm_counts_as_batch_norm():
     class MyNorm(keras.layers.BatchNormalization):
         pass
 

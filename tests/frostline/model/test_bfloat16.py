@@ -1,4 +1,4 @@
-"""bfloat16: where it is switched on, that it is switched off again, and whether a machine gains from it."""
+"""bfloat16: layers use it only inside the context, and only if it makes the machine faster."""
 
 import os
 import subprocess
@@ -32,7 +32,7 @@ def test_layers_and_those_inside_compute_in_bfloat16_while_weights_stay_float32(
     with bfloat16.low_precision(model.layers):
         assert model.get_layer("low").compute_dtype == "bfloat16"
         assert model.get_layer("nested").get_layer("inside").compute_dtype == "bfloat16"
-        assert model.get_layer("half").compute_dtype == "float16"  # who chose a type keeps it
+        assert model.get_layer("half").compute_dtype == "float16"  # an explicit type is kept
         assert model.get_layer("low")(np.ones((2, 8), np.float32)).dtype == tf.bfloat16
         assert {weight.dtype for weight in model.get_layer("low").weights} == {"float32"}
 
@@ -81,7 +81,7 @@ def test_the_hardware_has_an_answer_on_every_machine(monkeypatch):
 
 @pytest.mark.parametrize("setting", ["ONEDNN_MAX_CPU_ISA=AVX2", "TF_ENABLE_ONEDNN_OPTS=0"])
 def test_kernels_that_are_switched_off_are_not_counted_on(setting):
-    """In a process of its own: both are read when TensorFlow is loaded."""
+    """In another process, because both are read when TensorFlow is loaded."""
     name, value = setting.split("=")
     code = "from frostline.model import bfloat16; print(bfloat16.onednn_takes_bfloat16())"
     ended = subprocess.run(

@@ -1,4 +1,4 @@
-"""The export: encoded bytes in, the model's own probabilities out, in the loader that servers use as in Python's."""
+"""The export: encoded images in, the model's probabilities out, in the servers' loader and in Python's."""
 
 import keras
 import numpy as np

@@ -1,4 +1,4 @@
-"""Weights by reference: what each form resolves to, and what does not fit."""
+"""Weights by reference: what each form resolves to, and which weights do not fit."""
 
 from pathlib import Path
 
@@ -107,7 +107,7 @@ def test_weights_of_another_backbone_do_not_fit(tmp_path, finetuned):
 
 
 @pytest.mark.parametrize(("name", "data"), [("w.weights.h5", b"no hdf5"), ("w.keras", b"no zip"), ("w.h5", b"")])
-def test_a_file_that_is_no_weights_file_is_told_in_one_line(tmp_path, name, data):
+def test_a_file_that_is_not_a_weights_file_is_refused_in_one_line(tmp_path, name, data):
     (tmp_path / name).write_bytes(data)
     with pytest.raises(WeightsError, match="does not fit") as caught:
         resolve(tmp_path / name)
@@ -122,7 +122,7 @@ def test_a_missing_file_and_a_wrong_suffix_are_refused(tmp_path):
 
 
 def test_code_inside_a_keras_file_is_not_run(tmp_path):
-    """A Lambda layer carries marshalled code: safe mode refuses the file."""
+    """A Lambda layer contains marshalled code: safe mode refuses the file."""
     image = keras.Input((32, 32, 3))
     marker = str(tmp_path / "ran")
     layer = keras.layers.Lambda(lambda x, path: (open(path, "w").close(), x)[1], arguments={"path": marker})  # noqa: PTH123

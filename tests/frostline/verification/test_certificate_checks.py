@@ -40,10 +40,10 @@ def test_one_bit_of_a_frozen_tensor_inside_the_keras_file(model_dir, tensor):
 
 
 @pytest.mark.parametrize("name", [KERAS_FILE, "serving/saved_model.pb", DATA, "serving/variables/variables.index"])
-@pytest.mark.parametrize("share", [0.0, 0.31, 0.74, 0.999])
-def test_one_bit_anywhere_in_an_exported_file(model_dir, name, share):
+@pytest.mark.parametrize("position", [0.0, 0.31, 0.74, 0.999])
+def test_one_bit_anywhere_in_an_exported_file(model_dir, name, position):
     size = (model_dir / name).stat().st_size
-    flip(model_dir / name, int(size * share), bit=5)
+    flip(model_dir / name, int(size * position), bit=5)
     result = verify(model_dir)
     assert failed(result) == ["files"]
     assert {check["name"]: check["reason"] for check in result["checks"]}["files"] == f"{name} differs"
@@ -142,7 +142,7 @@ def test_a_moved_tensor_with_its_last_digest_forged_too(model_dir):
 
 
 def test_a_plan_that_froze_less_than_its_policy(model_dir):
-    """Everything is forged to fit a plan in which the layer may move; its own policy tells."""
+    """Everything is forged to match a plan in which the layer is trained; only its policy shows it."""
     plan = read(model_dir, FREEZE_PLAN)
     for layer in plan["layers"]:
         layer["frozen"] &= layer["name"] != "block1_conv"

@@ -68,9 +68,8 @@ def test_other_weights(bench, tmp_path):
     other, *_ = weights.resolve("random", "SmallConvNet", 32, 1, "")
     other.save_weights(tmp_path / "other.weights.h5")
     assert failed(verify(model, str(tmp_path / "other.weights.h5"))) == ["source_weights"]
-    assert failed(verify(model, f"{model}/model.keras")) == [
-        "source_weights"
-    ]  # where training ended, not where it began
+    trained = f"{model}/{KERAS_FILE}"  # the weights at the end of training, not those at its start
+    assert failed(verify(model, trained)) == ["source_weights"]
     assert failed(verify(model, "registry:nobody/1", str(tmp_path))) == ["source_weights"]
     with pytest.raises(ConfigError, match="--weights: received"):
         verify(model, str(tmp_path / "nowhere.weights.h5"))

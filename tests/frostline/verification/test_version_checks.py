@@ -1,4 +1,4 @@
-"""verify on a published version finds a change of any byte, and a version that is not the one that was promoted."""
+"""The checks of a published version find every changed byte, and a version that is not the promoted one."""
 
 import json
 import shutil
@@ -18,7 +18,7 @@ from tests.support.stages import Bench
 
 @pytest.fixture(scope="module")
 def published(tmp_path_factory):
-    """A version, put there by the push stage."""
+    """A version that the push stage published."""
     root = tmp_path_factory.mktemp("verify")
     bench = Bench(root)
     bench.data(pictures.make(root / "photos", 30))
