@@ -10,9 +10,9 @@ from frostline.data import batches, examples
 from frostline.data.batches import Images
 from frostline.data.config import AugmentConfig
 from frostline.errors import DataError
-from frostline.features import store as feature_store
+from frostline.features import packs
+from frostline.features.packs import Layout
 from frostline.features.source import Features
-from frostline.features.store import Layout
 
 from tests.support import recorded
 
@@ -44,9 +44,9 @@ def cached(tmp_path_factory, found):
     root = tmp_path_factory.mktemp("cached")
     readers = {}
     for view in (0, 1):
-        with feature_store.Writer(str(root / str(view)), LAYOUT) as writer:
+        with packs.Writer(str(root / str(view)), LAYOUT) as writer:
             writer.add([recorded.identifier(number) for number in range(COUNT)], values(view))
-        readers[view] = feature_store.Reader(str(root / str(view)), None, LAYOUT, root)
+        readers[view] = packs.Reader(str(root / str(view)), None, LAYOUT, root)
     yield Features(found, readers, LAYOUT, "pool")
     for reader in readers.values():
         reader.close()
@@ -133,9 +133,9 @@ def test_what_a_source_meets_while_reading_arrives_as_it_was_raised(tmp_path, pi
 
 
 def test_an_image_without_features_is_named(found, cached, tmp_path):
-    with feature_store.Writer(str(tmp_path), LAYOUT) as writer:
+    with packs.Writer(str(tmp_path), LAYOUT) as writer:
         writer.add([recorded.identifier(number) for number in range(1, COUNT)], values(0)[1:])
-    with feature_store.Reader(str(tmp_path), None, LAYOUT, tmp_path) as reader:
+    with packs.Reader(str(tmp_path), None, LAYOUT, tmp_path) as reader:
         source = Features(found, {0: reader}, LAYOUT, "pool")
         with pytest.raises(DataError, match=f"has no features of the image {recorded.identifier(0)}"):
             read(source, batches.cut(np.arange(COUNT), BATCH))
