@@ -50,11 +50,6 @@ class Examples:
     def __len__(self) -> int:
         return len(self.ids)
 
-    @property
-    def open_files(self) -> int:
-        """Number of open files."""
-        return len(self._descriptors)
-
     def keys(self, positions: NDArray[np.int64]) -> NDArray[np.int64]:
         """A number for each example: the first 64 bits of its id, so a function of its original bytes.
 
