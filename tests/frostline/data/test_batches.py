@@ -1,4 +1,4 @@
-"""Batches: nothing lost, nothing doubled, nearly equal sizes, and each the same wherever training starts."""
+"""Batches: every example once, nearly equal sizes, and the same batches wherever training starts."""
 
 import numpy as np
 import pytest
@@ -116,7 +116,7 @@ def test_a_variant_depends_on_seed_view_and_image_but_not_on_its_batch(found):
         assert sum(one[label].tobytes() != changed[label].tobytes() for label in range(COUNT)) > 0.9 * COUNT
 
 
-def test_what_a_source_meets_while_reading_arrives_as_it_was_raised(tmp_path, pixels):
+def test_an_error_of_the_source_is_raised_at_its_batch(tmp_path, pixels):
     directory = recorded.write(tmp_path / "records", pixels)
     path = next(directory.glob("*-train.tfrecord-00000-*"))
     data = bytearray(path.read_bytes())
@@ -124,11 +124,11 @@ def test_what_a_source_meets_while_reading_arrives_as_it_was_raised(tmp_path, pi
     path.write_bytes(data)
     damaged = examples.load(str(directory), "train", tmp_path)
     parts = batches.cut(np.arange(COUNT)[::-1], BATCH)  # the damaged record is in the last batch
-    coming = batches.stream(Images(damaged, SIZE), parts)
-    good = [next(coming) for _ in range(len(parts) - 1)]
+    pending = batches.stream(Images(damaged, SIZE), parts)
+    good = [next(pending) for _ in range(len(parts) - 1)]
     assert len(good) == len(parts) - 1
     with pytest.raises(DataError, match=f"the record of example {recorded.identifier(0)} is damaged"):
-        next(coming)
+        next(pending)
     damaged.close()
 
 
@@ -141,6 +141,6 @@ def test_an_image_without_features_is_named(found, cached, tmp_path):
             read(source, batches.cut(np.arange(COUNT), BATCH))
 
 
-def test_a_record_that_is_no_image_of_the_size_stops_the_pass(found):
+def test_an_image_of_another_size_stops_the_pass(found):
     with pytest.raises(tf.errors.InvalidArgumentError):
         read(Images(found, SIZE + 1), [np.arange(3)])

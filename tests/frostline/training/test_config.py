@@ -36,11 +36,6 @@ BAD = [
     (TrainingConfig, {"monitor": "loss"}, "monitor: received 'loss'; input should be 'validation_loss' or"),
     (TrainingConfig, {"synchronized_batch_norm": "yes"}, "synchronized_batch_norm: received 'yes'; input should be"),
     (TrainingConfig, {"checkpoint_seconds": 0}, "checkpoint_seconds: received 0; input should be greater than or"),
-    (AugmentConfig, {"flip": 1}, "flip: received 1; input should be a valid boolean"),
-    (AugmentConfig, {"crop": 1.0}, "crop: received 1.0; input should be less than 1"),
-    (AugmentConfig, {"colour": -0.2}, "colour: received -0.2; input should be greater than or equal to 0"),
-    (AugmentConfig, {"color": 0.2}, "color: received 0.2; unknown key; known keys are flip, crop, colour, views"),
-    (AugmentConfig, {"views": 4}, "views: 4 variants of images that nothing changes; set flip, crop or colour"),
 ]
 
 
@@ -74,26 +69,18 @@ def test_an_exponent_may_be_written_without_a_point():
 
 
 def test_defaults_change_no_image_and_train_plainly():
-    assert not AugmentConfig().active
     training = TrainingConfig()
     assert (training.optimizer, training.schedule, training.precision) == ("adam", "constant", "float32")
     assert (training.label_smoothing, training.clip_norm, training.patience) == (0.0, 0.0, 0)
 
 
-@pytest.mark.parametrize("value", [{"flip": True}, {"crop": 0.1}, {"colour": 0.1}])
-def test_any_change_makes_augmentation_active(value):
-    assert parse(AugmentConfig, {**value, "views": 2}).active
-
-
 def test_every_field_is_described():
-    for model in (TrainingConfig, AugmentConfig):
-        assert all(field.description for field in model.model_fields.values())
+    assert all(field.description for field in TrainingConfig.model_fields.values())
 
 
-@pytest.mark.parametrize("model", [TrainingConfig, AugmentConfig])
-def test_a_section_cannot_be_changed(model):
+def test_a_section_cannot_be_changed():
     with pytest.raises(ValueError, match="frozen"):
-        setattr(model(), next(iter(model.model_fields)), None)
+        TrainingConfig().patience = 1
 
 
 def session(**changed):
