@@ -7,6 +7,7 @@ the types here take exactly that back, and nothing else.
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from typing import Annotated, Any, TypeVar
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
@@ -59,6 +60,22 @@ _TOLD = {  # pydantic's words where they speak of Python
     "too_short": "expected at least one item",
 }
 S = TypeVar("S", bound=Section)
+
+
+@dataclass(frozen=True)
+class Problem:
+    """The first value that pydantic refused: its place (dotted), what was received, and what would be right."""
+
+    place: str
+    received: object
+    expected: str
+
+
+def first_problem(error: ValidationError) -> Problem:
+    """Pydantic's error as the parts of a message."""
+    first = error.errors(include_url=False)[0]
+    message = str(first["msg"]).removeprefix("Value error, ")
+    return Problem(".".join(map(str, first["loc"])), first["input"], message[0].lower() + message[1:])
 
 
 def parse(model: type[S], value: Any, *, field: str = "") -> S:

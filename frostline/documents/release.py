@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any, Literal, TypedDict
 
 from frostline.documents.data import Validation
+from frostline.documents.evaluation import Interval
+from frostline.documents.freeze import Policy
 from frostline.documents.kinds import Document, Stored
 
 
@@ -57,6 +59,19 @@ class FileEntry(TypedDict):
     size: int
 
 
+class VersionMetadata(TypedDict):
+    """What a version's manifest says about the model; parameters are counts."""
+
+    labels: list[str]
+    image_size: int
+    backbone: str
+    policy: Policy
+    parameters: int
+    frozen_parameters: int
+    accuracy: Interval
+    test_split: str
+
+
 class VersionManifest(Stored):
     """manifest.json of a version: `content` is the digest of identity, files and metadata."""
 
@@ -65,7 +80,7 @@ class VersionManifest(Stored):
     identity: str
     content: str
     files: dict[str, FileEntry]
-    metadata: dict[str, Any]
+    metadata: VersionMetadata
 
 
 class VerifyRow(TypedDict):

@@ -49,7 +49,7 @@ def test_a_push_that_is_killed_between_alias_and_record_is_recorded_by_its_retry
     ended = run.die(number=ALIAS, when="after")
     assert ended.returncode == -9, ended.stderr
     assert registry.champion(run.root, "digits").version == 1
-    assert run.push() == "pushed: digits version 1 already serves this model"
+    assert run.push() == "pushed: digits version 1 is already the champion"
     assert pushes.content(run.root) == expected
 
 

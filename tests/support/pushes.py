@@ -1,6 +1,6 @@
 """Pushes that are disturbed: what is pushed, what a registry then holds, and a push in a process that comes to harm.
 
-`python pushes.py RUN_DIR ROOT WHAT` pushes; WHAT is JSON: `number`, which write to the registry is the last one, and
+`python -m tests.support.pushes RUN_DIR ROOT WHAT` pushes; WHAT is JSON: `number`, which write to the registry is the last one, and
 `when` the process kills itself: `before` or `after` that write, or `unlinked`, when a file is written and not named.
 """
 
@@ -15,6 +15,9 @@ from pathlib import Path
 
 from frostline import artifacts, digests, push, registry, storage
 from frostline.data import lineage
+from frostline.documents.evaluation import EVALUATION_FILES
+from frostline.documents.release import DECISION_FILES
+from frostline.documents.training import MODEL_FILES
 from frostline.storage import local
 
 from tests.support import reports
@@ -24,7 +27,7 @@ IMAGES = [b"one image", b"another image", b"x"]
 NAME = "digits"
 # Which write of a push to an empty registry it is: the first is the claim, then come the SavedModel's four files, what
 # the steps wrote, and two cards.
-SERVABLE = 1 + 4 + len(push._MODEL_FILES + push._EVALUATION_FILES + push._DECISION_FILES) + 2
+SERVABLE = 1 + 4 + len(MODEL_FILES + EVALUATION_FILES + DECISION_FILES) + 2
 MANIFEST, STANDING, ALIAS, RECORD = range(SERVABLE + 1, SERVABLE + 5)
 MODEL = {
     "labels": list(reports.LABELS),
@@ -32,7 +35,9 @@ MODEL = {
     "backbone": "Toy",
     "head": {"hidden": []},
     "dataset_digest": "a" * 64,
+    "policy": {"through": "block1"},
     "parameters": 12345,
+    "frozen_parameters": 40,
 }
 CERTIFICATE = {
     "verified": True,
@@ -113,7 +118,7 @@ class Run:
             "-W",
             "ignore",
             "-m",
-            "support.pushes",
+            "tests.support.pushes",
             str(self.directory),
             self.root,
             json.dumps(what),
