@@ -26,7 +26,7 @@ def run(*, decision: str, held: str) -> str:
     path = Path(decision) / DECISION.file
     decided = DECISION.read_file(path)
     verdict, reason, checks = decided.get("verdict"), decided.get("reason"), decided.get("checks")
-    if verdict != "hold" and verdict != "inconclusive":
+    if verdict not in ("hold", "inconclusive"):
         raise DataError(f"{path}: received the verdict {verdict!r}; only 'hold' and 'inconclusive' are held")
     if not isinstance(reason, str) or not isinstance(checks, list):
         raise DataError(f"{path}: has no reason or no checks")

@@ -155,7 +155,8 @@ def _promote(root: str, version: Version, measured: Evaluation, decided: Decisio
     rollback = _rolled_back(root, version)
     if rollback is not None:  # a person's decision holds, however often a scheduled run trains this model again
         command = f"frostline registry rollback {shlex.quote(root)} {name} --to {number} --approver NAME --reason TEXT"
-        return f"held: {name} version {number} was rolled back by {rollback.approver}; to make it the champion again: {command}"
+        by = f"{name} version {number} was rolled back by {rollback.approver}"
+        return f"held: {by}; to make it the champion again: {command}"
     opponent, split = measured["champion"], measured["test_split"]["digest"]
     expected = None if opponent is None else check(Alias, opponent, f"{EVALUATION.file}: champion")
     try:

@@ -93,9 +93,8 @@ def rollback(root: str, model: str, *, to: int | None = None, approver: str, rea
         raise RegistryError(f"{model} version {number} was never the champion; champions were {sorted(promoted)}")
     version = _as_promoted(root, model, number, promoted)
     if version is None:
-        raise RegistryError(
-            f"{model} version {number} was removed, or is not what was promoted; it cannot become the champion"
-        )
+        problem = "was removed, or is not what was promoted"
+        raise RegistryError(f"{model} version {number} {problem}; it cannot become the champion")
     require_intact(version)
     return promote(root, version, expected=serving, reason=reason, kind="rollback", approver=approver)
 

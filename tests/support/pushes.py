@@ -1,7 +1,7 @@
-"""Pushes that are disturbed: what is pushed, what a registry then holds, and a push in a process that comes to harm.
+"""Pushes that are disturbed: what is pushed, what the registry has afterwards, and a push in a process that is killed.
 
-`python -m tests.support.pushes RUN_DIR ROOT WHAT` pushes; WHAT is JSON: `number`, which write to the registry is the last one, and
-`when` the process kills itself: `before` or `after` that write, or `unlinked`, when a file is written and not named.
+`python -m tests.support.pushes RUN_DIR ROOT WHAT` pushes. WHAT is JSON: `number`, the last write to the registry, and
+`when` the process kills itself: `before` or `after` that write, or `unlinked`, when the file is written but not named.
 """
 
 import json

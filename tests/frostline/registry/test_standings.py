@@ -44,7 +44,7 @@ def test_a_version_has_no_standing_before_its_proof(root, make):
 
 def test_a_standing_that_changed_since_it_was_read_is_not_overwritten(root, make):
     version = make(b"one")
-    found, generation = standings.read_standing(root, "digits", 1)
+    _, generation = standings.read_standing(root, "digits", 1)
     wanted = standings.of_version(version, standings.REJECTED, reason="it does not load")
     assert standings.swap(root, wanted, generation)
     assert not standings.swap(root, standings.of_version(version, standings.PROVEN), generation)
