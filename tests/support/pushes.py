@@ -18,7 +18,6 @@ from frostline.data import lineage
 from frostline.documents.evaluation import EVALUATION_FILES
 from frostline.documents.release import DECISION_FILES
 from frostline.documents.training import MODEL_FILES
-from frostline.storage import local
 
 from tests.support import reports
 
@@ -109,7 +108,7 @@ class Run:
         return artifacts.read_json(self.directory / "published" / "version.json", "published")
 
     def die(self, **what):
-        """Push in a process of its own that kills itself; what it ended with."""
+        """Push in a process that kills itself; return the ended process."""
         return subprocess.run(self.command(**what), capture_output=True, text=True, timeout=120, check=False)
 
     def command(self, **what):
@@ -137,7 +136,7 @@ def compared_with(root, model=NAME):
 
 
 def content(root, model=NAME):
-    """All that a registry holds of a model, without what clocks, chance and other registries have in it."""
+    """Everything that a registry has of a model, without times and random names."""
     found = {}
     for item in storage.list_files(storage.join(root, model)):
         name = item.uri.removeprefix(f"{root}/{model}/")
@@ -154,7 +153,7 @@ def content(root, model=NAME):
 
 
 class Reader:
-    """Looks at a model over and over in a thread, and collects what no reader may ever see; a context manager."""
+    """Reads a model repeatedly in a thread and collects what no reader should ever see; a context manager."""
 
     def __init__(self, root, model=NAME):
         self.root, self.model = root, model
@@ -197,7 +196,7 @@ class Reader:
 
 
 def killed_and_repeated(undisturbed, root, number, when):
-    """Push, die at a write, push again: in the end it is as if nothing had happened, and no reader ever saw it."""
+    """Push, die at a write, push again: the registry ends as if nothing had happened, and no reader noticed."""
     run, expected = undisturbed
     run.root = root
     with Reader(root) as reader:
@@ -217,14 +216,14 @@ class Writes:
         self._numbers = threading.local()
         for name, place in (("write_bytes", 0), ("upload_file", 1)):
             patch(storage, name, self._around(getattr(storage, name), place))
-        create = local._create_exclusively
+        link = os.link
 
-        def unlinked(temporary, path, condition):
-            if str(path).startswith(self.root):
+        def unlinked(source, target, **named):  # a finished file gets its name; before that it is a .partial
+            if str(target).startswith(self.root) and not str(target).endswith(".partial"):
                 self.strike(self._numbers.current, "unlinked")
-            return create(temporary, path, condition)
+            return link(source, target, **named)
 
-        patch(local, "_create_exclusively", unlinked)
+        patch(os, "link", unlinked)
 
     def _around(self, original, place):
         def counted(*arguments, **named):

@@ -151,7 +151,7 @@ def test_without_a_champion_or_with_one_that_cannot_be_compared_the_card_says_so
 def test_limits_name_what_was_not_measured(card):
     markdown, _ = card(evaluation={"slices": []})
     assert "it is not known whether it is worse on some kinds of images" in markdown
-    assert "EXIF is ignored, transparency (alpha) is dropped" in markdown
+    assert "EXIF orientation is ignored, transparency (alpha) is dropped" in markdown
     assert "- This test split has already decided 2 promotions." in markdown
     assert "Fewer than 30" not in card()[0]
 
