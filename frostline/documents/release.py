@@ -1,4 +1,4 @@
-"""What gate, push and hold write, and what a registry and verify say of a version."""
+"""What gate, push and hold write, and what the registry and verify say about a version."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from frostline.documents.kinds import Document, Stored
 
 
 class CheckRow(TypedDict):
-    """A check of the gate: what was measured and what it was held against, where either is one number."""
+    """A check of the gate; `value` is what was measured and `limit` its limit, where each is one number."""
 
     name: str
     verdict: Literal["pass", "fail", "inconclusive"]
@@ -21,7 +21,7 @@ class CheckRow(TypedDict):
 
 
 class Decision(Stored):
-    """decision.json; `examples_needed` is about how many test images would settle an inconclusive verdict."""
+    """decision.json; `examples_needed` is roughly how many test images an inconclusive verdict would need."""
 
     verdict: Literal["promote", "hold", "inconclusive"]
     model_digest: str | None
@@ -92,7 +92,7 @@ class VerifyRow(TypedDict):
 
 
 class Verification(Stored):
-    """What `frostline verify --json` prints; `moved` has the frozen tensors that are not as they were."""
+    """What `frostline verify --json` prints; `moved` has the frozen tensors that changed."""
 
     verified: bool
     frozen_tensors: int
