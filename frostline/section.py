@@ -62,22 +62,6 @@ _TOLD = {  # pydantic's words where they speak of Python
 S = TypeVar("S", bound=Section)
 
 
-@dataclass(frozen=True)
-class Problem:
-    """The first value that pydantic refused: its place (dotted), what was received, and what would be right."""
-
-    place: str
-    received: object
-    expected: str
-
-
-def first_problem(error: ValidationError) -> Problem:
-    """Pydantic's error as the parts of a message."""
-    first = error.errors(include_url=False)[0]
-    message = str(first["msg"]).removeprefix("Value error, ")
-    return Problem(".".join(map(str, first["loc"])), first["input"], message[0].lower() + message[1:])
-
-
 def parse(model: type[S], value: Any, *, field: str = "") -> S:
     """Check `value` against a section.
 
@@ -114,3 +98,19 @@ def _owner(model: type[Section], path: tuple[int | str, ...]) -> type[Section]:
             inside = getattr(annotation, "__args__", None)
             model = inside[0] if inside else annotation
     return model
+
+
+@dataclass(frozen=True)
+class Problem:
+    """The first value that pydantic refused: its place (dotted), what was received, and what would be right."""
+
+    place: str
+    received: object
+    expected: str
+
+
+def first_problem(error: ValidationError) -> Problem:
+    """Pydantic's error as the parts of a message."""
+    first = error.errors(include_url=False)[0]
+    message = str(first["msg"]).removeprefix("Value error, ")
+    return Problem(".".join(map(str, first["loc"])), first["input"], message[0].lower() + message[1:])
