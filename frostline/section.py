@@ -7,6 +7,7 @@ the types here take exactly that back, and nothing else.
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from typing import Annotated, Any, TypeVar
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
@@ -97,3 +98,19 @@ def _owner(model: type[Section], path: tuple[int | str, ...]) -> type[Section]:
             inside = getattr(annotation, "__args__", None)
             model = inside[0] if inside else annotation
     return model
+
+
+@dataclass(frozen=True)
+class Problem:
+    """The first value that pydantic refused: its place (dotted), what was received, and what would be right."""
+
+    place: str
+    received: object
+    expected: str
+
+
+def first_problem(error: ValidationError) -> Problem:
+    """Pydantic's error as the parts of a message."""
+    first = error.errors(include_url=False)[0]
+    message = str(first["msg"]).removeprefix("Value error, ")
+    return Problem(".".join(map(str, first["loc"])), first["input"], message[0].lower() + message[1:])
