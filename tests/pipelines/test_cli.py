@@ -9,7 +9,7 @@ import pytest
 
 from frostline import registry
 from frostline.errors import FrostlineError
-from pipelines import cli, options, submit
+from pipelines import cli, submit
 
 FLOWERS = "source: tfds://tf_flowers\nmodel_name: flowers\n"
 
@@ -20,11 +20,6 @@ def call(capsys, *arguments):
         cli.main(list(arguments))
     captured = capsys.readouterr()
     return caught.value.code, captured.out, captured.err
-
-
-@pytest.fixture(autouse=True)
-def no_traceback(monkeypatch):
-    monkeypatch.setattr(options, "_asked", False)
 
 
 @pytest.fixture

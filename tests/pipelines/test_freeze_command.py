@@ -8,16 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from pipelines import cli, options
+from pipelines import cli
 
 from tests.support.stages import Bench
 
 NO_LEVEL = {key: value for key, value in os.environ.items() if key != "TF_CPP_MIN_LOG_LEVEL"}
-
-
-@pytest.fixture(autouse=True)
-def no_traceback(monkeypatch):
-    monkeypatch.setattr(options, "_asked", False)
 
 
 def freeze(capsys, backbone, policy, *options):
