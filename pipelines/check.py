@@ -79,7 +79,7 @@ def _into(message: Any, value: Any, where: str) -> Node:
 
 
 def _components(spec: Node) -> None:
-    """Check that each component has a DAG or an executor, each executor can run, and each input and output has a type."""
+    """Check that components have a DAG or an executor, executors can run, and inputs and outputs have a type."""
     executors = spec["deploymentSpec"].get("executors", {})
     for label, executor in executors.items():
         if "container" in executor:
@@ -150,7 +150,7 @@ def _inputs(where: str, task: Node, body: Node) -> None:
         defined = body.get("inputDefinitions", {}).get(kind, {})
         for name, definition in defined.items():
             if name not in given and name != loop.get("itemInput") and not definition.get("isOptional"):
-                raise ConfigError(f"{where}.inputs.{name}", None, "the component needs this input, and it has no default")
+                raise ConfigError(f"{where}.inputs.{name}", None, "the component needs this input; it has no default")
         for name in given:
             # KFP passes a parameter of an image, a limit or a variable under a name that no component declares.
             if name != "base_image" and not name.startswith("pipelinechannel--"):

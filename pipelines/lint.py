@@ -56,7 +56,7 @@ def lint(text: str) -> list[str]:
                 found += _loop(where, name, task, component, components[task["componentRef"]["name"]])
         for key, output in component.get("dag", {}).get("outputs", {}).get("artifacts", {}).items():
             if len(output["artifactSelectors"]) > 1:
-                found.append(f"{scope}.{key}: OneOf of artifacts fails locally and on backends up to 2.16; use parameters")
+                found.append(f"{scope}.{key}: OneOf of artifacts fails locally and on backends to 2.16; use parameters")
     return found
 
 
@@ -94,9 +94,7 @@ def _task(where: str, task: Node) -> Iterator[str]:
         yield from _value(f"{where}.{name}", source.get("runtimeValue", {}).get("constant"))
 
 
-def _loop(
-    where: str, name: str, task: Node, component: Node, body: Node
-) -> Iterator[str]:
+def _loop(where: str, name: str, task: Node, component: Node, body: Node) -> Iterator[str]:
     iterator = task.get("parameterIterator") or task["artifactIterator"]
     items = iterator["items"].get("inputParameter", "")
     parameters = task.get("inputs", {}).get("parameters", {})
@@ -107,9 +105,9 @@ def _loop(
         if source.get("componentInputParameter", "").endswith("-loop-item"):
             yield f"{where}: an inner loop gets its own item instead of the outer loop's ({key}); use one loop"
         elif "taskOutputParameter" in source and key != items:
-            yield f"{where}: the loop body gets the loop item instead of {key}; pass an artifact or a pipeline parameter"
+            yield f"{where}: the loop body gets the loop item instead of {key}; use an artifact or a pipeline parameter"
         elif "taskOutputParameter" in source and _reads(body, key):
-            yield f"{where}: the loop body gets the loop item instead of the whole list {key}; pass an artifact"
+            yield f"{where}: the loop body gets the loop item instead of the whole list {key}; use an artifact"
     for producer in _producers(task):
         if "parameterIterator" in siblings[producer] or "artifactIterator" in siblings[producer]:
             yield f"{where}: Collected from {producer} into a second loop; gather it in a step between them"

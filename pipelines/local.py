@@ -223,7 +223,7 @@ def _raise_for_failure(run_dir: Path, code: int | None, steps: Steps) -> None:
     if code:
         lines = (run_dir / LOG_FILE).read_text(errors="replace").split("\n")
         last = next((line.strip() for line in reversed(lines) if line.strip()), "")
-        raise FrostlineError(f"the runner ended although no step had failed, {_how(code)}; its last line: {last!r} {log}")
+        raise FrostlineError(f"the runner failed although no step had, {_how(code)}; its last line: {last!r} {log}")
 
 
 def _how(code: int) -> str:

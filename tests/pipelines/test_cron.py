@@ -20,7 +20,7 @@ def test_five_fields_get_seconds_and_six_stay(text, expected):
 
 @pytest.mark.parametrize("text", ["", "@daily", "* * * *", "* * * * * * *", "every night"])
 def test_another_number_of_fields_is_refused_in_one_line(text):
-    with pytest.raises(ConfigError, match="^cron: received .*; expected 5 fields") as caught:
+    with pytest.raises(ConfigError, match=r"^cron: received .*; expected 5 fields") as caught:
         six_fields(text)
     assert caught.value.exit_code == 2
     assert "\n" not in str(caught.value)

@@ -147,7 +147,7 @@ def test_a_killed_step_is_reported_with_its_signal_and_its_last_lines(run_dir, t
 def test_a_runner_that_cannot_start_is_reported_with_the_last_line_of_its_log(run_dir, tmp_path):
     (run_dir / "pipeline.yaml").write_text("components: {}\n")
 
-    with pytest.raises(FrostlineError, match="the runner ended although no step had failed, exit code 1") as caught:
+    with pytest.raises(FrostlineError, match="the runner failed although no step had, exit code 1") as caught:
         local.run_yaml(run_dir, arguments(tmp_path), plain())
 
     assert "\n" not in str(caught.value)
@@ -225,6 +225,11 @@ def test_an_outcome_that_neither_pushed_nor_held_is_a_failure(tmp_path, small_ya
 
     (summary,) = (tmp_path / "runs").glob("*/summary.json")
     assert read_json(summary, "run")["status"] == "failed"
+
+
+def test_the_runner_needs_no_compiler_of_its_own():
+    program = "import sys, pipelines.local; sys.exit('kfp' in sys.modules)"
+    subprocess.run([sys.executable, "-c", program], check=True)
 
 
 def test_runs_of_the_same_second_get_their_own_directories(tmp_path):
