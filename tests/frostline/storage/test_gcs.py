@@ -1,3 +1,5 @@
+"""Buckets: answers that are lost or wrong, and names that are hostile."""
+
 import http.server
 import os
 import threading

@@ -1,4 +1,4 @@
-"""Directories alone: what writers that died left behind, and answers that NFS lost."""
+"""Directories alone: what dead writers left behind, and answers that NFS lost."""
 
 import os
 import time
