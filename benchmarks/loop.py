@@ -21,25 +21,26 @@ PHOTOS, ROUNDS = 420, 5
 
 def main() -> None:
     """Measure and print."""
-    from frostline.training import fit
+    from frostline.training.phase_run import PhaseRun
 
     with tempfile.TemporaryDirectory() as directory:
         root = Path(directory)
         run = workload.Run(root / "run", workload.photos(root / "photos", PHOTOS), 299)
         bare, ours, theirs = Bare(), [], []
-        original = fit.Fit._epoch
+        original = PhaseRun.epoch
 
-        def epoch(training: Any, phase: Any, trainer: Any, sources: Any, stopping: Any) -> Any:
+        def epoch(run: Any) -> Any:
             """One epoch of ours, without its validation, then as many bare steps."""
+            trainer = run.trainer
             validate, trainer.validate = trainer.validate, lambda _: {}
             started = time.perf_counter()
-            row = original(training, phase, trainer, sources, stopping)
+            row = original(run)
             ours.append((time.perf_counter() - started) / trainer.steps)
             trainer.validate = validate
             theirs.append(bare.seconds_a_step(trainer.steps))
             return row
 
-        fit.Fit._epoch = epoch
+        PhaseRun.epoch = epoch
         run.train({"through": "mixed7"}, {"mode": "require"}, ROUNDS + 1, {})
     ours, theirs = ours[1:], theirs[1:]  # the first of each traces
     workload.show(

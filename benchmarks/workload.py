@@ -133,35 +133,25 @@ class Run:
         from frostline.training import feed, fit, loop
         from frostline.training.checkpoint import Checkpoints
         from frostline.training.config import TrainingConfig
+        from frostline.training.state import Saver, Subject
 
         with feed.Feed(self.store, maker, self.root) as opened:
             opened.open([FeatureSet.read(one) for one in made["sets"]], float32=False)
             sources = opened.sources(uses, schedule)
 
-            def prove(part: Any) -> Any:
-                if not part.cached:
-                    return None
-                images = opened.images("validation", varied=False)
-                exact = opened.exact(part.train.layer)
-                return equivalence.require_equivalent(model, self.backbone, part.validation, images, 0, exact)
-
-            checkpoints = Checkpoints(f"{self.root}/checkpoints")
-            settings = loop.StepSettings(self.backbone, parse(TrainingConfig, training), BATCH, 0)
-            state = fit.Fit(
-                model,
-                backbone.layers,
-                plan,
-                schedule,
-                sources,
-                settings,
-                scope,
-                checkpoints,
-                prove,
-                lambda: False,
-                lambda _: None,
-            ).run()
-            checkpoints.clear()
-        return state
+            saver = Saver(Checkpoints(f"{self.root}/checkpoints"), 60, lambda: False)
+            steps = loop.StepSettings(self.backbone, parse(TrainingConfig, training), BATCH, 0)
+            run = fit.Fit(Subject(model, backbone.layers, plan, schedule), sources, steps, scope, saver)
+            for phase in run.phases():
+                list(phase.epochs())
+                proof = None
+                if phase.sources.train.layer:
+                    images, exact = opened.images("validation", varied=False), opened.exact(phase.sources.train.layer)
+                    features = phase.sources.validation
+                    proof = equivalence.require_equivalent(model, self.backbone, features, images, 0, exact)
+                phase.finish(proof)
+            saver.checkpoints.clear()
+        return run.state
 
 
 @contextlib.contextmanager

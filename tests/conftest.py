@@ -14,8 +14,6 @@ from tests.support.kernels import ONEDNN_IS_CAPPED
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # subprocesses import TensorFlow three times slower with it
 os.environ.pop("FROSTLINE_EVENTS", None)
-# For `python -m tests.support.NAME`: what a test runs in a process of its own.
-os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH")]))
 os.environ["no_proxy"] = os.environ["NO_PROXY"] = "127.0.0.1,localhost"  # the tests' own servers, and nothing else
 
 

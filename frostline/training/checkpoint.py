@@ -1,4 +1,4 @@
-"""Checkpoints of a training: one object each, whose name tells its step and proves its content.
+"""Checkpoints of a training: one object each, named by its step and the digest of its content.
 
 `STEP.DIGEST.npz`: STEP in twelve digits, DIGEST the SHA-256 of the bytes, which are an uncompressed .npz of NumPy.
 Its entry `document` holds the state and the arrays' names as UTF-8 JSON; the arrays are `arr_0`, `arr_1` and so on.
@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from frostline import digests, storage
-from frostline.artifacts import Json, parse_json, schema
+from frostline.artifacts import parse_json, schema
 from frostline.errors import DataError, NotFound, StorageError
 from frostline.events import say
 from frostline.text import one_line
@@ -32,24 +32,24 @@ from frostline.text import one_line
 _NAME = re.compile(r"(\d{12})\.([0-9a-f]{64})\.npz")
 _BFLOAT16 = np.dtype(ml_dtypes.bfloat16)  # NumPy's format knows no such type: it is stored as uint16
 _EXTENSION = 2  # `isbuiltin` of a type that another package registered; those of ml_dtypes pass for NumPy's own
-# What zipfile, NumPy and the document's parser raise for bytes that `save` did not write.
+# What zipfile, NumPy and the parser raise for bytes that `save` did not write.
 _BAD_ZIP = (zipfile.BadZipFile, zlib.error, struct.error, EOFError, NotImplementedError, RuntimeError)
 _MALFORMED = (*_BAD_ZIP, DataError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """What `Checkpoints.save` was given, bit for bit, and where it lies."""
+    """The arguments of `Checkpoints.save`, bit for bit, and the address of the object."""
 
     step: int
     arrays: dict[str, NDArray[Any]]
-    state: Json
+    state: dict[str, Any]
     uri: str
 
 
 @dataclass(frozen=True, order=True)
 class _Entry:
-    """One stored object, not opened yet."""
+    """A stored object that has not been opened."""
 
     step: int
     digest: str
@@ -57,31 +57,31 @@ class _Entry:
 
 
 class Checkpoints:
-    """The checkpoints of one training, below a directory or a gs:// prefix of its own."""
+    """The checkpoints of one training, in a directory or under a gs:// prefix of their own."""
 
     def __init__(self, root: str, *, keep: int = 2) -> None:
-        """Take the place, which need not exist.
+        """Take the directory or prefix, which need not exist.
 
         Args:
             root: directory or gs:// prefix.
-            keep: how many a `save` leaves, the new one included; at least 1. Two survive the loss of the newest.
+            keep: number of checkpoints to keep, including the newest; with 2, one can be damaged.
         """
         self._root, self._keep = root, keep
 
-    def save(self, step: int, arrays: Mapping[str, NDArray[Any]], state: Json) -> str:
-        """Store a checkpoint, whole or not at all; when it is safe, the older ones beyond `keep` are removed.
+    def save(self, step: int, arrays: Mapping[str, NDArray[Any]], state: Mapping[str, Any]) -> str:
+        """Store a checkpoint, whole or not at all, and then remove all but the newest `keep`.
 
         Args:
-            step: steps done, below 1e12.
-            arrays: by any names, of any shapes; integers, floats, complex numbers, bool or bfloat16.
-            state: JSON without infinities and NaN. Its numbers and the order of its keys come back as they are.
+            step: number of finished steps, below 1e12.
+            arrays: by name, of any shape: integers, floats, complex numbers, bool or bfloat16.
+            state: JSON without infinities and NaN; numbers and the order of keys are preserved.
 
         Returns:
             The checkpoint's address.
 
         Raises:
-            DataError: an array holds something else, such as objects or text.
-            StorageError: it cannot be written; the older ones are as they were.
+            DataError: an array has another type, such as objects or text.
+            StorageError: it cannot be written; older checkpoints are unchanged.
             ValueError: `state` is not JSON.
         """
         with self._scratch("written") as directory:
@@ -90,17 +90,17 @@ class Checkpoints:
             digest = digests.of_file(path)
             uri = storage.join(self._root, f"{step:012d}.{digest}.npz")
             storage.upload_file(path, uri)
-        # Later steps than this one are damaged, or another process's: neither is a reason to remove what is older.
+        # Later steps than this one are damaged or belong to another process: no reason to remove older ones.
         older = [entry for entry in self._entries() if entry.step <= step and entry.digest != digest]
         for entry in older[self._keep - 1 :]:
             storage.delete(entry.uri)
         return uri
 
     def latest(self) -> Checkpoint | None:
-        """The newest intact checkpoint, None where there is none; each damaged one that is passed over is told.
+        """The newest intact checkpoint, None if there is none; damaged ones are skipped with a log line.
 
         Raises:
-            StorageError: the place or the temporary directory cannot be used, which says nothing about what is there.
+            StorageError: the storage or the temporary directory cannot be used.
         """
         for entry in self._entries():
             with self._scratch("read") as directory:
@@ -109,11 +109,11 @@ class Checkpoints:
                 except (FileNotFoundError, NotFound):
                     continue  # another process removed it since it was listed
                 except DataError as error:
-                    say(f"{error}; it is passed over")
+                    say(f"{error}; skipping it")
         return None
 
     def clear(self) -> None:
-        """Remove every checkpoint: the training is over. One that another process removes meanwhile is no error.
+        """Remove every checkpoint, at the end of training; another process may do the same at once.
 
         Raises:
             StorageError: one cannot be removed.
@@ -121,20 +121,20 @@ class Checkpoints:
         for entry in self._entries():
             storage.delete(entry.uri)
 
-    def note(self, name: str, document: Json) -> str:
-        """Write a JSON document beside the checkpoints, for people; its address. `clear` leaves it."""
+    def note(self, name: str, document: Mapping[str, object]) -> str:
+        """Write a JSON document for people beside the checkpoints, and return its address; `clear` keeps it."""
         uri = storage.join(self._root, name)
         storage.write_bytes(uri, json.dumps(document, indent=2).encode())
         return uri
 
     def _entries(self) -> list[_Entry]:
-        """What is stored, the newest first."""
+        """The stored checkpoints, newest first."""
         found = ((_NAME.fullmatch(item.uri.rpartition("/")[2]), item.uri) for item in storage.list_files(self._root))
         return sorted((_Entry(int(match[1]), match[2], uri) for match, uri in found if match), reverse=True)
 
     @contextmanager
     def _scratch(self, what: str) -> Iterator[Path]:
-        """A temporary directory, for what buckets and hashing need as a file; an OSError is told in one line."""
+        """A temporary directory for files; an OSError becomes a StorageError of one line."""
         try:
             with tempfile.TemporaryDirectory(prefix="frostline-checkpoint-") as name:
                 yield Path(name)
@@ -143,7 +143,7 @@ class Checkpoints:
             raise StorageError(f"{self._root}: a checkpoint {way}: {error.strerror or error}") from error
 
 
-def _write(path: Path, step: int, arrays: Mapping[str, NDArray[Any]], state: Json) -> None:
+def _write(path: Path, step: int, arrays: Mapping[str, NDArray[Any]], state: Mapping[str, Any]) -> None:
     """Equal arguments give equal bytes: NumPy gives its entries a constant time."""
     document = {
         "schema": schema("checkpoint"),
@@ -157,7 +157,7 @@ def _write(path: Path, step: int, arrays: Mapping[str, NDArray[Any]], state: Jso
 
 
 def _plain(name: str, array: NDArray[Any]) -> NDArray[Any]:
-    """The array as NumPy's format can hold it, without a copy."""
+    """The array in a type that NumPy's format supports, without a copy."""
     if array.dtype == _BFLOAT16:
         return array.view(np.uint16)
     if array.dtype.kind not in "biufc" or array.dtype.isbuiltin == _EXTENSION:
@@ -166,10 +166,10 @@ def _plain(name: str, array: NDArray[Any]) -> NDArray[Any]:
 
 
 def _read(entry: _Entry, path: Path) -> Checkpoint:
-    """Read a file that was opened once, so that its removal meanwhile does no harm.
+    """Read through one open file, so that its removal meanwhile does no harm.
 
     Raises:
-        DataError: the content is not what the name says, or not a checkpoint of this version.
+        DataError: the content does not match the name, or is not a checkpoint of this version.
     """
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
@@ -185,7 +185,7 @@ def _read(entry: _Entry, path: Path) -> Checkpoint:
             raise DataError(f"{entry.uri}: is not a checkpoint of this version: {one_line(error)}") from error
 
 
-def _contents(archive: Any, entry: _Entry) -> tuple[dict[str, NDArray[Any]], Json]:
+def _contents(archive: Any, entry: _Entry) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
     document = parse_json(archive["document"].tobytes(), "its document")
     received = (document["schema"], document["step"])
     if received != (schema("checkpoint"), entry.step):

@@ -1,4 +1,4 @@
-"""How the model is trained, how its images are varied, and what is kept of the frozen prefix: as configuration."""
+"""Training as configuration: the section, and everything that one training session takes."""
 
 from __future__ import annotations
 
@@ -6,53 +6,70 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from frostline.data.config import AugmentConfig
+from frostline.features.config import CacheConfig
+from frostline.model.config import HeadConfig
 from frostline.section import Fraction, Integer, Number, Section
 
 
 class TrainingConfig(Section):
-    """The optimizer, its schedule, the loss, when training stops early, and how often it is saved."""
+    """Optimizer, learning rate schedule, loss, early stopping and checkpoints."""
 
-    optimizer: Literal["adam", "adamw", "sgd"] = Field("adam", description="rule of a step; sgd takes Nesterov's form")
-    weight_decay: Annotated[Number, Field(ge=0.0)] = Field(
-        0.0, description="adamw only: share of a kernel, times the learning rate, taken off it each step"
+    optimizer: Literal["adam", "adamw", "sgd"] = Field(
+        "adam", description="optimizer: adam, adamw, or sgd with Nesterov momentum"
     )
-    momentum: Fraction = Field(0.9, description="sgd only: share of the last step that is kept")
+    weight_decay: Annotated[Number, Field(ge=0.0)] = Field(
+        0.0, description="decoupled weight decay per step, times the learning rate; adamw only"
+    )
+    momentum: Fraction = Field(0.9, description="momentum; sgd only")
     schedule: Literal["constant", "cosine"] = Field(
-        "constant", description="the learning rate over a phase; cosine falls to 0 at its end"
+        "constant", description="learning rate over a phase; cosine decays to 0 at its end"
     )
     warmup_steps: Annotated[Integer, Field(ge=0)] = Field(
-        0, description="cosine only: steps in which the learning rate of a phase first rises from 0"
+        0, description="steps of linear warm-up from 0 at the start of each phase; cosine only"
     )
-    label_smoothing: Fraction = Field(0.0, description="share of a label's probability given to all classes alike")
+    label_smoothing: Fraction = Field(0.0, description="label smoothing (0..1)")
     class_weights: Literal["none", "balanced"] = Field(
-        "none", description="balanced: an image counts by how rare its class is in the training split; mean 1"
+        "none", description="balanced weighs each class by the inverse of its frequency in the training split"
     )
     clip_norm: Annotated[Number, Field(ge=0.0)] = Field(
-        0.0, description="longest gradient, over all trained weights together (L2 norm); 0: any"
+        0.0, description="clip gradients to this global L2 norm; 0 disables clipping"
     )
     precision: Literal["float32", "bfloat16"] = Field(
-        "float32", description="what trained layers compute in; bfloat16 is mixed: weights and losses stay float32"
+        "float32", description="compute type of trained layers; bfloat16 keeps weights and losses in float32"
     )
     patience: Annotated[Integer, Field(ge=0)] = Field(
-        0, description="epochs of a phase without a better monitor, then it ends with its best weights; 0: never"
+        0, description="end a phase after this many epochs without improvement, keep its best weights; 0 disables"
     )
     monitor: Literal["validation_loss", "validation_accuracy"] = Field(
-        "validation_loss", description="what patience looks at"
+        "validation_loss", description="metric that patience watches"
     )
     synchronized_batch_norm: bool = Field(
-        False, description="BatchNorm that trains takes its statistics over all replicas' images, not over its own"
+        False, description="compute the statistics of trained BatchNorm over all replicas"
     )
-    checkpoint_seconds: Annotated[Integer, Field(ge=1)] = Field(
-        60, description="seconds of training between two checkpoints"
-    )
+    checkpoint_seconds: Annotated[Integer, Field(ge=1)] = Field(60, description="seconds between two checkpoints")
 
     @model_validator(mode="after")
-    def _belongs_together(self) -> TrainingConfig:
+    def _fits_together(self) -> TrainingConfig:
         if (self.weight_decay > 0) != (self.optimizer == "adamw"):
             raise ValueError(
-                f"weight_decay: {self.weight_decay} does not go with optimizer {self.optimizer}; "
-                "adamw needs one above 0, such as 0.004, and no other takes one"
+                f"weight_decay: {self.weight_decay} does not fit optimizer {self.optimizer}; "
+                "adamw needs a value above 0, such as 0.004, and no other optimizer takes one"
             )
         if self.warmup_steps and self.schedule != "cosine":
             raise ValueError(f"warmup_steps: {self.warmup_steps} needs schedule: cosine")
         return self
+
+
+class SessionSettings(Section):
+    """Everything that a training session is configured by; field names are the pipeline's parameter names."""
+
+    head: HeadConfig = Field(description="the layers on top of the backbone")
+    training: TrainingConfig = Field(description="optimizer, schedule, loss, early stopping, checkpoints")
+    augment: AugmentConfig = Field(description="random changes to training images")
+    cache: CacheConfig = Field(description="what is kept of the frozen prefix")
+    epochs: Integer = Field(description="passes over the training split in the first phase")
+    batch_size: Integer = Field(description="images per step, over all replicas")
+    learning_rate: Number = Field(description="step size of the optimizer in the first phase")
+    seed: Integer = Field(description="seed of the head, shuffling, dropout and augmentation")
+    store: str = Field(description="root of the heavy bytes: a directory or gs://")

@@ -1,8 +1,8 @@
-"""Dropout whose mask is a function of (seed, layer, step, place in the global batch), and of nothing else.
+"""Dropout whose mask is a function of (seed, layer, step, row of the global batch) only.
 
-Keras draws masks from a counter in each replica, so that two replicas train other numbers than one, and a training
-that is resumed other numbers than one that never stopped. Here every replica draws the mask of the whole global batch
-and takes its own rows: the same masks on one device and on many, with no state to save.
+Keras draws masks from a counter per replica, so results depend on the number of replicas and on whether a training was
+resumed. Here every replica draws the mask of the whole global batch and uses its own rows: the masks are the same on
+one device and on many, and there is no state to save.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ _traced = threading.local()  # replicas are traced in threads of their own
 
 @contextmanager
 def masks(seed: int, step: Any, places: Any, size: Any) -> Iterator[None]:
-    """Say which step and which rows of the global batch the layers called inside are working on.
+    """A context that gives the layers called in it their step and their rows of the global batch.
 
     Args:
         seed: of the run.
-        step: int64 scalar, counted over the whole run.
-        places: [rows] int64, where this replica's rows are in the global batch.
-        size: int64 scalar, rows of the global batch.
+        step: int64 scalar, number of the step in the whole run.
+        places: [rows] int64, positions of this replica's rows in the global batch.
+        size: int64 scalar, number of rows of the global batch.
     """
     _traced.now = (seed, step, places, size)
     try:
@@ -37,10 +37,10 @@ def masks(seed: int, step: Any, places: Any, size: Any) -> Iterator[None]:
 
 
 class StepDropout(keras.layers.Layer):
-    """Stands in for a Dropout layer while training; it is never saved."""
+    """Replaces a Dropout layer in training; it is never saved."""
 
     def __init__(self, layer: keras.layers.Dropout, number: int) -> None:
-        """Drop as `layer` does; `number` keeps the masks of one step's layers apart."""
+        """Drop as `layer` does; `number` makes the masks of the layers of one step differ."""
         super().__init__(name=f"{layer.name}_by_step", dtype=layer.dtype_policy)
         self._rate = layer.rate
         self._number = number
@@ -48,7 +48,7 @@ class StepDropout(keras.layers.Layer):
         self._noise_shape = layer.noise_shape
 
     def call(self, inputs: Any, training: bool = False) -> Any:
-        """Inputs with a share of them zeroed and the others scaled up, while training."""
+        """In training, inputs with a fraction of them set to zero and the rest scaled up."""
         if not training:
             return inputs
         seed, step, places, size = _traced.now
@@ -65,21 +65,21 @@ class StepDropout(keras.layers.Layer):
         return tf.random.experimental.stateless_fold_in(start, step)
 
     def _mask_shape(self, inputs: Any) -> list[int | None]:
-        """Size of the mask along each axis; None: that of the inputs."""
+        """Size of the mask along each axis; None for the size of the inputs."""
         if self._channels_only:
             return [None, *[1] * (inputs.shape.rank - 2), None]
         return [None] * inputs.shape.rank if self._noise_shape is None else list(self._noise_shape)
 
     def compute_output_shape(self, input_shape: Any) -> Any:
-        """As it is."""
+        """The shape of the inputs."""
         return input_shape
 
 
 def by_step(model: keras.Model) -> tuple[keras.Model, list[str]]:
-    """The model with its Dropout layers replaced; all others, and their weights, are shared.
+    """The model with its Dropout layers replaced; all other layers, and their weights, are shared.
 
     Returns:
-        The model, and the names of layers that still draw from a counter of their own (GaussianNoise and the like).
+        The model, and the names of layers that still draw from their own counter (GaussianNoise and the like).
     """
     found = [layer for layer in model.layers if type(layer) in (keras.layers.Dropout, *_WHOLE_CHANNELS)]
     others = [layer.name for layer in model.layers if layer not in found and _draws(layer)]

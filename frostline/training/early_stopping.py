@@ -1,37 +1,48 @@
-"""Early stopping: whether an epoch is the best of its phase so far, and when waiting for a better one is over."""
+"""Early stopping: whether an epoch is the best of its phase so far, and when to stop waiting for a better one."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Literal, TypedDict
 
-from frostline.artifacts import Json
+from frostline.documents.training import EpochRow
 from frostline.errors import ConfigError
+
+Monitor = Literal["validation_loss", "validation_accuracy"]
+
+
+class StoppingState(TypedDict):
+    """What a checkpoint keeps of early stopping."""
+
+    best: float | None
+    best_epoch: int
+    waited: int
 
 
 @dataclass
 class EarlyStopping:
-    """What was the best epoch of a phase, and how many came after it.
+    """The best epoch of a phase so far, and the number of epochs since.
 
     Attributes:
-        patience: epochs without a better one after which training stops; 0: never, and nothing is tracked.
-        monitor: what is looked at, a key of an epoch's row; a loss is better when lower, all else when higher.
+        patience: epochs without improvement after which the phase ends; 0 disables early stopping.
+        monitor: the metric, a key of an epoch's row; a loss improves when it falls, an accuracy when it rises.
         best: the best value so far; None before the first finite one.
-        best_epoch: the epoch of `best`; 0 where there is none.
+        best_epoch: the epoch of `best`; 0 if there is none.
         waited: epochs since then.
     """
 
     patience: int
-    monitor: str
+    monitor: Monitor
     best: float | None = None
     best_epoch: int = 0
     waited: int = 0
 
-    def update(self, epoch: int, row: Json) -> bool:
-        """Take one epoch's row; whether it is the best so far. A tie is not, nor is a value that is not finite.
+    def update(self, epoch: int, row: EpochRow) -> bool:
+        """Add an epoch; returns whether it is the best so far. Ties and values that are not finite are not better.
 
         Raises:
-            ConfigError: the row holds no such value, because there is no validation split.
+            ConfigError: the row has no such metric, because there is no validation split.
         """
         if not self.patience:
             return False
@@ -39,7 +50,7 @@ class EarlyStopping:
             raise ConfigError(
                 "training.patience",
                 self.patience,
-                f"{self.monitor} needs images to validate on: set data.validation_fraction above 0, or patience to 0",
+                f"{self.monitor} needs validation images: set data.validation_fraction above 0, or patience to 0",
             )
         value = float(row[self.monitor])
         if not self._is_better(value):
@@ -57,13 +68,14 @@ class EarlyStopping:
 
     @property
     def done(self) -> bool:
-        """Whether `patience` epochs in a row brought nothing better."""
+        """Whether `patience` epochs in a row brought no improvement."""
         return 0 < self.patience <= self.waited
 
-    def state(self) -> Json:
-        """What `restore` takes: everything but the configuration."""
+    def state(self) -> StoppingState:
+        """The argument of `restore`: everything except the configuration."""
         return {"best": self.best, "best_epoch": self.best_epoch, "waited": self.waited}
 
-    def restore(self, state: Json) -> None:
-        """Go on from what `state` gave."""
+    def restore(self, state: StoppingState | None) -> None:
+        """Continue from a saved state; None is that of a phase that starts."""
+        state = state or {"best": None, "best_epoch": 0, "waited": 0}
         self.best, self.best_epoch, self.waited = state["best"], state["best_epoch"], state["waited"]

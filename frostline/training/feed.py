@@ -1,15 +1,17 @@
-"""What each phase is trained on: images, or features out of the cache, of which the missing ones are computed here."""
+"""The inputs of each phase: images, or cached features; features that are missing are computed here."""
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from frostline import digests
-from frostline.artifacts import Json
 from frostline.data.batches import BatchSource, Images
+from frostline.documents.features import Features as FeaturesDocument
+from frostline.documents.training import CachedSet
 from frostline.errors import DataError
 from frostline.events import say
 from frostline.features import store as feature_store
@@ -19,38 +21,46 @@ from frostline.features.prefix import FLOAT32
 from frostline.features.source import Features
 from frostline.features.store import Reader
 from frostline.freeze.phases import Phase
-from frostline.training.fit import PhaseSources
 
 
-def gather(documents: Sequence[Json]) -> tuple[list[Use], list[FeatureSet]]:
-    """What the featurize step of every shard decided and made, as one.
+@dataclass(frozen=True)
+class PhaseSources:
+    """Images or features of one phase; `views` variants of each training image are used in turn, one per epoch."""
+
+    train: BatchSource
+    validation: BatchSource
+    views: int
+
+
+def gather(documents: Sequence[FeaturesDocument]) -> tuple[list[Use], list[FeatureSet]]:
+    """Merge what the featurize step of every shard decided and computed.
 
     Raises:
-        DataError: the shards decided differently.
+        DataError: the shards decided differently, or there is none.
     """
     decisions = [document["uses"] for document in documents]
     if not decisions or any(decision != decisions[0] for decision in decisions):
-        raise DataError("features.json: the shards decided differently, or there is none; run featurize again")
+        raise DataError("features.json: the shards disagree, or there is none; run featurize again")
     merged: dict[tuple[str, int], FeatureSet] = {}
     for one in (FeatureSet.read(document) for part in documents for document in part["sets"]):
         known = merged.setdefault((one.layer, one.view), one)
-        if known.address == one.address:  # else a pod answered otherwise: what is missing then is computed once more
+        if known.address == one.address:  # else another pod chose another precision: its features are computed again
             merged[one.layer, one.view] = dataclasses.replace(known, packs=tuple(sorted({*known.packs, *one.packs})))
     return [Use(**use) for use in decisions[0]], list(merged.values())
 
 
 class Feed(contextlib.ExitStack):
-    """Opened features and images; a context manager that closes them."""
+    """Open features and images; a context manager that closes them."""
 
     def __init__(self, store: str, maker: FeatureBuilder, scratch: Path) -> None:
-        """Take what computes sets, and a place for files of a bucket."""
+        """Take the builder of missing features, and a directory for files of a bucket."""
         super().__init__()
         self._store, self._maker, self._scratch = store, maker, scratch
         self._open: dict[tuple[str, int], tuple[FeatureSet, Reader]] = {}
-        self.report: list[Json] = []
+        self.report: list[CachedSet] = []
 
     def open(self, sets: Sequence[FeatureSet], *, float32: bool) -> None:
-        """Open sets, having computed what is missing or damaged; with `float32` those of that precision instead."""
+        """Open sets and compute what is missing or damaged; `float32` replaces sets of lower precision."""
         for wanted in sets:
             computed_in = FLOAT32 if float32 else wanted.computed_in
             described, function = self._maker.describe(wanted.layer, wanted.view, computed_in)
@@ -62,11 +72,11 @@ class Feed(contextlib.ExitStack):
             with Reader(root, packs, described.layout, scratch) as found:
                 missing, damaged = ids - set(found.ids), found.damaged
                 if missing:
-                    say(f"features at {wanted.layer}: {len(missing)} images are missing or damaged; computed again")
+                    say(f"features at {wanted.layer}: computing {len(missing)} images that are missing or damaged")
                     packs = (*packs, *self._maker.complete(described, function, sources, found.ids))
             reader = self.enter_context(Reader(root, sorted(set(packs)), described.layout, scratch))
             if not ids <= set(reader.ids):
-                raise DataError(f"{root}: features that were just written cannot be read back")
+                raise DataError(f"{root}: features that were just written cannot be read")
             described = dataclasses.replace(described, packs=tuple(packs))
             self._open[wanted.layer, wanted.view] = described, reader
             self.report.append(
@@ -87,12 +97,12 @@ class Feed(contextlib.ExitStack):
 
     @property
     def digest(self) -> str:
-        """Of every cached bit that training reads."""
+        """Digest of all cached rows that training reads."""
         rows = {f"{layer}/{view}": reader.digest for (layer, view), (_, reader) in self._open.items()}
         return digests.of_json(rows)
 
     def sources(self, uses: Sequence[Use], schedule: Sequence[Phase]) -> list[PhaseSources]:
-        """Of each phase."""
+        """Images or features of each phase."""
         pictures = self._maker.pictures
         views = views_of_run(schedule, pictures.augment)
         return [
@@ -101,12 +111,12 @@ class Feed(contextlib.ExitStack):
         ]
 
     def exact(self, layer: str) -> bool:
-        """Whether all features at a layer were computed and are stored in float32."""
+        """Whether all features at a layer were computed in float32 and are stored in it."""
         found = [one for (name, _), (one, _) in self._open.items() if name == layer]
         return all(one.computed_in == one.layout.dtype == FLOAT32 for one in found)
 
     def images(self, split: str, *, varied: bool) -> Images:
-        """The images of a split."""
+        """The images of a split, with random variants if `varied`."""
         found = self._maker.pictures.source(split, varied=varied)
         self.callback(found.examples.close)
         return found

@@ -1,6 +1,6 @@
-"""A start-up probe: before real images, a handful of random ones is trained, to see that this Keras holds a plan.
+"""A check at start-up: trains on a few random images, to see that the installed Keras honours `trainable`.
 
-It drives `loop.Trainer` itself, through three phases as a run has them: frozen, thawed, and frozen again.
+It drives `loop.Trainer` itself through three phases: frozen, unfrozen, and frozen again.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from frostline.data.batches import Images
 from frostline.data.examples import Examples
+from frostline.documents.freeze import LayerRow
 from frostline.errors import FrostlineError
 from frostline.freeze import certificate
 from frostline.freeze.phases import Phase
@@ -32,15 +33,15 @@ _UIDS = "object_name_uids"  # where Keras counts the names that it gives
 
 
 def require_trustworthy_keras() -> str:
-    """Refuse a Keras that would train what a plan freezes, or leave still what it trains; takes 0.3 s.
+    """Refuse a Keras that would train frozen layers, or freeze trained ones; takes 0.3 s.
 
-    Leaves no trace in the process: random states and the counters of layer names are as before.
+    Random states and the counters of layer names are the same afterwards.
 
     Returns:
-        What was found, in one line for the log.
+        The result in one line for the log.
 
     Raises:
-        FrostlineError: names the behaviour that breaks plans, and the version of Keras.
+        FrostlineError: names the wrong behaviour and the version of Keras.
     """
     with _same_names_after(), tf.device("CPU:0"):
         model = _model()
@@ -50,13 +51,13 @@ def require_trustworthy_keras() -> str:
         _require_phase(model, _LAYERS, "", " when it was set to False after a first phase")
         ignored = _nested_argument_is_ignored()
     nested = "ignored, and not relied on" if ignored else "respected"
-    return f"Keras {keras.__version__} holds frozen layers still; training=False of a nested model is {nested}"
+    return f"Keras {keras.__version__} honours trainable=False; training=False of a nested model is {nested}"
 
 
 def _require_phase(model: keras.Model, frozen: Collection[str], boundary: str, when: str) -> None:
-    """Train one step with these layers frozen: they stay still, and every weight of the others moves."""
+    """Train one step with these layers frozen: none of their weights may change, and all others must."""
     phase = Phase(1, {}, 1, 0.1, frozenset(frozen), boundary)
-    loop.apply_phase(model, {"layers": [{"name": name, "parameters": 1} for name in _LAYERS]}, phase)
+    loop.apply_phase(model, [_row(name) for name in _LAYERS], phase)
     listed = set(certificate.names_of(model.trainable_variables, model.layers))
     if any(certificate.layer_of(name) in frozen for name in listed):
         raise _refusal(f"a layer with trainable=False is in model.trainable_variables{when}")
@@ -67,9 +68,14 @@ def _require_phase(model: keras.Model, frozen: Collection[str], boundary: str, w
         moved, held = before[name] != after[name], certificate.layer_of(name) in frozen
         if moved and held:
             kind = "a BatchNormalization" if "_bn_" in name else "a layer"
-            raise _refusal(f"{kind} with trainable=False moves in a training step{when}")
+            raise _refusal(f"{kind} with trainable=False changes in a training step{when}")
         if not moved and not held:
-            raise _refusal(f"a layer with trainable=True stays still in a training step{when}")
+            raise _refusal(f"a layer with trainable=True does not change in a training step{when}")
+
+
+def _row(name: str) -> LayerRow:
+    """A layer as a plan lists it, reduced to what the loop reads."""
+    return {"name": name, "block": "", "class": "", "parameters": 1, "frozen": False, "rule": ""}
 
 
 def _trainer(model: keras.Model, phase: Phase) -> loop.Trainer:
@@ -87,21 +93,21 @@ def _labels() -> NDArray[np.int64]:
 
 
 def _require_inference(model: keras.Model) -> None:
-    """A split-off model, called with training=False, moves no statistics though they may move, and drops nothing."""
+    """A model split off from the whole, called with training=False, changes no statistics and drops nothing."""
     dropout = model.get_layer(_CUT)
     prefix = keras.Model(model.input, [dropout.input, dropout.output], name="probe_prefix")
     before = certificate.replica_digests(model.layers)
     kept, dropped = tf.function(lambda pixels: prefix(pixels, training=False))(tf.cast(_images(), tf.float32))
     if before != certificate.replica_digests(model.layers):
-        raise _refusal("model(x, training=False) moves the statistics of BatchNormalization")
+        raise _refusal("model(x, training=False) changes the statistics of BatchNormalization")
     if not bool(tf.reduce_all(kept == dropped)):
         raise _refusal("model(x, training=False) leaves Dropout on")
 
 
 def _nested_argument_is_ignored() -> bool:
-    """Whether `base(x, training=False)` inside a functional model counts for nothing once that is trained.
+    """Whether training ignores `base(x, training=False)` inside a functional model.
 
-    Keras up to 3.15 ignores it (keras-team/keras#20285). Nothing here nests models; many scripts do.
+    Keras up to 3.15 does (keras-team/keras#20285). Nothing here nests models, but many scripts do.
     """
     image = keras.Input((_SIZE,), name="probe_nested_input")
     norm = keras.layers.BatchNormalization(name="probe_nested_bn")
@@ -112,7 +118,7 @@ def _nested_argument_is_ignored() -> bool:
 
 
 def _model() -> keras.Model:
-    """A dense layer, BatchNorm, dropout, BatchNorm and a head; every random number has its seed."""
+    """A dense layer, BatchNorm, dropout, BatchNorm and a head, all with fixed seeds."""
     image = keras.Input((_SIZE, _SIZE, 3), name="probe_image")
     kernel, below, above = _LAYERS
     x = keras.layers.Dense(2, use_bias=False, kernel_initializer=_random(1), name=kernel)(
@@ -136,7 +142,7 @@ def _images() -> Any:
 
 @contextmanager
 def _same_names_after() -> Iterator[None]:
-    """Keep what is built here out of the numbers in later layers' names."""
+    """Restore the counters of automatic layer names."""
     counts = global_state.get_global_attribute(_UIDS)
     before = None if counts is None else counts.copy()
     try:
@@ -147,5 +153,5 @@ def _same_names_after() -> Iterator[None]:
 
 def _refusal(behaviour: str) -> FrostlineError:
     return FrostlineError(
-        f"Keras {keras.__version__}: {behaviour}, so no freeze plan holds; install the Keras that frostline requires"
+        f"Keras {keras.__version__}: {behaviour}, so no freeze plan works; install the Keras that frostline requires"
     )

@@ -1,4 +1,4 @@
-"""One phase of training, step by step: under a strategy, with gradients only above the freeze boundary."""
+"""The steps of one phase: run under a distribution strategy, with gradients only above the freeze boundary."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from frostline.artifacts import Json
 from frostline.data import batches
 from frostline.data.batches import BatchSource
+from frostline.documents.freeze import LayerRow
+from frostline.documents.training import ValidationScores
 from frostline.errors import ConfigError
 from frostline.freeze.phases import Phase
 from frostline.model import backbones, head
@@ -26,13 +27,13 @@ from frostline.training.strategy import split
 
 @dataclass(frozen=True)
 class StepSettings:
-    """What holds for all phases.
+    """What is the same in all phases.
 
     Attributes:
-        backbone: says how pixels are normalised.
+        backbone: name of the backbone, which determines how pixels are normalised.
         training: optimizer, schedule, loss.
-        batch_size: images a step, over all replicas.
-        seed: of the order of the examples and of the masks of Dropout.
+        batch_size: images per step, over all replicas.
+        seed: of the order of examples and of the masks of Dropout.
     """
 
     backbone: str
@@ -41,19 +42,19 @@ class StepSettings:
     seed: int
 
 
-def apply_phase(model: keras.Model, plan: Json, phase: Phase) -> None:
-    """Set `trainable` of every backbone layer as planned; BatchNorm included, whose statistics then stay still.
+def apply_phase(model: keras.Model, layers: Iterable[LayerRow], phase: Phase) -> None:
+    """Set `trainable` of every backbone layer as planned; this also freezes the statistics of BatchNorm.
 
     Passing `training=False` to a backbone inside a functional model is not enough: Keras 3 up to 3.15 ignores it.
-    What was built before (an optimizer, a traced step) does not notice, so a `Trainer` is made after.
+    An optimizer or a traced step that exists already does not notice the change, so make the `Trainer` afterwards.
     """
-    for layer in plan["layers"]:
-        if layer["parameters"]:  # what owns no weights may be a plain operation, which has no such attribute
+    for layer in layers:
+        if layer["parameters"]:  # a plain operation has no weights, and no such attribute
             model.get_layer(layer["name"]).trainable = layer["name"] not in phase.frozen
 
 
 class Trainer:
-    """One model in one phase under one strategy; all that must happen in the strategy's scope happens here."""
+    """One model in one phase under one strategy; everything that must happen in the strategy's scope is here."""
 
     def __init__(
         self,
@@ -64,17 +65,17 @@ class Trainer:
         strategy: tf.distribute.Strategy,
         classes: Sequence[int],
     ) -> None:
-        """Split the model where the inputs come in and at the phase's boundary; make an optimizer for what trains.
+        """Split the model at the entry of its inputs and at the phase's boundary; make an optimizer for what trains.
 
         Must be called in the strategy's scope, after `apply_phase`.
 
         Args:
             model: the whole model, to probabilities.
             phase: what is frozen.
-            source: of the inputs, whose layer is at or below the phase's boundary.
+            source: of the inputs; its layer is at or below the phase's boundary.
             settings: of the run.
             strategy: one or more replicas.
-            classes: training images of each class.
+            classes: number of training images per class.
 
         Raises:
             ConfigError: the training split is too small for the number of replicas, or for the schedule.
@@ -82,13 +83,15 @@ class Trainer:
         self.steps = batches.steps(len(source.examples), settings.batch_size)
         if len(source.examples) // self.steps < strategy.num_replicas_in_sync:
             raise ConfigError(
-                "batch_size", settings.batch_size, f"every one of {self.steps} steps needs an image for each replica"
+                "batch_size",
+                settings.batch_size,
+                f"each of the {self.steps} steps needs an image per replica",
             )
         outputs = {operation.name: operation.output for operation in model.operations}
         entry = outputs[source.layer] if source.layer else model.input
         cut = outputs[phase.boundary] if phase.boundary else model.input
         self._settings, self._strategy, self._raw = settings, strategy, not source.layer
-        self._below = None if cut is entry else keras.Model(entry, cut)  # frozen, and computed again in every step
+        self._below = None if cut is entry else keras.Model(entry, cut)  # frozen, but computed in every step
         self._suffix, self.counting = dropout.by_step(keras.Model(cut, outputs[head.LOGITS]))
         self._objective = Objective(settings.training, classes)
         self._trainable = model.trainable_variables
@@ -97,8 +100,8 @@ class Trainer:
         scalar = tf.TensorSpec([], tf.int64)
         vector = tf.TensorSpec([None], tf.int64)
         alone = strategy.num_replicas_in_sync == 1
-        # Parts of a batch have no signature: a step is traced for each of the two sizes that batches have. Relaxed
-        # shapes can be static on one replica only, and then synchronized BatchNorm cannot be traced.
+        # With several replicas a step is traced for each of the two batch sizes. With relaxed shapes, a shape can be
+        # static on one replica only, and then synchronized BatchNorm cannot be traced.
         signature = [source.spec, vector, vector, scalar, scalar] if alone else None
         self._step = tf.function(self._global_step, input_signature=signature)
         self._predict = tf.function(self._measure, input_signature=[source.spec, vector])
@@ -107,19 +110,19 @@ class Trainer:
         """One optimizer step on one global batch.
 
         Args:
-            inputs: as the source gives them.
+            inputs: a batch of the source.
             labels: [batch] int64.
-            number: of the step, counted over the whole run.
+            number: of the step in the whole run.
 
         Returns:
-            The summed loss (nats, float32) and how many were right (int64).
+            The summed loss (nats, float32) and the number of correct predictions (int64).
         """
         size = tf.shape(labels, out_type=tf.int64)[0]
         parts = split(self._strategy, (inputs, labels, tf.range(size)))
         return self._step(*parts, size, tf.constant(number, tf.int64))  # type: ignore[no-any-return]
 
-    def validate(self, source: BatchSource) -> Json:
-        """Loss and accuracy on all examples of a source that enters where the training's does; empty without any."""
+    def validate(self, source: BatchSource) -> ValidationScores:
+        """Loss and accuracy on all examples of a source of the training source's layer; empty without examples."""
         if not len(source.examples):
             return {}
         parts = batches.cut(np.arange(len(source.examples)), self._settings.batch_size)
@@ -130,19 +133,19 @@ class Trainer:
 
     @property
     def optimized(self) -> list[Any]:
-        """The variables that the optimizer has slots for."""
+        """Variables that the optimizer has slots for."""
         return list(self.optimizer._trainable_variables)
 
     @property
     def learning_rate(self) -> float:
-        """Of the next step, for a layer whose scale is 1."""
+        """Learning rate of the next step, for a layer whose scale is 1."""
         return float(keras.ops.convert_to_numpy(self.optimizer.learning_rate))
 
     @contextmanager
     def configured(self) -> Iterator[None]:
-        """Steps are traced inside: what trains computes in the configured precision; logits and weights in float32.
+        """A context to trace steps in: trained layers use the configured precision; logits and weights are float32.
 
-        BatchNorm that trains takes its statistics over all replicas where that is configured.
+        Trained BatchNorm uses the statistics of all replicas if that is configured.
         """
         training = self._settings.training
         layers = [layer for layer in self._suffix.layers if layer.name != head.LOGITS]
@@ -165,27 +168,27 @@ class Trainer:
         gradients = tape.gradient(scaled, [variable.value for variable in self._trainable])
         gradients = optimizer.clipped(gradients, self._settings.training.clip_norm)
         self.optimizer.apply(gradients, self._trainable)
-        return loss, self._objective.number_right(labels, logits)
+        return loss, self._objective.number_correct(labels, logits)
 
     def _measure(self, inputs: Any, labels: Any) -> tuple[Any, Any]:
         logits = self._suffix(self._features(inputs), training=False)
-        return tf.reduce_sum(self._objective.plain(labels, logits)), self._objective.number_right(labels, logits)
+        return tf.reduce_sum(self._objective.plain(labels, logits)), self._objective.number_correct(labels, logits)
 
     def _features(self, inputs: Any) -> Any:
-        """What enters the part that trains: frozen layers run in inference mode, outside the tape."""
+        """Input of the trained part: frozen layers run in inference mode, outside the tape."""
         x = backbones.normalise(inputs, self._settings.backbone) if self._raw else tf.cast(inputs, tf.float32)
         return x if self._below is None else self._below(x, training=False)
 
 
 def trained_batch_norms(layers: Iterable[keras.layers.Layer]) -> list[keras.layers.Layer]:
-    """BatchNorm layers whose statistics move."""
+    """BatchNorm layers whose statistics change in training."""
     found = [part for layer in layers for part in layer._flatten_layers()]
     return [part for part in found if isinstance(part, keras.layers.BatchNormalization) and part.trainable]
 
 
 @contextmanager
 def _synchronized(layers: Sequence[keras.layers.Layer]) -> Iterator[None]:
-    """BatchNorm layers reduce their statistics over replicas while a step is traced inside; nothing of it is saved."""
+    """A context in which traced BatchNorm layers reduce their statistics over replicas; the layers are restored."""
     before = [layer.synchronized for layer in layers]
     try:
         for layer in layers:

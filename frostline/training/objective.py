@@ -1,4 +1,4 @@
-"""What training minimises: softmax cross-entropy with label smoothing and class weights; and what validation tells."""
+"""The loss: softmax cross-entropy with label smoothing and class weights; and the measures of validation."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from frostline.training.config import TrainingConfig
 
 
 class Objective:
-    """Losses of single images, in nats and float32 whatever the logits' dtype; who calls takes the mean."""
+    """Losses per image, in nats and float32 for logits of any dtype; the caller takes the mean."""
 
     def __init__(self, config: TrainingConfig, class_counts: Sequence[int]) -> None:
-        """Take the smoothing, and work out the class weights.
+        """Compute the class weights.
 
-        A balanced class weighs n / (classes * its images), where n is the number of images and classes are those that
-        have any, so that the mean weight of an image is 1. This is scikit-learn's `compute_class_weight("balanced")`.
-        A class without a training image weighs 0.
+        The weight of a balanced class is n / (classes * its images), where n is the number of images and only classes
+        with images count; the mean weight of an image is 1. This is scikit-learn's `compute_class_weight("balanced")`.
+        A class without training images has weight 0.
 
         Args:
             config: label smoothing and class weights.
-            class_counts: training images of each class.
+            class_counts: number of training images per class.
         """
         self._smoothing = config.label_smoothing
         self._weights = None
@@ -36,7 +36,8 @@ class Objective:
     def losses(self, labels: Any, logits: Any) -> Any:
         """Cross-entropy of each image against its smoothed label, times the weight of its class.
 
-        A label has the probability 1 - s + s / classes, every other class s / classes (Keras' label smoothing s).
+        The target probability of the label is 1 - s + s / classes, of every other class s / classes (Keras' label
+        smoothing s).
 
         Args:
             labels: [batch] int64.
@@ -54,6 +55,6 @@ class Objective:
         """Cross-entropy of each image against its label, without smoothing and weights: [batch] float32."""
         return tf.nn.sparse_softmax_cross_entropy_with_logits(labels, tf.cast(logits, tf.float32))
 
-    def number_right(self, labels: Any, logits: Any) -> Any:
-        """How many images have their largest logit at their label: int64 scalar."""
+    def number_correct(self, labels: Any, logits: Any) -> Any:
+        """Number of images whose largest logit is at their label: int64 scalar."""
         return tf.reduce_sum(tf.cast(tf.argmax(logits, axis=-1) == labels, tf.int64))

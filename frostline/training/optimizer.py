@@ -1,6 +1,6 @@
-"""The optimizer of one phase: Adam, AdamW or SGD, with a schedule and a learning rate for each layer.
+"""The optimizer of one phase: Adam, AdamW or SGD, with a schedule and a learning rate per layer.
 
-Everything that moves while it trains is in `optimizer.variables`, so those are what a checkpoint has to keep.
+Its whole state is in `optimizer.variables`, which a checkpoint keeps.
 """
 
 from __future__ import annotations
@@ -18,37 +18,37 @@ from frostline.training.config import TrainingConfig
 def make(
     config: TrainingConfig, learning_rate: float, steps: int, model: keras.Model, scales: Mapping[str, float]
 ) -> keras.optimizers.Optimizer:
-    """An optimizer with slots for the model's trainable variables, and for no others.
+    """An optimizer with slots for the model's trainable variables only.
 
-    Must be called in the strategy's scope. Where all scales are 1, its steps are those of Keras' own Adam, AdamW
-    (kernels decay, vectors do not) and SGD with Nesterov's momentum, bit for bit.
+    Must be called in the strategy's scope. If all scales are 1, its steps equal those of Keras' own Adam, AdamW
+    (kernels decay, vectors do not) and SGD with Nesterov momentum, bit for bit.
 
     Args:
-        config: which rule, its schedule and its weight decay.
-        learning_rate: the step size of a layer whose scale is 1; with a schedule, its peak.
+        config: optimizer, schedule and weight decay.
+        learning_rate: of a layer whose scale is 1; with a schedule, the peak.
         steps: optimizer steps of the phase.
-        model: what is trained; its layers' `trainable` must be set.
-        scales: multiple of the learning rate by layer name; 1 for a layer that is not in it.
+        model: the model to train; `trainable` of its layers must be set.
+        scales: multiple of the learning rate by layer name; layers that are not listed use 1.
 
     Raises:
-        ConfigError: the warm-up takes all steps of the phase, or more.
+        ConfigError: the warm-up is not shorter than the phase.
     """
     rate = _rate(config, learning_rate, steps)
     sgd = config.optimizer == "sgd"
     made: Any = SgdByLayer(rate, momentum=config.momentum, nesterov=True) if sgd else AdamByLayer(rate)
-    made.prepare(model, scales, config.weight_decay)  # which the configuration has for adamw only
+    made.prepare(model, scales, config.weight_decay)  # above 0 for adamw only
     return made
 
 
 def clipped(gradients: Sequence[Any], clip_norm: float) -> list[Any]:
-    """Gradients scaled down so that the global batch's gradient, over all weights together, is no longer than a limit.
+    """Gradients clipped so that the gradient of the global batch, over all weights, has at most the given norm.
 
-    Must be called by every replica in its replica context. The limit holds for the sum over replicas, which the
-    optimizer takes again: each replica gets an equal part of the clipped sum.
+    Must be called by every replica in its replica context. The limit is on the sum over replicas; the optimizer sums
+    again, so each replica returns an equal part of the clipped sum.
 
     Args:
-        gradients: of each trained weight, this replica's part of a sum.
-        clip_norm: the limit, an L2 norm; 0: the gradients are returned as they are, and nothing is communicated.
+        gradients: per trained weight, this replica's part of the sum.
+        clip_norm: largest L2 norm; 0 returns the gradients unchanged, without communication.
     """
     if not clip_norm:
         return list(gradients)
@@ -63,7 +63,7 @@ def _rate(config: TrainingConfig, learning_rate: float, steps: int) -> Any:
         return learning_rate
     if config.warmup_steps >= steps:
         raise ConfigError(
-            "training.warmup_steps", config.warmup_steps, f"the phase has {steps} steps; its warm-up must be shorter"
+            "training.warmup_steps", config.warmup_steps, f"the phase has {steps} steps; warm-up must be shorter"
         )
     if not config.warmup_steps:
         return keras.optimizers.schedules.CosineDecay(learning_rate, steps)
@@ -74,14 +74,15 @@ def _rate(config: TrainingConfig, learning_rate: float, steps: int) -> Any:
 
 
 class _ByLayer:
-    """Multiplies the learning rate of each variable by its layer's scale, and lets kernels decay at that rate.
+    """Multiplies the learning rate of each variable by its layer's scale, and decays kernels at that rate.
 
-    Scaling gradients would not do: Adam divides by their size. The decay (Loshchilov & Hutter 2019, "Decoupled weight
-    decay regularization", algorithm 2) is done here because Keras' own takes one learning rate for all variables.
+    Scaling gradients instead would have no effect in Adam, which divides by their size. The decay (Loshchilov & Hutter
+    2019, "Decoupled weight decay regularization", algorithm 2) is done here because Keras' own takes one learning rate
+    for all variables.
     """
 
     def prepare(self: Any, model: keras.Model, scales: Mapping[str, float], weight_decay: float) -> None:
-        """Make the slots for the model's trainable variables; `weight_decay` is for those of rank 2 or more."""
+        """Make the slots for the model's trainable variables; `weight_decay` applies to those of rank 2 or more."""
         scale_of = {
             id(variable): scales.get(layer.name, 1.0)
             for layer in model.layers
@@ -93,7 +94,7 @@ class _ByLayer:
         self.build(variables)
 
     def update_step(self: Any, gradient: Any, variable: Any, learning_rate: Any) -> None:
-        """Decay, then the rule's own step; once for each replica's copy, with the gradient of the global batch."""
+        """Decay, then the optimizer's own step; once per replica, with the gradient of the global batch."""
         index = self._get_variable_index(variable)
         rate = learning_rate * self._scales[index]
         if self._decays[index]:
@@ -102,7 +103,7 @@ class _ByLayer:
 
 
 class AdamByLayer(_ByLayer, keras.optimizers.Adam):
-    """Adam, and AdamW where it has a weight decay."""
+    """Adam; AdamW if it has a weight decay."""
 
 
 class SgdByLayer(_ByLayer, keras.optimizers.SGD):

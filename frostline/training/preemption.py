@@ -1,4 +1,4 @@
-"""SIGTERM as a wish that the training loop grants after its step, with a checkpoint, instead of a sudden end."""
+"""SIGTERM as a request: the training loop finishes its step, writes a checkpoint and stops."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from contextlib import contextmanager
 
 @contextmanager
 def stop_requested() -> Iterator[Callable[[], bool]]:
-    """Give a function that tells whether SIGTERM has come since; inside, the signal does nothing else.
+    """A context that gives a function: whether SIGTERM was received. Inside, the signal has no other effect.
 
-    Kubernetes sends it before it takes a node away, 30 seconds before the end where nothing else is configured. Outside
-    the main thread no signal can be caught, and the function always says no.
+    Kubernetes sends it before it removes a pod, by default 30 seconds before it kills the process. Outside the main
+    thread no signal can be caught, and the function always returns False.
     """
     came = threading.Event()
     if threading.current_thread() is not threading.main_thread():

@@ -1,48 +1,47 @@
-"""What a training tells of itself: training.json, the certificate's neighbour."""
+"""The content of training.json: what a training did, in numbers and in sentences."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 
-from frostline.artifacts import Json
+from frostline.documents.features import PrecisionVerdict
+from frostline.documents.training import CachedSet, EpochRow, EquivalenceProof, Memory, PhaseReport, TrainingReport
 from frostline.features.cache_plan import Use
 from frostline.telemetry import bound
 from frostline.text import size_words
-from frostline.training.fit import State
+from frostline.training.state import State
 
 
 def make(
     state: State,
     uses: Sequence[Use],
-    sets: Sequence[Json],
-    verdicts: Mapping[str, Json],
+    sets: Sequence[CachedSet],
+    verdicts: Mapping[str, PrecisionVerdict],
+    *,
     computed: int,
     resumed_from: int | None,
     replicas: int,
-    memory: Json,
-) -> Json:
-    """The document.
+    memory: Memory,
+) -> TrainingReport:
+    """Summarise a finished training.
 
     Args:
-        state: of the finished training.
+        state: at its end.
         uses: what was decided about the cache, by phase.
-        sets: what was read from it.
-        verdicts: by layer, what its features are computed in.
-        computed: images that the train step itself sent through the frozen prefix before training.
-        resumed_from: step of the checkpoint that it went on from; None: from the start.
-        replicas: number of them.
+        sets: features that were read from it.
+        verdicts: compute type of the features, by layer.
+        computed: images that the train step itself sent through the frozen prefix.
+        resumed_from: step of the checkpoint that training resumed from; None if it did not.
+        replicas: number of replicas.
         memory: peak, in bytes.
-
-    Returns:
-        phases, cache, equality, prefix_images, resumed_from, replicas, memory, and sentences for people.
     """
-    phases = [_phase(use, [row for row in state.history if row["phase"] == use.phase], state) for use in uses]
+    phases = [_phase(use, [row for row in state.history if row["phase"] == use.phase]) for use in uses]
+    proofs = [proof for proof in state.proofs if proof]
     return {
         "phases": phases,
         "cache": list(sets),
         "precision": dict(verdicts),
-        "equality": [proof for proof in state.proofs if proof],
+        "equality": proofs,
         "prefix_images": computed,
         "resumed_from": resumed_from,
         "replicas": replicas,
@@ -53,19 +52,24 @@ def make(
                 f"The prefix up to {layer} computes in {one['computed_in']}: {one['reason']}."
                 for layer, one in verdicts.items()
             ),
-            *(_equality(proof) for proof in state.proofs if proof),
-            *([] if resumed_from is None else [f"Training went on from the checkpoint of step {resumed_from}."]),
+            *map(_equivalence, proofs),
+            *([] if resumed_from is None else [f"Training resumed from the checkpoint at step {resumed_from}."]),
             f"Peak memory of the process: {size_words(memory['host_bytes'])}.",
         ],
     }
 
 
-def _phase(use: Use, rows: Sequence[Json], state: State) -> Json:
+def _phase(use: Use, rows: Sequence[EpochRow]) -> PhaseReport:
     seconds = sum(row["seconds"] for row in rows)
     waited = sum(row["seconds"] * row["input_wait"] for row in rows) / max(seconds, 1e-9)
     images = sum(row["seconds"] * row["images_per_second"] for row in rows) / max(seconds, 1e-9)
     return {
-        **asdict(use),
+        "phase": use.phase,
+        "layer": use.layer,
+        "views": use.views,
+        "bytes": use.bytes,
+        "passes_saved": use.passes_saved,
+        "reason": use.reason,
         "epochs": len(rows),
         "seconds": round(seconds, 3),
         "images_per_second": round(images, 1),
@@ -74,9 +78,9 @@ def _phase(use: Use, rows: Sequence[Json], state: State) -> Json:
     }
 
 
-def _equality(proof: Json) -> str:
+def _equivalence(proof: EquivalenceProof) -> str:
     return (
-        f"On {proof['images']} images the whole model and what lies above {proof['layer']} on cached features give "
-        f"probabilities that differ by at most {proof['max_difference']:.1g}; {100 * proof['agreement']:.0f} % of the "
-        "predictions agree."
+        f"On {proof['images']} images, the whole model and the part above {proof['layer']} on cached features agree in "
+        f"{100 * proof['agreement']:.0f} % of the predictions; probabilities differ by at most "
+        f"{proof['max_difference']:.1g}."
     )

@@ -1,4 +1,4 @@
-"""The distribution strategy: MirroredStrategy over every visible device of the best kind."""
+"""The distribution strategy: MirroredStrategy over all GPUs, or over all CPUs if there is no GPU."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ import tensorflow as tf
 
 
 def mirrored() -> tf.distribute.MirroredStrategy:
-    """MirroredStrategy over all GPUs, else over all logical CPUs; one device is its one-replica form."""
+    """MirroredStrategy over all GPUs, else over all logical CPUs; with one device it has one replica."""
     devices = tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("CPU")
     return tf.distribute.MirroredStrategy([device.name for device in devices])
 
 
 def split(strategy: tf.distribute.Strategy, batch: Any) -> Any:
-    """Deal a global batch out to the replicas in nearly equal, contiguous parts.
+    """Split a global batch over the replicas in nearly equal, contiguous parts.
 
     Args:
-        strategy: the strategy in whose `run` the parts are used.
-        batch: a tuple of tensors with the same first dimension, at least one example a replica.
+        strategy: the strategy whose `run` takes the parts.
+        batch: a tuple of tensors with the same first dimension, at least one example per replica.
 
     Returns:
-        A tuple of per-replica values; the tensors themselves where there is one replica.
+        A tuple of per-replica values; with one replica, the tensors themselves.
     """
     replicas = strategy.num_replicas_in_sync
     if replicas == 1:

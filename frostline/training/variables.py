@@ -1,4 +1,4 @@
-"""The values of variables as arrays, on every replica, and back: what a checkpoint and early stopping keep."""
+"""Values of variables as arrays, on every replica, and back: for checkpoints and early stopping."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Arrays = dict[str, NDArray[Any]]
 
 
 def take(variables: Sequence[Any], prefix: str) -> Arrays:
-    """A copy of each value, named `prefix/INDEX/REPLICA`; one copy where all replicas hold the same."""
+    """A copy of each value, named `prefix/INDEX/REPLICA`; one copy if all replicas have the same value."""
     found: Arrays = {}
     for index, variable in enumerate(variables):
         values = [np.array(copy) for copy in copies(variable)]
@@ -26,30 +26,30 @@ def take(variables: Sequence[Any], prefix: str) -> Arrays:
 
 
 def put(variables: Sequence[Any], prefix: str, arrays: Arrays) -> None:
-    """Assign what `take` gave to the same variables.
+    """Assign the arrays that `take` returned for the same variables.
 
     Raises:
-        DataError: a value is missing or has another shape.
+        DataError: an array is missing or has another shape.
     """
     for index, variable in enumerate(variables):
         first = arrays.get(f"{prefix}/{index}/0")
         for replica, copy in enumerate(copies(variable)):
             value = arrays.get(f"{prefix}/{index}/{replica}", first)
             if value is None or tuple(value.shape) != tuple(copy.shape):
-                raise DataError(f"{prefix}/{index}: the checkpoint holds no value of the shape {tuple(copy.shape)}")
+                raise DataError(f"{prefix}/{index}: the checkpoint has no value of shape {tuple(copy.shape)}")
             copy.assign(value)
 
 
 def copies(variable: Any) -> tuple[Any, ...]:
-    """The TensorFlow variable of each replica; one where there is no strategy."""
+    """The TensorFlow variable of each replica; a single one without a strategy."""
     value = variable.value if isinstance(variable, keras.Variable) else variable
     return certificate.copies(value)
 
 
 def movable(model: keras.Model, still: Collection[str]) -> list[Any]:
-    """Every variable of a model but the weights of some layers.
+    """Every variable of a model except the weights of the layers in `still`.
 
-    The states of random numbers are there for all layers: noise in a frozen block above the boundary is still drawn.
+    States of random generators are included for all layers: a frozen block above the boundary still draws noise.
     """
     found: list[Any] = []
     for layer in model.layers:

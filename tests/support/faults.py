@@ -15,12 +15,13 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from frostline import artifacts, events, storage
+from frostline import artifacts, storage
 from frostline.errors import FrostlineError
 from frostline.features import store as feature_store
 from frostline.model import export
 from frostline.storage import local
-from frostline.training import checkpoint, fit, loop
+from frostline.text import one_line
+from frostline.training import checkpoint, fit, loop, phase_run
 
 from tests.support import resuming
 from tests.support.stages import Bench
@@ -62,13 +63,13 @@ def after(owner, name):
 
 def training(install):
     """Install a hook once the model's own training begins: the probe of Keras before it takes steps too."""
-    original = fit.Fit.run
+    original = fit.Fit.phases
 
-    def run(self):
+    def phases(self):
         install()
         return original(self)
 
-    fit.Fit.run = run
+    fit.Fit.phases = phases
 
 
 def ends(suffix):
@@ -86,9 +87,9 @@ POINTS = {
     "checkpoint-unnamed": lambda: before(local, "_replace", ends(".npz")),  # written, not renamed
     "checkpoint-unpruned": lambda: before(storage, "delete", ends(".npz")),
     "validation": lambda: training(lambda: before(loop.Trainer, "validate")),
-    "epoch-over": lambda: after(fit.Fit, "_epoch"),
-    "phase-unsaved": lambda: before(fit.Fit, "_save", lambda _, trainer, *__: trainer is None),
-    "phase-saved": lambda: after(fit.Fit, "_phase"),
+    "epoch-over": lambda: after(phase_run.PhaseRun, "epoch"),
+    "phase-unsaved": lambda: before(phase_run.PhaseRun, "finish"),
+    "phase-saved": lambda: after(phase_run.PhaseRun, "finish"),
     "pack-half": lambda: before(feature_store.storage, "write_bytes", is_sidecar),  # rows without a sidecar
     "export": lambda: before(export, "save"),  # model.keras is written
     "model-unnamed": lambda: before(artifacts, "write_file", ends("model.json")),
@@ -105,7 +106,7 @@ def main(root, place, options):
     try:
         resuming.train(Bench(root), place, training=training, **options)
     except FrostlineError as error:
-        print(events._one_line(error))
+        print(one_line(error))
         sys.exit(error.exit_code)
 
 

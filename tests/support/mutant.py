@@ -15,16 +15,16 @@ cpu = tf.config.list_physical_devices("CPU")[0]
 tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
 
 from frostline.errors import FrostlineError
-from frostline.training import fit
+from frostline.training.phase_run import PhaseRun
 
 from tests.support.stages import Bench
 
-original = fit.Fit._epoch
+original = PhaseRun.epoch
 
 
-def epoch(training, *arguments):
-    row = original(training, *arguments)
-    first, second = training._model.get_layer("block1_conv").weights[0].value.values
+def epoch(run):
+    row = original(run)
+    first, second = run.subject.model.get_layer("block1_conv").weights[0].value.values
     value = second.numpy()
     value.flat[0] = np.nextafter(value.flat[0], np.float32(np.inf))
     second.assign(value)
@@ -32,7 +32,7 @@ def epoch(training, *arguments):
     return row
 
 
-fit.Fit._epoch = epoch
+PhaseRun.epoch = epoch
 try:
     Bench(Path(sys.argv[1])).train(epochs=1, model="one-replica")
 except FrostlineError as error:

@@ -17,7 +17,7 @@ from frostline import artifacts, digests, push, registry, storage
 from frostline.data import lineage
 from frostline.storage import local
 
-from tests.support import reports
+from tests.support import processes, reports
 
 ACCURACY = {"value": 0.9, "low": 0.85, "high": 0.94, "method": "wilson"}
 IMAGES = [b"one image", b"another image", b"x"]
@@ -108,16 +108,7 @@ class Run:
         return subprocess.run(self.command(**what), capture_output=True, text=True, timeout=120, check=False)
 
     def command(self, **what):
-        return [
-            sys.executable,
-            "-W",
-            "ignore",
-            "-m",
-            "support.pushes",
-            str(self.directory),
-            self.root,
-            json.dumps(what),
-        ]
+        return processes.command("pushes", self.directory, self.root, json.dumps(what))
 
 
 def push_(directory, root, published="published"):

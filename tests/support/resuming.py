@@ -6,11 +6,10 @@ trains, a phase that stops early with its best weights and one that unfreezes, a
 
 import json
 import subprocess
-import sys
 from pathlib import Path
 from types import SimpleNamespace
 
-from tests.support import pictures
+from tests.support import pictures, processes
 from tests.support.stages import Bench
 
 FREEZE = {
@@ -105,15 +104,7 @@ def save_after(steps, patch=setattr):
 def command(bench, place, devices=1, every=1, point=None, number=1, signal="SIGKILL", **options):
     """A training in a process of its own, which saves after `every` steps and ends at the `number`th `point`."""
     what = {"devices": devices, "every": every, "point": point, "number": number, "signal": signal}
-    return [
-        sys.executable,
-        "-m",
-        "tests.support.faults",
-        str(bench.root),
-        str(place),
-        json.dumps(what),
-        json.dumps(options),
-    ]
+    return processes.command("faults", bench.root, place, json.dumps(what), json.dumps(options))
 
 
 def run(bench, place, **what):

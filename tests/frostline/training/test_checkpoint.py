@@ -20,7 +20,7 @@ from frostline.training.checkpoint import Checkpoints
 SAVE_FOREVER = """
 import sys
 import numpy as np
-from frostline.checkpoint import Checkpoints
+from frostline.training.checkpoint import Checkpoints
 checkpoints = Checkpoints(sys.argv[1])
 found = checkpoints.latest()
 step = found.step if found else 0
@@ -32,7 +32,7 @@ while True:
 SAVE_THE_SAME = """
 import sys
 import numpy as np
-from frostline.checkpoint import Checkpoints
+from frostline.training.checkpoint import Checkpoints
 checkpoints = Checkpoints(sys.argv[1])
 print("ready", flush=True)
 sys.stdin.readline()
@@ -42,7 +42,7 @@ for step in range(40):
 SAVE_INTO_LITTLE_SPACE = """
 import sys
 import numpy as np
-from frostline.checkpoint import Checkpoints
+from frostline.training.checkpoint import Checkpoints
 from frostline.errors import StorageError
 checkpoints = Checkpoints(sys.argv[1])
 checkpoints.save(1, {"w": np.ones(1000, np.float32)}, {})

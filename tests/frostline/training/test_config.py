@@ -14,9 +14,9 @@ from frostline.training.config import TrainingConfig
 BAD = [
     (TrainingConfig, {"optimiser": "sgd"}, "optimiser: received 'sgd'; unknown key; known keys are optimizer"),
     (TrainingConfig, {"optimizer": "lion"}, "optimizer: received 'lion'; input should be 'adam', 'adamw' or 'sgd'"),
-    (TrainingConfig, {"optimizer": "adamw"}, "weight_decay: 0.0 does not go with optimizer adamw; adamw needs one"),
-    (TrainingConfig, {"weight_decay": 0.01}, "weight_decay: 0.01 does not go with optimizer adam;"),
-    (TrainingConfig, {"optimizer": "sgd", "weight_decay": 0.01}, "0.01 does not go with optimizer sgd;"),
+    (TrainingConfig, {"optimizer": "adamw"}, "weight_decay: 0.0 does not fit optimizer adamw; adamw needs a value"),
+    (TrainingConfig, {"weight_decay": 0.01}, "weight_decay: 0.01 does not fit optimizer adam;"),
+    (TrainingConfig, {"optimizer": "sgd", "weight_decay": 0.01}, "0.01 does not fit optimizer sgd;"),
     (TrainingConfig, {"optimizer": "adamw", "weight_decay": -0.1}, "weight_decay: received -0.1; input should be"),
     (TrainingConfig, {"weight_decay": float("inf")}, "weight_decay: received inf; input should be a finite number"),
     (TrainingConfig, {"optimizer": "sgd", "momentum": 1.0}, "momentum: received 1.0; input should be less than 1"),

@@ -71,7 +71,7 @@ def test_a_row_without_validation_tells_what_to_set():
     with pytest.raises(ConfigError) as caught:
         EarlyStopping(3, "validation_accuracy").update(1, {"loss": 0.1})
     assert str(caught.value) == (
-        "training.patience: received 3; validation_accuracy needs images to validate on: "
+        "training.patience: received 3; validation_accuracy needs validation images: "
         "set data.validation_fraction above 0, or patience to 0"
     )
 

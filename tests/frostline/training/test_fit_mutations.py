@@ -6,17 +6,17 @@ passes: whatever turns the certificate red is the mutation.
 
 import json
 import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from frostline.errors import FreezeViolation
-from frostline.training import fit, loop, optimizer
+from frostline.training import loop, optimizer
 from frostline.training.config import TrainingConfig
+from frostline.training.phase_run import PhaseRun
 
-from tests.support import pictures
+from tests.support import pictures, processes
 from tests.support.stages import Bench
 
 
@@ -50,14 +50,14 @@ def test_without_a_mutation_the_model_is_emitted(bench):
     ids=["kernel", "moving mean below the boundary", "moving mean above it"],
 )
 def test_a_loop_that_moves_one_frozen_value_by_one_ulp(bench, monkeypatch, layer, index):
-    original = fit.Fit._epoch
+    original = PhaseRun.epoch
 
-    def epoch(training, *arguments):
-        row = original(training, *arguments)
-        moved_by_one_ulp(training._model.get_layer(layer).weights[index])
+    def epoch(run):
+        row = original(run)
+        moved_by_one_ulp(run.subject.model.get_layer(layer).weights[index])
         return row
 
-    monkeypatch.setattr(fit.Fit, "_epoch", epoch)
+    monkeypatch.setattr(PhaseRun, "epoch", epoch)
     name = f"moved-{layer}"
     with pytest.raises(FreezeViolation, match=f"frozen weights moved during training, in {layer}; no model is emitted"):
         bench.train(epochs=1, model=name)
@@ -66,15 +66,15 @@ def test_a_loop_that_moves_one_frozen_value_by_one_ulp(bench, monkeypatch, layer
 
 def test_a_value_that_moves_in_the_second_phase_alone(bench, monkeypatch):
     """block2 may move in the first phase and is frozen in the second."""
-    original = fit.Fit._epoch
+    original = PhaseRun.epoch
 
-    def epoch(training, phase, *arguments):
-        row = original(training, phase, *arguments)
-        if phase.number == 2:
-            moved_by_one_ulp(training._model.get_layer("block2_conv").weights[0])
+    def epoch(run):
+        row = original(run)
+        if run.phase.number == 2:
+            moved_by_one_ulp(run.subject.model.get_layer("block2_conv").weights[0])
         return row
 
-    monkeypatch.setattr(fit.Fit, "_epoch", epoch)
+    monkeypatch.setattr(PhaseRun, "epoch", epoch)
     second = {"policy": {"through": "block2"}, "epochs": 1, "learning_rate": 0.001}
     bench.plan({"through": "block1", "phases": [second]})
     try:
@@ -87,7 +87,7 @@ def test_a_value_that_moves_in_the_second_phase_alone(bench, monkeypatch):
 
 def test_a_value_that_moves_on_one_replica_alone(bench):
     ended = subprocess.run(
-        [sys.executable, "-m", "tests.support.mutant", bench.root],
+        processes.command("mutant", bench.root),
         capture_output=True,
         text=True,
         timeout=300,
@@ -120,15 +120,15 @@ def test_an_optimizer_that_has_slots_for_a_frozen_weight(bench, monkeypatch):
 
 
 def test_a_violation_leaves_no_checkpoint_to_go_on_from(bench, monkeypatch):
-    original = fit.Fit._epoch
+    original = PhaseRun.epoch
 
-    def epoch(training, *arguments):
-        row = original(training, *arguments)
-        moved_by_one_ulp(training._model.get_layer("block1_conv").weights[0])
+    def epoch(run):
+        row = original(run)
+        moved_by_one_ulp(run.subject.model.get_layer("block1_conv").weights[0])
         return row
 
     with monkeypatch.context() as patch:
-        patch.setattr(fit.Fit, "_epoch", epoch)
+        patch.setattr(PhaseRun, "epoch", epoch)
         with pytest.raises(FreezeViolation):
             bench.train(epochs=1, model="once")
     bench.train(epochs=1, model="again")

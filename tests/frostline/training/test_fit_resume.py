@@ -82,8 +82,8 @@ def test_killed_between_phases_and_told_to_stop_in_the_middle_of_an_epoch(bench,
     stopped = resuming.run(bench, tmp_path, every=100, point="after-step", number=STEPS + 2, signal="SIGTERM")
     [newest, _] = sorted(resuming.checkpoints(tmp_path), reverse=True)
     assert stopped.returncode == 143
-    assert stopped.stdout == f"stopped at step {4 * STEPS + 2}; the next attempt goes on from {newest}\n"
-    assert f"goes on from the checkpoint of step {3 * STEPS}" in stopped.stderr
+    assert stopped.stdout == f"stopped at step {4 * STEPS + 2}; the next attempt resumes from {newest}\n"
+    assert f"resuming from the checkpoint at step {3 * STEPS}" in stopped.stderr
     assert resuming.train(bench, tmp_path) == undisturbed
     assert resuming.report(tmp_path)["resumed_from"] == 4 * STEPS + 2
 

@@ -90,7 +90,7 @@ def test_a_large_logit_gives_a_large_loss_and_no_infinity():
 
 def test_the_right_ones_are_counted(batch):
     labels, logits = batch
-    found = Objective(TrainingConfig(), COUNTS).number_right(tf.constant(labels, tf.int64), tf.constant(logits))
+    found = Objective(TrainingConfig(), COUNTS).number_correct(tf.constant(labels, tf.int64), tf.constant(logits))
     assert found.dtype == tf.int64
     assert found.shape == ()
     assert int(found) == int(np.sum(logits.argmax(axis=1) == labels)) > 0

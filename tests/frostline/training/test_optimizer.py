@@ -2,7 +2,6 @@
 
 import math
 import subprocess
-import sys
 
 import keras
 import numpy as np
@@ -12,6 +11,8 @@ import tensorflow as tf
 from frostline.errors import ConfigError
 from frostline.training import optimizer, variables
 from frostline.training.config import TrainingConfig
+
+from tests.support import processes
 
 STEPS = 8
 RATE = 0.05
@@ -151,7 +152,7 @@ def test_a_warm_up_rises_from_nothing_and_is_part_of_the_phase():
 def test_a_warm_up_that_takes_the_whole_phase_is_refused(warmup):
     with pytest.raises(ConfigError) as caught:
         optimizer.make(TrainingConfig(schedule="cosine", warmup_steps=warmup), RATE, 10, network(), {})
-    message = f"training.warmup_steps: received {warmup}; the phase has 10 steps; its warm-up must be shorter"
+    message = f"training.warmup_steps: received {warmup}; the phase has 10 steps; warm-up must be shorter"
     assert str(caught.value) == message
 
 
@@ -172,7 +173,7 @@ def replicas(tmp_path_factory):
     root, found = tmp_path_factory.mktemp("optimizing"), {}
     for count in (1, 2):
         out = root / f"{count}.npz"
-        subprocess.run([sys.executable, "-m", "tests.support.optimizing", str(count), out], check=True, timeout=300)
+        subprocess.run(processes.command("optimizing", count, out), check=True, timeout=300)
         found[count] = dict(np.load(out))
     assert [int(found[count]["replicas"]) for count in (1, 2)] == [1, 2]
     return found

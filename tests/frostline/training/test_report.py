@@ -6,7 +6,7 @@ import pytest
 
 from frostline.features.cache_plan import Use
 from frostline.training import report
-from frostline.training.fit import State
+from frostline.training.state import State
 
 
 def row(epoch, phase, seconds=2.0, wait=0.5, rate=10.0):
@@ -22,7 +22,10 @@ MEMORY = {"host_bytes": 1_500_000_000, "device_bytes": {}}
 def make(history, proofs=(PROOF, None), resumed_from=None, computed=0):
     state = State(history=history, proofs=list(proofs))
     verdicts = {"pool": {"computed_in": "float32", "reason": "as configured", "uri": ""}}
-    return report.make(state, USES, [{"layer": "pool"}], verdicts, computed, resumed_from, 2, MEMORY)
+    return report.make(
+        state, USES, [{"layer": "pool"}], verdicts,
+        computed=computed, resumed_from=resumed_from, replicas=2, memory=MEMORY,
+    )  # fmt: skip
 
 
 def test_each_phase_has_its_own_epochs_time_and_speed():
@@ -51,9 +54,9 @@ def test_sentences_say_what_was_cached_proven_resumed_and_needed():
         "input.",
         "Phase 2: no frozen prefix; bound by input (decoding records): 50 % of the time went into waiting for input.",
         "The prefix up to pool computes in float32: as configured.",
-        "On 16 images the whole model and what lies above pool on cached features give probabilities that differ by at "
-        "most 3e-07; 100 % of the predictions agree.",
-        "Training went on from the checkpoint of step 7.",
+        "On 16 images, the whole model and the part above pool on cached features agree in 100 % of the predictions; "
+        "probabilities differ by at most 3e-07.",
+        "Training resumed from the checkpoint at step 7.",
         "Peak memory of the process: 1.5 GB.",
     ]
 
@@ -61,7 +64,7 @@ def test_sentences_say_what_was_cached_proven_resumed_and_needed():
 def test_a_training_that_was_never_resumed_or_cached_says_nothing_of_it():
     told = make([row(1, 1)], proofs=[None, None])
     assert (told["equality"], told["resumed_from"]) == ([], None)
-    assert not any("checkpoint" in sentence or "cached features give" in sentence for sentence in told["sentences"])
+    assert not any("checkpoint" in sentence or "cached features agree" in sentence for sentence in told["sentences"])
 
 
 def test_the_document_is_json_and_has_the_numbers_as_they_were_given():

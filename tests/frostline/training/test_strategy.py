@@ -2,12 +2,11 @@
 
 import json
 import subprocess
-import sys
 
 import numpy as np
 import pytest
 
-from tests.support import pictures, rounding
+from tests.support import pictures, processes, rounding
 from tests.support.stages import Bench
 
 SGD = {"optimizer": "sgd", "clip_norm": 1.0}
@@ -27,7 +26,7 @@ def bench(tmp_path_factory):
 def trained(bench, count, name, **options):
     """What `count` replicas come to, and what they said."""
     out = bench.root / f"{name}-{count}.npz"
-    command = [sys.executable, "-m", "tests.support.replicas", str(count), bench.root, out, json.dumps(options)]
+    command = processes.command("replicas", count, bench.root, out, json.dumps(options))
     ended = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
     assert ended.returncode == 0, ended.stderr[-2000:]
     return np.load(out), ended.stderr
@@ -64,4 +63,4 @@ def test_synchronized_batch_norm_trains_the_same_numbers_too(bench):
 def test_batch_norm_that_trains_on_each_replica_by_itself_is_told(bench):
     bench.plan({"none": True, "batch_norm": "follow"})
     _, said = trained(bench, 2, "own", epochs=1, learning_rate=0.01, training={"optimizer": "sgd"})
-    assert "BatchNorm trains on each replica's own images: other numbers than on one" in said
+    assert "BatchNorm trains on each replica's own images: results depend on the replica count" in said

@@ -67,9 +67,9 @@ def test_an_optimizers_slots_and_counter_come_back_too(model):
 def test_a_missing_value_or_another_shape_is_named_in_one_line(model):
     taken = variables.take(model.variables, "model")
     without = {name: value for name, value in taken.items() if name != "model/1/0"}
-    with pytest.raises(DataError, match=r"model/1: the checkpoint holds no value of the shape \(4,\)$"):
+    with pytest.raises(DataError, match=r"model/1: the checkpoint has no value of shape \(4,\)$"):
         variables.put(model.variables, "model", without)
-    with pytest.raises(DataError, match=r"model/0: the checkpoint holds no value of the shape \(3, 4\)$"):
+    with pytest.raises(DataError, match=r"model/0: the checkpoint has no value of shape \(3, 4\)$"):
         variables.put(model.variables, "model", {**taken, "model/0/0": np.zeros((4, 3), np.float32)})
     with pytest.raises(DataError, match="best/0"):
         variables.put(model.variables, "best", taken)
@@ -94,17 +94,17 @@ import tensorflow as tf
 cpu = tf.config.list_physical_devices("CPU")[0]
 tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
 import keras
-from frostline import snapshot
-from frostline.strategy import mirrored
+from frostline.training import variables
+from frostline.training.strategy import mirrored
 with mirrored().scope():
     same, own = keras.Variable([1.0, 2.0]), keras.Variable([3.0, 4.0])
-snapshot.copies(own)[1].assign([5.0, 6.0])
-taken = snapshot.take([same, own], "model")
+variables.copies(own)[1].assign([5.0, 6.0])
+taken = variables.take([same, own], "model")
 for variable in (same, own):
-    for copy in snapshot.copies(variable):
+    for copy in variables.copies(variable):
         copy.assign([0.0, 0.0])
-snapshot.put([same, own], "model", taken)
-print(sorted(taken), [copy.numpy().tolist() for variable in (same, own) for copy in snapshot.copies(variable)])
+variables.put([same, own], "model", taken)
+print(sorted(taken), [copy.numpy().tolist() for variable in (same, own) for copy in variables.copies(variable)])
 """
     ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False, timeout=120)
     expected = "['model/0/0', 'model/1/0', 'model/1/1'] [[1.0, 2.0], [1.0, 2.0], [3.0, 4.0], [5.0, 6.0]]\n"

@@ -1,0 +1,191 @@
+"""A training session: from the planned weights to the last step, on cached features where the shards computed them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import keras
+import tensorflow as tf
+
+from frostline import digests, storage, telemetry
+from frostline.documents.data import DatasetInfo
+from frostline.documents.features import Features as FeaturesDocument
+from frostline.documents.freeze import Comparison, FreezePlan, WeightsSource
+from frostline.documents.training import EquivalenceProof, TrainingReport
+from frostline.errors import ConfigError, DataError, FeaturesDisagree
+from frostline.events import say
+from frostline.features import equivalence, precision, prefix
+from frostline.features.builder import FeatureBuilder, ImageRecords
+from frostline.features.source import Features
+from frostline.freeze import certificate
+from frostline.freeze.phases import phases
+from frostline.model import head, weights
+from frostline.training import feed, loop, report, strategy
+from frostline.training.checkpoint import Checkpoints
+from frostline.training.config import SessionSettings
+from frostline.training.feed import Feed, PhaseSources
+from frostline.training.fit import Fit
+from frostline.training.preemption import stop_requested
+from frostline.training.state import Saver, State, Subject
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What the steps before training wrote.
+
+    Attributes:
+        info: the dataset.
+        plan: the freeze plan.
+        source: the weights that training starts from.
+        features: of each shard, what was decided about the cache, and its features.
+    """
+
+    info: DatasetInfo
+    plan: FreezePlan
+    source: WeightsSource
+    features: Sequence[FeaturesDocument]
+
+
+class Session:
+    """One training. After `run`: `model`, `state`, `image_ids` (by split) and `checkpoints`."""
+
+    def __init__(self, settings: SessionSettings, inputs: Inputs, scratch: Path, scalars: telemetry.Scalars) -> None:
+        """Check what goes together; nothing is loaded yet.
+
+        Args:
+            settings: of the training.
+            inputs: documents of the steps before.
+            scratch: for files of a bucket.
+            scalars: takes every epoch's row.
+
+        Raises:
+            ConfigError, DataError: the features were made for another plan.
+        """
+        self._settings, self._inputs, self._scratch, self._scalars = settings, inputs, scratch, scalars
+        self._schedule = phases(inputs.plan, settings.epochs, settings.learning_rate)
+        self._uses, self._sets = feed.gather(inputs.features)
+        self._verdicts = {layer: one for part in inputs.features for layer, one in part["verdicts"].items()}
+        if len(self._uses) != len(self._schedule):
+            raise ConfigError("features.json", len(self._uses), f"the plan has {len(self._schedule)} phases")
+        self.model: keras.Model
+        self.state: State
+        self.checkpoints: Checkpoints
+
+    def run(self) -> None:
+        """Train; if features in bfloat16 turn out not to be equivalent to the model, train again on float32 features.
+
+        Raises:
+            FeaturesDisagree: cached float32 features are not equivalent to the model.
+            NonFiniteLoss, Preempted, ConfigError, DataError, WeightsError, StorageError: as `PhaseRun.epochs`.
+        """
+        try:
+            self._train(float32=False)
+        except FeaturesDisagree as error:
+            lowered = {layer: one for layer, one in self._verdicts.items() if one["computed_in"] != prefix.FLOAT32}
+            if not lowered:
+                raise
+            say(f"{error}; computing the prefix in float32 instead and starting training again")
+            self.checkpoints.clear()
+            for layer, verdict in lowered.items():
+                self._verdicts[layer] = precision.withdraw(verdict, f"after training: {error}")
+            self._train(float32=True)
+
+    def _train(self, *, float32: bool) -> None:
+        settings, info = self._settings, self._inputs.info
+        self._strategy = strategy.mirrored()
+        subject = self._build()
+        images = ImageRecords(info["records"], info["image_size"], settings.augment, settings.seed, self._scratch)
+        builder = FeatureBuilder(settings.store, self.model, self._inputs.plan["backbone"], images, settings.cache)
+        with Feed(settings.store, builder, self._scratch) as self._feed, stop_requested() as stopping:
+            self._feed.open(self._sets, float32=float32)
+            sources = self._feed.sources(self._uses, self._schedule)
+            self.checkpoints = Checkpoints(storage.join(settings.store, "checkpoints", self._fingerprint(sources)))
+            self._require_complete(sources[0])
+            self.image_ids = {
+                "train": sources[0].train.examples.ids,
+                "validation": sources[0].validation.examples.ids,
+            }
+            say(f"{len(sources[0].train.examples)} images, {self._strategy.num_replicas_in_sync} replica(s)")
+            saver = Saver(self.checkpoints, settings.training.checkpoint_seconds, stopping)
+            steps = loop.StepSettings(
+                self._inputs.plan["backbone"], settings.training, settings.batch_size, settings.seed
+            )
+            fit = Fit(subject, sources, steps, self._strategy, saver)
+            for row in fit.state.history:  # of earlier attempts
+                self._scalars.write(row)
+            for phase in fit.phases():
+                for row in phase.epochs():
+                    self._scalars.write(row)
+                    fit.describe(row)
+                phase.finish(self._check_equivalence(phase.sources))
+        self.state, self._resumed_from, self._computed = fit.state, fit.resumed_from, builder.computed
+
+    def _build(self) -> Subject:
+        """The backbone with the planned weights, and a new head, in the strategy's scope."""
+        settings, plan = self._settings, self._inputs.plan
+        keras.utils.set_random_seed(settings.seed)
+        tf.config.experimental.enable_op_determinism()
+        with self._strategy.scope():
+            backbone = weights.load(self._inputs.source, plan["backbone"], plan["image_size"])
+            keras.utils.set_random_seed(settings.seed)  # the head must not depend on how the backbone was built
+            self.model = head.attach(backbone, settings.head, len(self._inputs.info["labels"]))
+        return Subject(self.model, backbone.layers, plan, self._schedule)
+
+    def _require_complete(self, sources: PhaseSources) -> None:
+        info = self._inputs.info
+        for split, source in (("train", sources.train), ("validation", sources.validation)):
+            found, expected = len(source.examples), info["splits"][split]
+            if found != expected:
+                raise DataError(f"{split}: {info['records']} has {found} examples; the dataset has {expected}")
+
+    def _check_equivalence(self, sources: PhaseSources) -> EquivalenceProof | None:
+        """Compare a phase's features with the whole model, on validation images if there are any."""
+        validated = len(sources.validation.examples) > 0
+        features = sources.validation if validated else sources.train
+        if not isinstance(features, Features):
+            return None
+        images = self._feed.images("validation" if validated else "train", varied=not validated)
+        view, exact = min(features.readers), self._feed.exact(features.layer)
+        backbone = self._inputs.plan["backbone"]
+        return equivalence.require_equivalent(self.model, backbone, features, images, view, exact)
+
+    def _fingerprint(self, sources: Sequence[PhaseSources]) -> str:
+        """Digest of everything that the trained bits depend on: only the same training resumes from a checkpoint."""
+        settings, inputs = self._settings, self._inputs
+        return digests.of_json(
+            {
+                "data": inputs.info["dataset_digest"],
+                "examples": [digests.of_json(list(part.train.examples.ids)) for part in sources],
+                "plan": inputs.plan,
+                "weights": inputs.source["digest"],
+                "features": self._feed.digest,
+                "entries": [part.train.layer for part in sources],
+                "head": settings.head.model_dump(mode="json"),
+                "training": settings.training.model_dump(mode="json", exclude={"checkpoint_seconds"}),
+                "augment": settings.augment.model_dump(mode="json"),
+                "numbers": [settings.epochs, settings.batch_size, settings.learning_rate, settings.seed],
+                "replicas": self._strategy.num_replicas_in_sync,
+                "versions": [tf.__version__, keras.__version__],
+            }
+        )
+
+    def compare(self) -> Comparison:
+        """The backbone before and after every phase, held against the plan."""
+        state, digest = self.state, self._inputs.source["digest"]
+        plan = self._inputs.plan
+        return certificate.certify(plan, self._schedule, state.digests, state.slots, source_digest=digest)
+
+    def report(self) -> TrainingReport:
+        """The content of training.json."""
+        return report.make(
+            self.state,
+            self._uses,
+            self._feed.report,
+            self._verdicts,
+            computed=self._computed,
+            resumed_from=self._resumed_from,
+            replicas=self._strategy.num_replicas_in_sync,
+            memory=telemetry.peak_memory(),
+        )

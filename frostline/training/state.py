@@ -1,0 +1,123 @@
+"""Where a training is: its subject, its state, and the checkpoints that both are kept in.
+
+A run that is stopped, by a signal or with its node, resumes from its last checkpoint and ends in the same bits: the
+order of examples, their variants and the masks of Dropout are functions of the seed and the step, and everything else
+that changes is in the checkpoint.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import keras
+
+from frostline.documents.freeze import FreezePlan
+from frostline.documents.training import EpochRow, EquivalenceProof
+from frostline.events import say
+from frostline.freeze import certificate
+from frostline.freeze.phases import Phase
+from frostline.training import variables
+from frostline.training.checkpoint import Checkpoints
+from frostline.training.early_stopping import StoppingState
+from frostline.training.variables import Arrays
+
+MODEL, OPTIMIZER, BEST = "model", "optimizer", "best"  # prefixes of the arrays in a checkpoint
+
+
+@dataclass
+class State:
+    """Where a training is.
+
+    Attributes:
+        phase: phases that are finished.
+        epoch: finished epochs of the current phase.
+        step: finished steps of the current epoch.
+        total: finished steps of the whole run.
+        loss, right: sums over the steps of the current epoch so far: losses (nats) and correct predictions.
+        history: one row for each finished epoch.
+        digests: of the backbone's weights, before the first phase and after each finished one.
+        slots: for each finished phase, the backbone's tensors that the optimizer had slots for.
+        proofs: for each finished phase, how cached features compare with the whole model; None without a cache.
+        stopping: early stopping's own state in the current phase.
+    """
+
+    phase: int = 0
+    epoch: int = 0
+    step: int = 0
+    total: int = 0
+    loss: float = 0.0
+    right: int = 0
+    history: list[EpochRow] = field(default_factory=list)
+    digests: list[certificate.Digests] = field(default_factory=list)
+    slots: list[list[str]] = field(default_factory=list)
+    proofs: list[EquivalenceProof | None] = field(default_factory=list)
+    stopping: StoppingState | None = None
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What is trained.
+
+    Attributes:
+        model: the whole model, built in the strategy's scope.
+        backbone: those of its layers that the plan is about.
+        plan: the freeze plan.
+        schedule: its phases.
+    """
+
+    model: keras.Model
+    backbone: Sequence[keras.layers.Layer]
+    plan: FreezePlan
+    schedule: Sequence[Phase]
+
+    def moving(self, phase: int) -> list[Any]:
+        """Variables that may have changed by phase number `phase` (0 is the first): not those frozen in all phases."""
+        begun = self.schedule[: phase + 1]
+        return variables.movable(self.model, frozenset.intersection(*(one.frozen for one in begun)))
+
+
+class Saver:
+    """Saves a training: at intervals, when the process is asked to stop, and at the end of each phase."""
+
+    def __init__(self, checkpoints: Checkpoints, seconds: float, stop_requested: Callable[[], bool]) -> None:
+        """Take the place for checkpoints; the first interval starts now.
+
+        Args:
+            checkpoints: where they are kept.
+            seconds: between two checkpoints.
+            stop_requested: whether the process was asked to stop.
+        """
+        self.checkpoints = checkpoints
+        self.stopping = False  # whether the process was asked to stop when `due` was last called
+        self._seconds, self._stop_requested = seconds, stop_requested
+        self._saved_at = time.monotonic()
+
+    def due(self) -> bool:
+        """Whether to save now; to be called once after each step."""
+        self.stopping = self._stop_requested()
+        return self.stopping or time.monotonic() - self._saved_at >= self._seconds
+
+    def save(self, subject: Subject, state: State, more: Arrays) -> str:
+        """Write a checkpoint of the model's weights, of `more` arrays and of the state; its address."""
+        arrays = {**variables.take(subject.moving(state.phase), MODEL), **more}
+        uri = self.checkpoints.save(state.total, arrays, asdict(state))
+        self._saved_at = time.monotonic()
+        return uri
+
+    def resume(self, subject: Subject) -> tuple[State, Arrays, int | None]:
+        """Load the newest checkpoint into the model.
+
+        Returns:
+            The state; the arrays for the current phase, empty at the start of one; the step of the checkpoint, None
+            where there is none.
+        """
+        found = self.checkpoints.latest()
+        if found is None:
+            return State(), {}, None
+        state = State(**found.state)
+        variables.put(subject.moving(state.phase), MODEL, found.arrays)
+        say(f"resuming from the checkpoint at step {found.step}, {found.uri}")
+        return state, found.arrays if state.epoch or state.step else {}, found.step

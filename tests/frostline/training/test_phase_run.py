@@ -1,0 +1,67 @@
+"""One phase: its rows, its losses, its best weights, and what it says of a loss that is not a number."""
+
+import json
+
+import numpy as np
+import pytest
+
+from frostline.errors import NonFiniteLoss
+from frostline.model import backbones
+from frostline.training import phase_run
+
+from tests.support.in_memory import STEPS, Made, same
+
+
+def test_a_row_tells_the_loss_and_accuracy_of_the_weights_at_its_end(tmp_path):
+    made = Made(tmp_path, {"none": True})
+    row = made.run().history[-1]
+    inputs, labels = made.validation.variants[0], made.validation.examples.labels
+    probabilities = made.model(backbones.normalise(inputs, "SmallConvNet"), training=False).numpy()
+    expected = -np.log(probabilities[np.arange(len(labels)), labels]).mean()
+    assert row["validation_loss"] == pytest.approx(expected, rel=1e-4)
+    assert row["validation_accuracy"] == np.mean(probabilities.argmax(axis=1) == labels)
+
+
+def test_the_loss_of_a_row_is_the_mean_over_its_images_whatever_steps_it_was_saved_at(tmp_path, monkeypatch):
+    histories = []
+    for number, often in enumerate((1, 2, 32)):
+        monkeypatch.setattr(phase_run, "CHECK_EVERY", often)
+        histories.append([row["loss"] for row in Made(tmp_path / str(number), {"none": True}).run().history])
+    assert histories[0] == histories[1] == histories[2]
+    assert all(0 < loss < 5 for loss in histories[0])
+
+
+def test_early_stopping_gives_the_weights_of_the_best_epoch_back_bit_for_bit(tmp_path):
+    made = Made(tmp_path, {"none": True, "batch_norm": "follow"}, epochs=6, turned=True, patience=2)
+    state = made.run()
+    losses = [row["validation_loss"] for row in state.history]
+    best = int(np.argmin(losses))
+    assert len(losses) == best + 3 < 6
+    at_best, at_end = made.after[(best + 1) * STEPS - 1], made.after[-1]
+    assert same(made.weights, at_best)
+    assert not same(made.weights, at_end)
+
+
+def test_without_patience_the_last_weights_stay(tmp_path):
+    made = Made(tmp_path, {"none": True}, epochs=3, turned=True)
+    assert len(made.run().history) == 3
+    assert same(made.weights, made.after[-1])
+
+
+def test_a_validation_loss_that_is_no_number_is_told(tmp_path):
+    made = Made(tmp_path, {"none": True}, plain=True)
+    made.validation.variants[0][0] = np.nan
+    with pytest.raises(NonFiniteLoss, match=r"^epoch 1: the validation loss is nan; check the validation images$"):
+        made.run()
+
+
+def test_a_training_loss_that_is_no_number_names_the_step_though_it_is_looked_at_later(tmp_path):
+    made = Made(tmp_path, {"none": True}, plain=True)
+    made.train.variants[0][7] = np.nan
+    order = np.random.default_rng([0, 0]).permutation(20)
+    [step] = [number for number, part in enumerate(np.array_split(order, STEPS), start=1) if 7 in part]
+    with pytest.raises(NonFiniteLoss, match=rf"^step {step} \(epoch 1\): the loss is nan; there is no checkpoint yet"):
+        made.run()
+    note = json.loads(next(tmp_path.glob("non_finite.json")).read_text())
+    assert note["step"] == step
+    assert f"{7:064x}" in note["ids"]
