@@ -1,6 +1,6 @@
 """Buckets of Google Cloud Storage, through google-cloud-storage, which is imported at the first gs:// address.
 
-Every write has a generation precondition, because the client retries no other upload (python-storage#1232), and a unique
+Every write has a generation precondition, as the client retries no other upload (python-storage#1232), and a unique
 mark in the object's metadata. If the first attempt arrived but its answer was lost, the precondition refuses the retry;
 the mark shows that the stored object is ours. The client checks CRC32C on uploads and on whole downloads.
 """

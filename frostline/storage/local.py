@@ -1,7 +1,7 @@
 """Local directories and shared volumes.
 
 A file is written under a temporary name in the same directory, flushed, and then linked (exclusive create) or renamed
-(replacement, under a lock) into place. The file system must have hard links and flock, as POSIX file systems and NFS do.
+(replacement, under a lock) into place. The file system must have hard links and flock, as POSIX systems and NFS do.
 """
 
 from __future__ import annotations

@@ -80,9 +80,9 @@ def test_waiting_follows_the_run_to_its_end(server, capsys):
     server.failures = [503, 503]
     line = remote.submit(CONFIG, host=server.host, wait=True)
     assert line.startswith("succeeded http")
-    told = capsys.readouterr()
-    assert [line.split()[-1] for line in told.err.splitlines()[1:]] == ["PENDING", "RUNNING", "SUCCEEDED"]
-    assert told.out == ""
+    printed = capsys.readouterr()
+    assert [line.split()[-1] for line in printed.err.splitlines()[1:]] == ["PENDING", "RUNNING", "SUCCEEDED"]
+    assert printed.out == ""
 
 
 @pytest.mark.parametrize("state", ["FAILED", "CANCELED", "SKIPPED"])
@@ -172,8 +172,8 @@ def test_a_host_that_does_not_answer_is_one_line(capsys, caplog):
             remote.submit(CONFIG, host=host)
     assert str(caught.value) == f"{host}: Kubeflow Pipelines does not answer: [Errno 111] Connection refused"
     assert caught.value.exit_code == 1
-    told = capsys.readouterr()
-    assert told.out == told.err == ""
+    printed = capsys.readouterr()
+    assert printed.out == printed.err == ""
     assert caplog.records == []  # no warning for each of many attempts
 
 
