@@ -169,9 +169,9 @@ def mounts():
 
 @pytest.mark.parametrize("kilobytes", [150, 700])
 def test_a_full_store_fails_the_run_in_one_line_and_nothing_half_written_passes_for_whole(tmp_path, kilobytes):
-    """150 kB take no digits at all; 700 kB take digits and weights, but not the records.
+    """150 kB have no room for the digits; 700 kB have room for digits and weights, but not for the records.
 
-    Where mounting is forbidden, a limit on the size of files stands in for the small disk.
+    Where mounting is forbidden, a limit on the size of files replaces the small disk.
     """
     store = tmp_path / "store"
     store.mkdir()
