@@ -217,5 +217,5 @@ def test_refusals():
     with pytest.raises(DataError, match="received shapes"):
         compare(labels, labels, labels[:1], 0.95)
     for counts in ((0, 0, 0), (-1, 0, 5), (3, 3, 5)):
-        with pytest.raises(DataError, match="expected a part of at least 1"):
+        with pytest.raises(DataError, match="expected at least 1 example"):
             bounds(*counts, 0.95)

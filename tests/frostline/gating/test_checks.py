@@ -8,8 +8,8 @@ from tests.support.evaluations import CERTIFICATE, check, decide, evaluated
 @pytest.mark.parametrize(
     ("certificate", "told"),
     [
-        ({**CERTIFICATE, "verified": False, "moved": ["stem/0:kernel"]}, "moved (stem/0:kernel)"),
-        ({**CERTIFICATE, "moved": ["stem/0:kernel"]}, "moved (stem/0:kernel)"),
+        ({**CERTIFICATE, "verified": False, "moved": ["stem/0:kernel"]}, "weights changed (stem/0:kernel)"),
+        ({**CERTIFICATE, "moved": ["stem/0:kernel"]}, "weights changed (stem/0:kernel)"),
         ({**CERTIFICATE, "model_digest": "other"}, "for another model"),
         ({**CERTIFICATE, "verified": "true"}, "verified: received 'true'"),
         ({**CERTIFICATE, "verified": 1}, "verified: received 1"),
@@ -54,7 +54,7 @@ def test_the_two_input_paths_must_agree(agreement, verdict):
 def test_an_agreement_of_no_images_holds():
     found = check(decide(evaluated(skew={"images": 0, "agreement": 1.0})), "skew")
     assert found["verdict"] == "fail"
-    assert "no image was taken through" in found["reason"]
+    assert "no image was sent through" in found["reason"]
 
 
 @pytest.mark.parametrize(
