@@ -80,9 +80,7 @@ def slices(evaluation: Evidence, config: GateConfig) -> Result:
     margin = f"{100 * config.slice_margin:g} points"
     if worse:
         names = listed([f"{one.column} = {one.value} ({points(one.gain)})" for one in worse])
-        reason = (
-            f"significantly worse than the champion by more than {margin} on {names}, corrected for {len(found)} slices"
-        )
+        reason = f"significantly worse than the champion by more than {margin} on {names}; {len(found)} slices compared"
         return Result("fail", reason, worst.gain, limit)
     small = sum(compare.bounds(*counts, config.confidence)[0] < limit for counts in pairs)
     reason = (

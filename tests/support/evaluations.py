@@ -1,4 +1,4 @@
-"""The evidence that the gate decides on, as the steps write it, and questions to a decision."""
+"""The evidence that the gate decides on, as the steps write it, and helpers to read a decision."""
 
 import copy
 import json
@@ -6,8 +6,7 @@ import json
 from frostline.evaluation.compare import mcnemar, paired_difference
 from frostline.evaluation.intervals import wilson
 from frostline.freeze.certificate import seal
-from frostline.gating import decision as gate
-from frostline.gating import review
+from frostline.gating import decision, review
 from frostline.gating.config import GateConfig
 
 CONFIG = GateConfig(min_accuracy=0.8)
@@ -100,20 +99,20 @@ EVALUATION = evaluated(champion=champion(940, 10, 5, 45))
 
 
 def decide(evaluation=EVALUATION, certificate=CERTIFICATE, validation=VALIDATION, config=CONFIG, **limits):
-    """The decision, which can always be written, and read by people; `limits` change the configuration."""
-    decision = gate.decide(evaluation, certificate, validation, GateConfig(**{**config.model_dump(), **limits}))
-    json.dumps(decision, allow_nan=False)
-    assert review.as_markdown(decision).startswith("# ")
-    assert all("\n" not in text for text in (decision["reason"], *decision["notes"]))
-    return decision
+    """The decision, which can always be written and read by people; `limits` change the configuration."""
+    decided = decision.decide(evaluation, certificate, validation, GateConfig(**{**config.model_dump(), **limits}))
+    json.dumps(decided, allow_nan=False)
+    assert review.as_markdown(decided).startswith("# ")
+    assert all("\n" not in text for text in (decided["reason"], *decided["notes"]))
+    return decided
 
 
-def check(decision, name):
-    return next(item for item in decision["checks"] if item["name"] == name)
+def check(decided, name):
+    return next(item for item in decided["checks"] if item["name"] == name)
 
 
 def changed(document, path, value):
-    """A copy with one value exchanged; KeyError: removed."""
+    """A copy with one value replaced, or removed if the value is KeyError."""
     result = copy.deepcopy(document)
     target = result
     for key in path[:-1]:

@@ -51,9 +51,7 @@ def test_the_tail_is_exact_for_a_million_discordant_pairs(successes):
     assert intervals.binomial_tail(successes, 10**6, 0.5) == pytest.approx(expected, rel=1e-8, abs=1e-300)
 
 
-@pytest.mark.parametrize(
-    ("successes", "total"), [(1, 1), (7, 20), (300, 500), (1000, 2000), (1100, 2000), (2000, 2000)]
-)
+@pytest.mark.parametrize(("successes", "total"), [(1, 1), (7, 20), (300, 500), (1000, 2000), (1100, 2000), (900, 900)])
 @pytest.mark.parametrize("probability", [Fraction(1, 2), Fraction(4, 5), Fraction(1, 64)])
 def test_the_tail_is_the_sum_of_its_terms(successes, total, probability):
     terms = (comb(total, k) * probability**k * (1 - probability) ** (total - k) for k in range(successes, total + 1))
@@ -71,7 +69,7 @@ def test_the_two_tails_are_one_together(counts, share):
 
 @pytest.mark.parametrize("received", [(-1, 5, 0.5), (6, 5, 0.5), (1, 5, 1.5), (1, 5, float("nan"))])
 def test_counts_that_cannot_be_have_no_tail(received):
-    with pytest.raises(DataError, match="expected 0 <= successes <= total and a probability in 0..1"):
+    with pytest.raises(DataError, match=r"expected 0 <= successes <= total and a probability in 0\.\.1"):
         intervals.binomial_tail(*received)
 
 

@@ -35,7 +35,7 @@ def exported(tmp_path_factory):
 
 
 def odd_images(folder):
-    """The same scene as phones and web sites deliver it: rotated by EXIF, with alpha, grey, as palette, 16 bits deep."""
+    """The same scene as phones and web sites deliver it: rotated by EXIF, with alpha, grey, palette, 16 bits."""
     rng = np.random.default_rng(3)
     pixels = np.clip(rng.normal(128, 60, (40, 60, 3)), 0, 255).astype(np.uint8)
     picture = Image.fromarray(pixels)

@@ -94,8 +94,8 @@ def test_the_rows_of_the_classes_must_be_those_of_the_test_images():
     assert "do not sum to examples" in check(decision, "classes")["reason"]
     assert decision["verdict"] == "hold"
     wrong = {**row("cat", 95, 100), "recall": {"value": 0.955, "low": 0.9, "high": 1.0}}
-    assert "is not a proportion of 100 examples" in check(decide(evaluated(95, 100, per_class=[wrong]), min_class_recall=0.5),
-        "classes")["reason"]  # fmt: skip
+    decision = decide(evaluated(95, 100, per_class=[wrong]), min_class_recall=0.5)
+    assert "is not a proportion of 100 examples" in check(decision, "classes")["reason"]
 
 
 def slices(*parts, floor=0.8):

@@ -17,8 +17,8 @@ def test_a_test_split_that_was_used_before_is_noted_with_what_it_adds_up_to(prom
     assert decision["verdict"] == "promote"
     assert decision["notes"] == [
         f"{times} decided on exactly this test split before (models that were held are not counted); reusing a test "
-        f"split raises the false-promotion rate: up to 5 % per decision at confidence 0.95, up to {together} % in total "
-        "with this decision"
+        "split raises the false-promotion rate: up to 5 % per decision at confidence 0.95, up to "
+        f"{together} % in total with this decision"
     ]
 
 
