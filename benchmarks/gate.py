@@ -49,9 +49,7 @@ def main() -> None:
 
 def error_rates() -> dict[str, Any]:
     """For each table, the largest rate first: it must be at most 1 - confidence."""
-    equal = {
-        n: {rate: _percent(rates.probability(n, rate / 2, rate / 2, _better)) for rate in DISAGREEMENT} for n in SIZES
-    }
+    equal = {n: {rate: _promotes_equal(n, rate) for rate in DISAGREEMENT} for n in SIZES}
     worse = {
         margin: {n: {rate: _percent(_passes(n, rate, margin)) for rate in _rates(margin)} for n in SIZES}
         for margin in MARGINS

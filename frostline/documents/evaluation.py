@@ -70,7 +70,7 @@ class Classification(Calibration):
 
 
 class SliceRow(TypedDict):
-    """Images that share a value of a metadata column."""
+    """Images with the same value in a metadata column."""
 
     column: str
     value: str

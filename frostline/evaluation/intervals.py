@@ -90,7 +90,7 @@ def binomial_tail(successes: int, total: int, probability: float) -> float:
 
 
 def exact_bounds(successes: int, total: int, confidence: float) -> tuple[float, float]:
-    """The lower and the upper one-sided bound of a proportion, each at `confidence`: 0..1, by `binomial_tail`.
+    """The lower and the upper one-sided bound of a proportion (0..1), each exact at `confidence`.
 
     Source: C. J. Clopper, E. S. Pearson, "The use of confidence or fiducial limits illustrated in the case of the
     binomial", Biometrika 26, 1934.

@@ -1,4 +1,4 @@
-"""Slices: groups of images that share a value of a metadata column."""
+"""Slices: groups of images with the same value in a metadata column."""
 
 from __future__ import annotations
 

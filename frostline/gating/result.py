@@ -1,4 +1,4 @@
-"""The result of a check, and phrases that several checks use."""
+"""Results of checks, and phrases that several checks use."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ Outcome = Literal["pass", "fail", "inconclusive"]
 
 @dataclass(frozen=True)
 class Result:
-    """The result of a check.
+    """What a check found.
 
     Attributes:
         verdict: pass, fail or inconclusive.
@@ -28,8 +28,8 @@ class Result:
 
 
 NO_LIMIT = Result("pass", "no limit set")
-UNCOMPARABLE = "cannot be compared with the champion"  # the reason of a check begins so if there is no comparison
-UNUSABLE = "the evidence cannot be used"  # the reason of a check begins so if its evidence is missing or damaged
+UNCOMPARABLE = "cannot be compared with the champion"  # how a reason begins if there is no comparison
+UNUSABLE = "the evidence cannot be used"  # how a reason begins if evidence is missing or damaged
 
 
 def images_needed(verdict: Outcome, needed: int | None) -> str:

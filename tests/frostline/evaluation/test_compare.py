@@ -172,9 +172,8 @@ def test_a_model_worse_by_the_margin_passes_in_at_most_one_case_of_twenty(exampl
 
 
 def test_a_model_worse_by_the_margin_is_not_called_worse_than_that_in_more_than_one_case_of_twenty():
-    rate = rates.probability(
-        500, 0.06, 0.04, lambda b, c: bounds(b, c, 500, 0.95)[0] >= 0.02
-    )  # the mirror of "high < -0.02"
+    # the mirror of "high < -0.02"
+    rate = rates.probability(500, 0.06, 0.04, lambda b, c: bounds(b, c, 500, 0.95)[0] >= 0.02)
     assert 0.02 < rate <= 0.05
 
 

@@ -14,11 +14,11 @@ from frostline.evaluation import intervals
 
 
 @pytest.mark.parametrize("confidence", [0.8, 0.95, 0.99])
-@pytest.mark.parametrize(("right", "total"), [(0, 1), (0, 50), (50, 50), (1, 3), (17, 40), (285, 300), (1, 100_000)])
-def test_wilson_equals_scipy(right, total, confidence):
-    found = intervals.wilson(right, total, confidence)
-    expected = binomtest(right, total).proportion_ci(confidence, method="wilson")
-    assert found["value"] == right / total
+@pytest.mark.parametrize(("correct", "total"), [(0, 1), (0, 50), (50, 50), (1, 3), (17, 40), (285, 300), (1, 100_000)])
+def test_wilson_equals_scipy(correct, total, confidence):
+    found = intervals.wilson(correct, total, confidence)
+    expected = binomtest(correct, total).proportion_ci(confidence, method="wilson")
+    assert found["value"] == correct / total
     assert (found["low"], found["high"]) == pytest.approx((expected.low, expected.high), abs=1e-9)
 
 
@@ -32,17 +32,17 @@ def test_wilson_contains_the_value_and_stays_in_range(counts, confidence):
     assert found["low"] < found["high"]
 
 
-@pytest.mark.parametrize(("right", "total"), [(0, 0), (3, 2), (-1, 5)])
-def test_no_proportion_without_trials(right, total):
-    with pytest.raises(DataError, match=f"received {right} correct of {total}"):
-        intervals.wilson(right, total, 0.95)
+@pytest.mark.parametrize(("correct", "total"), [(0, 0), (3, 2), (-1, 5)])
+def test_no_proportion_without_trials(correct, total):
+    with pytest.raises(DataError, match=f"received {correct} correct of {total}"):
+        intervals.wilson(correct, total, 0.95)
 
 
 @given(st.tuples(st.integers(0, 3000), st.integers(0, 3000)), st.floats(0.0, 1.0))
-def test_the_binomial_tail_equals_scipy(counts, share):
+def test_the_binomial_tail_equals_scipy(counts, probability):
     successes, total = min(counts), max(counts)
-    expected = binom.sf(successes - 1, total, share) if total else 1.0
-    assert intervals.binomial_tail(successes, total, share) == pytest.approx(expected, rel=1e-8, abs=1e-13)
+    expected = binom.sf(successes - 1, total, probability) if total else 1.0
+    assert intervals.binomial_tail(successes, total, probability) == pytest.approx(expected, rel=1e-8, abs=1e-13)
 
 
 @pytest.mark.parametrize("successes", [499_000, 500_000, 500_001, 500_800, 502_000, 510_000, 10**6])
@@ -60,10 +60,10 @@ def test_the_tail_is_the_sum_of_its_terms(successes, total, probability):
 
 
 @given(st.integers(1, 10**9).flatmap(lambda n: st.tuples(st.integers(1, n), st.just(n))), st.floats(0.0, 1.0))
-def test_the_two_tails_are_one_together(counts, share):
+def test_the_two_tails_are_one_together(counts, probability):
     successes, total = counts
-    above = intervals.binomial_tail(successes, total, share)
-    below = intervals.binomial_tail(total - successes + 1, total, 1.0 - share)
+    above = intervals.binomial_tail(successes, total, probability)
+    below = intervals.binomial_tail(total - successes + 1, total, 1.0 - probability)
     assert above + below == pytest.approx(1.0, abs=1e-9)
 
 

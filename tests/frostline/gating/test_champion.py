@@ -67,7 +67,7 @@ def test_an_inconclusive_comparison_names_about_how_many_images_are_needed():
     found, decision = against(94, 1, 1, 4)
     assert decision["examples_needed"] > 200
     assert f"about {decision['examples_needed']:,} test images are needed to decide" in found["reason"]
-    found, decision = against(925, 10, 34, 31)  # seen: worse by 2.4 points, where 2 are allowed
+    found, decision = against(925, 10, 34, 31)  # observed: worse by 2.4 points; 2 are allowed
     assert (found["verdict"], decision["examples_needed"]) == ("inconclusive", None)
 
 
@@ -106,7 +106,7 @@ def test_the_champions_own_model_passes_on_few_images(comparison):
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "reason"),
     [
         ({"both_right": 941}, "do not sum"),
         (pairs(840, 10, 5, 45), "received 900 examples and 0 excluded; expected 1000 in total"),
@@ -115,9 +115,9 @@ def test_the_champions_own_model_passes_on_few_images(comparison):
         ({"difference": {"value": 0.005, "low": 0.01, "high": 0.02}}, "not in this order"),
     ],
 )
-def test_a_comparison_that_contradicts_itself_fails(change, told):
+def test_a_comparison_that_contradicts_itself_fails(change, reason):
     decision = decide(evaluated(champion={**EVALUATION["champion"], **change}))
-    assert told in check(decision, "champion")["reason"]
+    assert reason in check(decision, "champion")["reason"]
     assert decision["verdict"] == "hold"
 
 

@@ -11,7 +11,7 @@ CLASS = {"column": "true label", "value": "cat"}
 
 
 @pytest.mark.parametrize(
-    ("changes", "told"),
+    ("changes", "reason"),
     [
         ({"per_class": [row("cat", 0, 500), row("dog", 0, 500)]}, "its recalls do not give the accuracy"),
         ({"per_class": [row("cat", 500, 500), row("dog", 450, 499)]}, "do not sum to examples"),
@@ -39,10 +39,10 @@ CLASS = {"column": "true label", "value": "cat"}
         ({"champion": {**GOOD, "model_digest": "new"}}, "the same model disagrees with itself"),
     ],
 )
-def test_parts_that_contradict_each_other_hold(changes, told):
+def test_parts_that_contradict_each_other_hold(changes, reason):
     decision = decide({**EVALUATION, **changes}, min_accuracy=0.0)
     assert decision["verdict"] == "hold"
-    assert told in check(decision, "consistency")["reason"]
+    assert reason in check(decision, "consistency")["reason"]
 
 
 def test_a_comparison_on_a_part_of_the_images_can_have_fewer_that_are_correct():
@@ -52,7 +52,7 @@ def test_a_comparison_on_a_part_of_the_images_can_have_fewer_that_are_correct():
 
 
 @pytest.mark.parametrize(
-    ("changes", "told"),
+    ("changes", "reason"),
     [
         ({"phases": [{"verified": False, "moved": []}]}, "frozen weights changed"),
         ({"phases": [{"verified": True, "moved": ["conv/0:kernel"]}]}, r"frozen weights changed (conv/0:kernel)"),
@@ -60,8 +60,8 @@ def test_a_comparison_on_a_part_of_the_images_can_have_fewer_that_are_correct():
         ({"frozen_tensors": 11}, "its seal does not match"),
     ],
 )
-def test_a_certificate_is_believed_in_all_that_it_says_or_not_at_all(changes, told):
+def test_a_certificate_is_believed_in_all_that_it_says_or_not_at_all(changes, reason):
     forged = {**CERTIFICATE, **changes}
     decision = decide(certificate=forged if "frozen_tensors" in changes else seal(forged))
     assert decision["verdict"] == "hold"
-    assert told in check(decision, "freeze")["reason"]
+    assert reason in check(decision, "freeze")["reason"]

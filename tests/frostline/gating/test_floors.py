@@ -10,31 +10,31 @@ from tests.support.evaluations import check, decide, evaluated, part, row
 
 
 @pytest.mark.parametrize(
-    ("right", "verdict"),
+    ("correct", "verdict"),
     [(950, "promote"), (830, "promote"), (810, "inconclusive"), (790, "inconclusive"), (770, "hold")],
 )
-def test_the_accuracy_must_be_shown_to_be_at_or_above_its_floor(right, verdict):
-    decision = decide(evaluated(right))
+def test_the_accuracy_must_be_shown_to_be_at_or_above_its_floor(correct, verdict):
+    decision = decide(evaluated(correct))
     assert decision["verdict"] == verdict
-    assert check(decision, "accuracy")["value"] == right / 1000
+    assert check(decision, "accuracy")["value"] == correct / 1000
     assert check(decision, "accuracy")["limit"] == 0.8
 
 
 @pytest.mark.parametrize(("examples", "floor"), [(30, 0.9), (100, 0.5), (1000, 0.8), (5000, 0.97)])
 def test_the_verdict_is_that_of_exact_binomial_tests(examples, floor):
-    for right in range(max(0, int(examples * floor) - 60), min(examples, int(examples * floor) + 60) + 1):
-        above = binomtest(right, examples, floor, alternative="greater").pvalue <= 0.05
-        below = binomtest(right, examples, floor, alternative="less").pvalue <= 0.05
-        found = accuracy(evaluated(right, examples), GateConfig(min_accuracy=floor)).verdict
-        assert found == ("pass" if above else "fail" if below else "inconclusive"), right
+    for correct in range(max(0, int(examples * floor) - 60), min(examples, int(examples * floor) + 60) + 1):
+        above = binomtest(correct, examples, floor, alternative="greater").pvalue <= 0.05
+        below = binomtest(correct, examples, floor, alternative="less").pvalue <= 0.05
+        found = accuracy(evaluated(correct, examples), GateConfig(min_accuracy=floor)).verdict
+        assert found == ("pass" if above else "fail" if below else "inconclusive"), correct
 
 
 @pytest.mark.parametrize(("examples", "floor"), [(52, 0.95), (59, 0.95), (200, 0.9), (1000, 0.5)])
 def test_a_model_at_the_floor_passes_in_at_most_one_case_of_twenty(examples, floor):
     """Summed over every outcome. A one-sided limit by Wilson would err in 6.9 % of the first case."""
     config = GateConfig(min_accuracy=floor)
-    passes = [accuracy(evaluated(right, examples), config).verdict == "pass" for right in range(examples + 1)]
-    assert sum(binom.pmf(right, examples, floor) for right, passed in enumerate(passes) if passed) <= 0.05
+    passes = [accuracy(evaluated(correct, examples), config).verdict == "pass" for correct in range(examples + 1)]
+    assert sum(binom.pmf(correct, examples, floor) for correct, passed in enumerate(passes) if passed) <= 0.05
 
 
 def test_an_inconclusive_floor_names_about_how_many_images_are_needed():
