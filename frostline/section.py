@@ -7,7 +7,7 @@ types here convert exactly that back, and nothing else.
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, NamedTuple, TypeVar
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
@@ -56,9 +56,26 @@ class Section(BaseModel):
 _PLAIN = {  # instead of pydantic's messages that name Python types
     "tuple_type": "expected a list",
     "model_type": "expected a mapping",
-    "too_short": "expected at least one item",
 }
 S = TypeVar("S", bound=Section)
+
+
+class Problem(NamedTuple):
+    """What is wrong with a value: its dotted place, what was received there, and what is expected."""
+
+    place: str
+    received: object
+    expected: str
+
+
+def first_problem(error: ValidationError) -> Problem:
+    """The first problem of a value that does not fit its model; `place` is empty for the value as a whole."""
+    first = error.errors(include_url=False)[0]
+    message = _PLAIN.get(first["type"]) or first["msg"].removeprefix("Value error, ")
+    if first["type"] == "too_short":
+        least = first["ctx"]["min_length"]
+        message = f"expected at least {'one item' if least == 1 else f'{least} items'}"
+    return Problem(".".join(map(str, first["loc"])), first["input"], message[:1].lower() + message[1:])
 
 
 def parse(model: type[S], value: Any, *, field: str = "") -> S:
@@ -75,18 +92,12 @@ def parse(model: type[S], value: Any, *, field: str = "") -> S:
     try:
         return model.model_validate(value)
     except ValidationError as error:
+        place, received, expected = first_problem(error)
         first = error.errors(include_url=False)[0]
-        where = ".".join(str(part) for part in (*([field] if field else []), *first["loc"])) or "configuration"
-        raise ConfigError(where, first["input"], _expected(model, first)) from None
-
-
-def _expected(model: type[Section], error: Any) -> str:
-    if error["type"] == "extra_forbidden":
-        return f"unknown key; known keys are {', '.join(_owner(model, error['loc'][:-1]).model_fields)}"
-    if error["type"] in _PLAIN:
-        return _PLAIN[error["type"]]
-    message = str(error["msg"]).removeprefix("Value error, ")
-    return message[0].lower() + message[1:]
+        if first["type"] == "extra_forbidden":
+            expected = f"unknown key; known keys are {', '.join(_owner(model, first['loc'][:-1]).model_fields)}"
+        where = ".".join(part for part in (field, place) if part) or "configuration"
+        raise ConfigError(where, received, expected) from None
 
 
 def _owner(model: type[Section], path: tuple[int | str, ...]) -> type[Section]:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import cast
 
 from frostline import artifacts, digests, registry, storage
 from frostline.artifacts import Json
+from frostline.documents.release import VersionManifest
 from frostline.registry.publication import read_claim
 from frostline.text import listed
 from frostline.verification.certificate_checks import Failed
@@ -28,7 +30,7 @@ def manifest_holds(directory: Path) -> Json:
     published = {name: manifest[name] for name in ("identity", "files", "metadata")}
     if digests.of_json(published) != manifest["content"]:
         raise Failed(f"{registry.MANIFEST} is not sealed by its own content")
-    wrong = registry.differences(directory, manifest)
+    wrong = registry.differences(directory, cast(VersionManifest, manifest))
     if wrong:
         raise Failed(listed(wrong, separator="; "))
     return manifest
@@ -53,7 +55,7 @@ def registry_agrees(where: tuple[str, str, int], directory: Path, manifest: Json
     digest = digests.of_file(directory / registry.MANIFEST)
     proven = registry.standing(root, model, number)
     if proven is not None and proven.manifest_digest != digest:
-        raise Failed(f"another manifest was {proven.word} under this number")
+        raise Failed(f"another manifest was {proven.standing} under this number")
     if any(one.version == number and one.manifest_digest != digest for one in registry.history(root, model)):
         raise Failed("another manifest was promoted under this number")
     return True

@@ -103,7 +103,7 @@ def test_a_repeated_run_finds_the_champion_reuses_the_records_and_makes_no_secon
     source, config = photos
     run = Run(root, config, f"source={source}")
     assert run.code == 0, run.err
-    assert "pushed: colours version 1 already serves this model" in run.out
+    assert "pushed: colours version 1 is already the champion" in run.out
     assert run.err.count("found finished in the store") == 2
     champion = read_json(run.artifact("evaluate/evaluation/evaluation.json"), "evaluation")["champion"]
     assert champion["version"] == 1

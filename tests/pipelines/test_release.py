@@ -89,7 +89,7 @@ def test_too_few_images_to_tell_are_inconclusive_and_the_run_says_how_many_would
 
 def test_the_gate_answers_a_release_process_by_its_exit_code(first, unsure, place, tmp_path):
     code, out, _ = gate(first.directory)
-    assert (code, out.splitlines()[0]) == (0, "# Promote: the model may replace the one that serves")
+    assert (code, out.splitlines()[0]) == (0, "# Promote: this model can replace the one in production")
     code, out, _ = gate(unsure.directory, "--json")
     assert (code, json.loads(out)["verdict"]) == (1, "inconclusive")
     assert gate(f"{place}/colours/versions/1")[0] == 0
@@ -109,7 +109,7 @@ def test_evidence_that_is_missing_or_damaged_holds(first):
     try:
         path.write_bytes(whole[:-9])
         code, out, _ = gate(first.directory)
-        assert (code, out.splitlines()[0]) == (1, "# Hold: the model that serves stays")
+        assert (code, out.splitlines()[0]) == (1, "# Hold: the model in production stays")
         path.unlink()
         assert gate(first.directory)[0] == 1
     finally:
