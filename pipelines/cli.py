@@ -135,7 +135,7 @@ def freeze(
     from frostline.reporting import pages
     from pipelines import freeze_command, plan_view
 
-    plan, source = freeze_command.resolve(backbone, policy, weights=weights, image_size=image_size, registry=registry)
+    plan, source = freeze_command.plan_of(backbone, policy, weights=weights, image_size=image_size, registry=registry)
     if html:
         pages.write(html, "plan.html", plan=plan, source=source)
     if as_json:

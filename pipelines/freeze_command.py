@@ -7,7 +7,7 @@ import sys
 
 import yaml
 
-from frostline.documents.freeze import FREEZE_PLAN, FreezePlan, WeightsSource
+from frostline.documents.freeze import FREEZE_PLAN, FreezePlan, ResolvedWeights
 from frostline.errors import ConfigError, RegistryError, WeightsError
 from frostline.freeze.config import FreezeConfig
 from frostline.model import backbones
@@ -15,9 +15,9 @@ from frostline.section import parse
 from pipelines import quiet
 
 
-def resolve(
+def plan_of(
     backbone: str, policy: str, *, weights: str | None, image_size: int | None, registry: str
-) -> tuple[FreezePlan, WeightsSource | None]:
+) -> tuple[FreezePlan, ResolvedWeights | None]:
     """Plan a freeze policy, and resolve the weights if any are given.
 
     Args:
