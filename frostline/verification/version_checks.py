@@ -56,7 +56,7 @@ def registry_agrees(where: Place, directory: Path, manifest: VersionManifest) ->
     digest = digests.of_file(directory / MANIFEST_FILE)
     standing = registry.standing(root, model, number)
     if standing is not None and standing.manifest_digest != digest:
-        raise Failed(f"another manifest was {standing.word} under this number")
+        raise Failed(f"another manifest was {standing.standing} under this number")
     if any(one.version == number and one.manifest_digest != digest for one in registry.history(root, model)):
         raise Failed("another manifest was promoted under this number")
 
