@@ -62,7 +62,7 @@ def test_a_match_of_layers_without_weights_is_refused_with_the_advice(capsys):
 
     assert "freeze.match: received 'mixed', which freezes nothing" in said
     assert "its 13 layers are Concatenate, which have no weights" in said
-    assert 'write blocks: ["mixed*"]' in said
+    assert 'use blocks: ["mixed*"]' in said
 
 
 @pytest.mark.parametrize(
