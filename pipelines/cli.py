@@ -19,7 +19,6 @@ from pipelines.options import AsJson, Debug, set_debug, shows_tracebacks
 
 if TYPE_CHECKING:
     from frostline.config import RunConfig
-    from frostline.documents.release import VerifyRow
     from pipelines.documents import Summary
 
 INTERRUPTED = 130  # as a shell reports a command that Ctrl-C ended: 128 + SIGINT
@@ -195,7 +194,7 @@ def verify(
 
     The exit code is 1 if a check fails.
     """
-    from pipelines import quiet
+    from pipelines import quiet, verify_command
 
     quiet.import_tensorflow()
     from frostline.verification.verify import verify as verify_model
@@ -204,20 +203,9 @@ def verify(
     if as_json:
         typer.echo(json.dumps(result, indent=2))
     else:
-        words = [_word(check) for check in result["checks"]]
-        for word, check in zip(words, result["checks"], strict=True):
-            typer.echo(f"{word:<7} {check['name']:<16} {check['reason']}")
-        failed = words.count("FAILED")
-        unchanged = f"{result['frozen_tensors']} frozen tensors are bit-identical to those that training started from"
-        typer.echo(f"verified: {unchanged}" if result["verified"] else f"not verified: {failed} failed")
+        typer.echo(verify_command.text(result))
     if not result["verified"]:
         raise typer.Exit(1)
-
-
-def _word(check: VerifyRow) -> str:
-    if check["passed"]:
-        return "passed"
-    return "skipped" if check["reason"].startswith("not checked") else "FAILED"
 
 
 @app.command()

@@ -67,7 +67,7 @@ class PhaseConfig(Section):
 
     policy: PolicyConfig = Field(description="freeze policy of this phase")
     epochs: Integer = Field(ge=1, description="passes over the training split")
-    learning_rate: Number = Field(gt=0.0, description="Adam's step size")
+    learning_rate: Number = Field(gt=0.0, description="step size of the optimizer in this phase")
 
 
 class FreezeConfig(PolicyConfig):
