@@ -1,12 +1,12 @@
-"""The plan stage: resolve weights and freeze policy, and draw the plan, before anything is spent."""
+"""The plan stage: resolve the weights and the freeze policy before any expensive step."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
 
-from frostline import artifacts
 from frostline.data import lineage
+from frostline.documents.freeze import FREEZE_PLAN, WEIGHTS_SOURCE, WeightsSource
 from frostline.events import say, step
 from frostline.freeze.config import FreezeConfig
 from frostline.freeze.graph import from_model
@@ -33,17 +33,35 @@ def run(
 ) -> None:
     """Write freeze_plan.json, source.json and images.parquet of the weights, and the plan as a page.
 
+    Args:
+        backbone: a keras.applications model by name, SmallConvNet, or a .keras file.
+        weights: a reference, see `frostline.model.weights`.
+        image_size: height and width of the model's input, in pixels.
+        seed: seed of random weights.
+        freeze: the freeze section of the configuration.
+        store: root of the heavy bytes; the weights are saved there.
+        registry: root of the model registry.
+        freeze_plan: directory to create for the plan.
+        backbone_weights: directory to create for source.json and images.parquet.
+        page: HTML file to write.
+
     Raises:
         ConfigError, PolicyError: the backbone, the image size or the policy is wrong.
-        WeightsError, RegistryError: the weights cannot be had.
+        WeightsError, RegistryError: the weights are missing or do not fit the backbone.
+        StorageError: the store cannot be written.
     """
-    policy = parse(FreezeConfig, freeze, field="freeze")
+    config = parse(FreezeConfig, freeze, field="freeze")
     backbones.require_size(backbone, image_size)
-    model, source, images = model_weights.resolve(weights, backbone, image_size, seed, registry)
-    plan = make_plan(from_model(model), policy, backbone=backbone, image_size=image_size)
-    source["uri"] = model_weights.save(model, store, backbone, source["digest"])
-    artifacts.write_json(Path(freeze_plan) / "freeze_plan.json", "freeze_plan", plan)
-    artifacts.write_json(Path(backbone_weights) / "source.json", "weights", source)
+    model, resolved, images = model_weights.resolve(weights, backbone, image_size, seed, registry)
+    plan = make_plan(from_model(model), config, backbone=backbone, image_size=image_size)
+    source: WeightsSource = {
+        "reference": resolved["reference"],
+        "resolved": resolved["resolved"],
+        "digest": resolved["digest"],
+        "uri": model_weights.save(model, store, backbone, resolved["digest"]),
+    }
+    FREEZE_PLAN.write(Path(freeze_plan), plan)
+    WEIGHTS_SOURCE.write(Path(backbone_weights), source)
     lineage.write(Path(backbone_weights), {lineage.BEFORE: images})
     pages.write(Path(page), "plan.html", plan=plan, source=source)
     totals = plan["totals"]
@@ -52,6 +70,6 @@ def run(
         f"({totals['frozen_layers']} of {totals['weighted_layers']} layers with weights); weights: {source['resolved']}"
     )
     if weights == "random" and plan["boundary"]:
-        say("the frozen layers keep random weights: nothing below the boundary has learned anything")
+        say("the frozen layers keep random weights, so the features at the boundary are not learned")
     elif weights == "random" and totals["frozen_parameters"]:
-        say("batch_norm: freeze holds untrained BatchNorm layers still; from random weights choose batch_norm: follow")
+        say("batch_norm: freeze freezes untrained BatchNorm layers; with random weights use batch_norm: follow")

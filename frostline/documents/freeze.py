@@ -1,16 +1,42 @@
-"""What plan writes, and the certificate that train proves it with."""
+"""What plan writes, and the freeze certificate that train writes."""
 
 from __future__ import annotations
 
-from typing import Any, NotRequired, TypedDict
+from typing import Literal, NotRequired, TypedDict
 
 from frostline.documents.kinds import Document, Stored
 
-Policy = dict[str, Any]  # a freeze section or its one policy, in JSON's types, as `FreezeConfig.section` gives it
+
+class Policy(TypedDict, total=False):
+    """How the frozen layers are chosen: exactly one of these, see `frostline.freeze.config.PolicyConfig`."""
+
+    head_only: Literal[True]
+    none: Literal[True]
+    first_layers: int
+    through: str
+    blocks: list[str]
+    match: str
+    fraction: float
+
+
+class LaterPhaseSection(TypedDict):
+    """A phase after the first, as configured."""
+
+    policy: Policy
+    epochs: int
+    learning_rate: float
+
+
+class FreezeSection(Policy, total=False):
+    """The freeze section as configured; without phases or learning rate decay where none are configured."""
+
+    batch_norm: Literal["freeze", "follow"]
+    phases: list[LaterPhaseSection]
+    layer_lr_decay: float
 
 
 class Totals(TypedDict):
-    """Layers and parameters of some part of the backbone; parameters count statistics too."""
+    """Layers and parameters of the backbone or a block; parameters include BatchNorm statistics."""
 
     layers: int
     weighted_layers: int
@@ -21,10 +47,11 @@ class Totals(TypedDict):
 
 
 class Boundary(TypedDict):
-    """The layer up to which nothing moves.
+    """The deepest layer with only frozen layers before it.
 
-    `flops_share` is 0..1, `flops_below` is of a forward pass over one image. `shape` is what comes out for one image
-    ([height, width, channels]; of the head's pooling [channels]), `feature_bytes` its size in float32.
+    `parameters_below`, `flops_below` and `flops_share` (0..1) are of the layers up to it, FLOPs of a forward pass over
+    one image. `shape` is its output for one image ([height, width, channels]; of the head's pooling [channels]),
+    `feature_bytes` the size of that in float32.
     """
 
     layer: str
@@ -37,41 +64,37 @@ class Boundary(TypedDict):
 
 
 class BlockRow(Totals):
-    """A block of the backbone; `flops` is of a forward pass over one image."""
+    """A block of the backbone; `flops` is for a forward pass over one image."""
 
     name: str
     last_layer: str
     flops: int
 
 
-# One layer; in this form because `class` is a keyword of Python.
+# A layer of the backbone; in this form because `class` is a keyword of Python.
 LayerRow = TypedDict(
     "LayerRow", {"name": str, "block": str, "class": str, "parameters": int, "frozen": bool, "rule": str}
 )
 
 
 class Resolved(TypedDict):
-    """A policy resolved against the backbone; `frozen` has the names of its frozen layers."""
+    """A policy resolved against the backbone; `frozen` has the names of the frozen layers."""
 
     totals: Totals
     boundary: Boundary | None
     frozen: list[str]
 
 
-class LaterPhase(Resolved):
+class LaterPhase(Resolved, LaterPhaseSection):
     """A phase after the first."""
-
-    policy: Policy
-    epochs: int
-    learning_rate: float
 
 
 class FreezePlan(Stored):
-    """freeze_plan.json; totals, boundary and layers are of the first phase."""
+    """freeze_plan.json; totals, boundary, blocks and layers are those of the first phase."""
 
     backbone: str
     image_size: int
-    policy: Policy
+    policy: FreezeSection
     totals: Totals
     boundary: Boundary | None
     blocks: list[BlockRow]
@@ -79,24 +102,29 @@ class FreezePlan(Stored):
     phases: list[LaterPhase]
 
 
-class WeightsSource(Stored):
-    """source.json of the weights: the reference, what it stood for, the digest of the weights, and their address."""
+class ResolvedWeights(TypedDict):
+    """A reference to weights, what it resolved to, and the digest of the weights."""
 
     reference: str
     resolved: str
     digest: str
+
+
+class WeightsSource(Stored, ResolvedWeights):
+    """source.json of the weights; `uri` is their address in the store."""
+
     uri: str
 
 
 class TensorRecord(TypedDict):
-    """A tensor's digests: before the first phase and after each; `frozen` means in all phases."""
+    """The digests of a tensor before the first phase and after each phase; `frozen` means in every phase."""
 
     frozen: bool
     digests: list[str]
 
 
-class PhaseProof(TypedDict):
-    """What one phase did to the tensors that are frozen in it, and to the others."""
+class PhaseComparison(TypedDict):
+    """The tensors before and after one phase; `moved` has the frozen ones that changed."""
 
     phase: int
     policy: Policy
@@ -108,7 +136,7 @@ class PhaseProof(TypedDict):
 
 
 class Comparison(TypedDict):
-    """The backbone before and after every phase, held against the plan."""
+    """The backbone before and after every phase, compared with the plan."""
 
     verified: bool
     frozen_tensors: int
@@ -118,12 +146,12 @@ class Comparison(TypedDict):
     unmoved_trainable: list[str]
     plan_digest: str
     source_digest: str
-    phases: list[PhaseProof]
+    phases: list[PhaseComparison]
     tensors: dict[str, TensorRecord]
 
 
 class Certificate(Stored, Comparison):
-    """freeze_certificate.json: the comparison, bound to a model and its files; `certificate_digest` is its seal."""
+    """freeze_certificate.json: the comparison, digests of the model and its files, and a digest of itself."""
 
     model_digest: str
     weights_digest: str

@@ -1,35 +1,31 @@
-"""The freeze plan: a policy resolved against a backbone, as a file that people and later steps read."""
+"""The freeze plan: a freeze section resolved against a backbone, as a file that people and later steps read."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
 
-from frostline.artifacts import Json
+from frostline.documents.freeze import Boundary, FreezePlan, LayerRow, Resolved, Totals
 from frostline.errors import PolicyError
 from frostline.freeze.config import FreezeConfig
 from frostline.freeze.graph import LayerGraph
 from frostline.freeze.policy import Verdict, layer_verdicts
 
-POOL = "head_pool"  # the head's pooling: the boundary where the whole backbone is frozen
+POOL = "head_pool"  # the head's pooling: the boundary if the whole backbone is frozen
 HEAD = "head"
 _FLOAT32 = 4  # bytes
 
 
-def make_plan(graph: LayerGraph, config: FreezeConfig, *, backbone: str, image_size: int) -> Json:
+def make_plan(graph: LayerGraph, config: FreezeConfig, *, backbone: str, image_size: int) -> FreezePlan:
     """Resolve a freeze section against `graph`: a pure function of its arguments.
 
     Returns:
-        backbone, image_size, policy (the section as configured), blocks, and of the first phase totals, boundary and
-        layers; `phases` has one entry for each further phase: policy, epochs, learning_rate, totals, boundary and
-        frozen (names of the layers). Parameters count every weight of a layer, statistics included. `boundary` is
-        null where nothing below any cut point is wholly frozen; else it has layer, block, parameters_below,
-        flops_share (0..1), flops_below (of a forward pass over one image), and what comes out for one image there:
-        shape ([height, width, channels]; of the head's pooling [channels]) and feature_bytes (as float32).
+        Totals, boundary, blocks and layers of the first phase; `phases` has an entry per later phase. A boundary is
+        None if no cut point has frozen weights and no trainable ones before it.
 
     Raises:
-        PolicyError: a policy cannot be resolved, or the size of the image does not fix the boundary's shape.
+        PolicyError: a policy cannot be resolved, the learning rate decay has no effect, or the image size does not
+            determine the boundary's shape.
     """
     verdicts = layer_verdicts(graph, config, config.batch_norm)
     first = _resolved(graph, verdicts)
@@ -39,20 +35,9 @@ def make_plan(graph: LayerGraph, config: FreezeConfig, *, backbone: str, image_s
     ]
     if config.layer_lr_decay != 1.0 and not any(part["totals"]["trainable_parameters"] for part in [first, *later]):
         raise PolicyError(
-            f"freeze.layer_lr_decay: received {config.layer_lr_decay}, which changes nothing: no layer of the backbone "
-            "trains in any phase"
+            f"freeze.layer_lr_decay: received {config.layer_lr_decay}, which has no effect: no layer of the "
+            "backbone is trained in any phase"
         )
-    layers = [
-        {
-            "name": layer.name,
-            "block": block,
-            "class": layer.kind,
-            "parameters": layer.parameters,
-            "frozen": verdict.frozen,
-            "rule": verdict.rule,
-        }
-        for layer, block, verdict in zip(graph.layers, _block_of(graph), verdicts, strict=True)
-    ]
     return {
         "backbone": backbone,
         "image_size": image_size,
@@ -68,7 +53,7 @@ def make_plan(graph: LayerGraph, config: FreezeConfig, *, backbone: str, image_s
             }
             for block in graph.blocks
         ],
-        "layers": layers,
+        "layers": _layers(graph, verdicts),
         "phases": [
             {
                 "policy": phase.policy.policy(),
@@ -81,7 +66,21 @@ def make_plan(graph: LayerGraph, config: FreezeConfig, *, backbone: str, image_s
     }
 
 
-def _resolved(graph: LayerGraph, verdicts: Sequence[Verdict]) -> Json:
+def _layers(graph: LayerGraph, verdicts: Sequence[Verdict]) -> list[LayerRow]:
+    return [
+        {
+            "name": layer.name,
+            "block": block,
+            "class": layer.kind,
+            "parameters": layer.parameters,
+            "frozen": verdict.frozen,
+            "rule": verdict.rule,
+        }
+        for layer, block, verdict in zip(graph.layers, _block_of(graph), verdicts, strict=True)
+    ]
+
+
+def _resolved(graph: LayerGraph, verdicts: Sequence[Verdict]) -> Resolved:
     return {
         "totals": _totals(graph, verdicts, range(len(graph.layers))),
         "boundary": _boundary(graph, verdicts),
@@ -89,26 +88,27 @@ def _resolved(graph: LayerGraph, verdicts: Sequence[Verdict]) -> Json:
     }
 
 
-def _totals(graph: LayerGraph, verdicts: Sequence[Verdict], positions: range) -> Json:
+def _totals(graph: LayerGraph, verdicts: Sequence[Verdict], positions: range) -> Totals:
     weighted = [position for position in positions if graph.layers[position].parameters]
     frozen = [position for position in weighted if verdicts[position].frozen]
-    total, held = (sum(graph.layers[position].parameters for position in some) for some in (weighted, frozen))
+    total = sum(graph.layers[position].parameters for position in weighted)
+    frozen_parameters = sum(graph.layers[position].parameters for position in frozen)
     return {
         "layers": len(positions),
         "weighted_layers": len(weighted),
         "parameters": total,
         "frozen_layers": len(frozen),
-        "frozen_parameters": held,
-        "trainable_parameters": total - held,
+        "frozen_parameters": frozen_parameters,
+        "trainable_parameters": total - frozen_parameters,
     }
 
 
-def _boundary(graph: LayerGraph, verdicts: Sequence[Verdict]) -> dict[str, Any] | None:
-    """The deepest cut point such that every layer with weights at or before it is frozen, and at least one is.
+def _boundary(graph: LayerGraph, verdicts: Sequence[Verdict]) -> Boundary | None:
+    """The deepest cut point with frozen weights and no trainable ones at or before it.
 
-    Where that is the whole backbone, the head's pooling is still below it: nothing in it moves either.
+    If the whole backbone is frozen, the boundary is the head's pooling, which has no weights.
     """
-    moving = next(
+    trainable = next(
         (
             position
             for position, (layer, verdict) in enumerate(zip(graph.layers, verdicts, strict=True))
@@ -116,17 +116,17 @@ def _boundary(graph: LayerGraph, verdicts: Sequence[Verdict]) -> dict[str, Any] 
         ),
         None,
     )
-    cuts = [cut for cut in graph.cut_points if moving is None or cut < moving]
+    cuts = [cut for cut in graph.cut_points if trainable is None or cut < trainable]
     below = graph.layers[: cuts[-1] + 1] if cuts else ()
     if not any(layer.parameters for layer in below):
         return None
-    whole = moving is None
-    total, flops = (sum(layer.flops for layer in some) for some in (graph.layers, below))
+    whole = trainable is None
+    total, flops = sum(layer.flops for layer in graph.layers), sum(layer.flops for layer in below)
     shape = below[-1].shape[-1:] if whole else below[-1].shape  # pooling leaves the channels
     if 0 in shape:
         raise PolicyError(
-            f"freeze: the boundary {below[-1].name} has an output of {list(below[-1].shape)}, where 0 is a dimension "
-            "that image_size does not fix; choose a policy with another boundary"
+            f"freeze: the output of the boundary {below[-1].name} has shape {list(below[-1].shape)}, where 0 is a "
+            "dimension that image_size does not determine; choose a policy with another boundary"
         )
     return {
         "layer": POOL if whole else below[-1].name,
@@ -140,5 +140,5 @@ def _boundary(graph: LayerGraph, verdicts: Sequence[Verdict]) -> dict[str, Any] 
 
 
 def _block_of(graph: LayerGraph) -> list[str]:
-    """Name of each layer's block, by position."""
+    """The name of each layer's block, by position."""
     return [block.name for block in graph.blocks for _ in range(block.first, block.last + 1)]

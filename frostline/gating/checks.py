@@ -6,7 +6,7 @@ import math
 from statistics import NormalDist
 
 from frostline.evaluation.compare import POWER
-from frostline.freeze.certificate import SEAL, seal
+from frostline.freeze.certificate import is_sealed
 from frostline.gating import evidence
 from frostline.gating.config import GateConfig
 from frostline.gating.evidence import Evidence, UnusableError, content, part, require_confidence
@@ -25,7 +25,7 @@ def freeze(certificate: Evidence, evaluation: Evidence) -> Result:
         return Result("fail", f"the freeze certificate says that frozen weights changed ({names})")
     if proof.model_digest != subject.model_digest:
         return Result("fail", "the freeze certificate is for another model than the evaluation")
-    if not _is_sealed(certificate):
+    if not is_sealed(content(certificate)):
         return Result("fail", "the freeze certificate was changed after it was written: its seal does not match")
     conclusion = (
         f"proves that {proof.frozen_tensors} frozen tensors are unchanged"
@@ -33,11 +33,6 @@ def freeze(certificate: Evidence, evaluation: Evidence) -> Result:
         else "says that nothing was frozen"
     )
     return Result("pass", f"the certificate of this model {conclusion}", proof.frozen_tensors)
-
-
-def _is_sealed(certificate: Evidence) -> bool:
-    document = content(certificate)
-    return bool(document.get(SEAL) == seal(document)[SEAL])
 
 
 def data(validation: Evidence) -> Result:

@@ -1,10 +1,9 @@
-"""A SavedModel as servers load it: by the session loader, with encoded images in and probabilities out."""
+"""A SavedModel as servers load it, with the session loader: encoded images in, probabilities out."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -21,11 +20,11 @@ TRANSIENT = (
     tf.errors.AbortedError,
     tf.errors.CancelledError,
     tf.errors.DeadlineExceededError,
-)  # what says nothing about a model: the same call may succeed elsewhere, or later
+)  # errors of the machine, not the model: the same call can succeed later or elsewhere
 
 
 class Served:
-    """One loaded model; a context manager, which closes its session."""
+    """A loaded model; as a context manager it closes its session."""
 
     def __init__(self, directory: Path) -> None:
         """Load the model's serving signature.
@@ -34,16 +33,16 @@ class Served:
             directory: of the SavedModel.
 
         Raises:
-            DataError: there is none, or none with such a signature.
-            StorageError: this machine has no memory or the like for it now, which says nothing about the model.
+            DataError: there is no SavedModel, or it lacks the signature.
+            StorageError: this machine cannot load it now, for example for lack of memory.
         """
         self._session = tf.compat.v1.Session(graph=tf.Graph())
         try:
             with self._session.graph.as_default():
-                loaded: Any = tf.compat.v1.saved_model.load(self._session, ["serve"], str(directory))
+                loaded = tf.compat.v1.saved_model.load(self._session, ["serve"], str(directory))
             signature = loaded.signature_def[_SIGNATURE]
             if "image_bytes" not in signature.inputs or "probabilities" not in signature.outputs:
-                raise ValueError(f"{_SIGNATURE} does not take image_bytes and give probabilities")
+                raise ValueError(f"{_SIGNATURE} has no input image_bytes or no output probabilities")
             self._input, self._output = signature.inputs["image_bytes"].name, signature.outputs["probabilities"].name
         except TRANSIENT as error:
             self._session.close()
@@ -62,9 +61,10 @@ class Served:
         """Probabilities of one batch.
 
         Args:
-            images: encoded, as a client sends them.
+            images: encoded images, as a client sends them.
 
         Returns:
             [len(images), classes] float32.
         """
-        return self._session.run(self._output, {self._input: list(images)})  # type: ignore[no-any-return]
+        probabilities: NDArray[np.float32] = self._session.run(self._output, {self._input: list(images)})
+        return probabilities

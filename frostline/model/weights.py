@@ -1,8 +1,7 @@
-"""Weights by reference: resolved once, by the plan step, into one file in the store with its digest.
+"""Weights by reference: the plan step resolves them once, into a file in the store that later steps load.
 
-References: `imagenet`, `random`, `own` (those in a backbone that is a `.keras` file), `registry:MODEL@champion`,
-`registry:MODEL/N`, or a local or gs:// file (`.weights.h5`, `.h5` or `.keras`). No later step downloads or resolves
-weights.
+References: `imagenet`, `random`, `own` (the weights of a backbone that is a `.keras` file), `registry:MODEL@champion`,
+`registry:MODEL/N`, or a local or gs:// file (`.weights.h5`, `.h5` or `.keras`).
 """
 
 from __future__ import annotations
@@ -12,8 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from frostline import digests, registry, storage
-from frostline.artifacts import Json
 from frostline.data import lineage
+from frostline.documents.freeze import ResolvedWeights, WeightsSource
+from frostline.documents.training import KERAS_FILE
 from frostline.errors import NotFound, WeightsError
 from frostline.freeze import certificate
 from frostline.model import backbones
@@ -28,16 +28,23 @@ SUFFIXES = (".weights.h5", ".h5", ".keras")
 
 def resolve(
     reference: str, backbone: str, image_size: int, seed: int, registry_root: str
-) -> tuple[keras.Model, Json, set[str]]:
+) -> tuple[keras.Model, ResolvedWeights, set[str]]:
     """Build the backbone with the weights that `reference` names.
 
+    Args:
+        reference: to the weights.
+        backbone: name of the backbone.
+        image_size: height and width of the input, in pixels.
+        seed: of random weights.
+        registry_root: root of the registry for `registry:` references.
+
     Returns:
-        The model; {reference, resolved, digest}, where `resolved` says what an alias or name stood for; and the SHA-256
-        of the images that a version of the registry was made with, as far as it says.
+        The model, the resolved reference, and the SHA-256 of the images that a version in the registry was made with,
+        if it records them.
 
     Raises:
         WeightsError: the weights are missing or do not fit the backbone.
-        RegistryError: the registry does not hold what was asked for.
+        RegistryError: the registry has no such version.
     """
     if backbones.is_file(backbone) != (reference == OWN) and reference in (OWN, "random", "imagenet"):
         expected = "'own', a file or a registry reference" if backbones.is_file(backbone) else "'random' or 'imagenet'"
@@ -59,14 +66,14 @@ def resolve(
             _load_into(model, path, reference)
             if (path.parent / lineage.FILE).exists() and reference.startswith("registry:"):
                 images = lineage.read(path.parent)
-    source = {"reference": reference, "resolved": resolved, "digest": certificate.weights_digest(model.layers)}
-    return model, source, images
+    digest = certificate.weights_digest(model.layers)
+    return model, {"reference": reference, "resolved": resolved, "digest": digest}, images
 
 
 def save(model: keras.Model, store: str, backbone: str, digest: str) -> str:
-    """Write the weights into the store under their digest, unless they are there; return the address.
+    """Write the weights to the store under their digest if they are not there yet; return the address.
 
-    A backbone that is a file is stored whole: later steps cannot build it by name.
+    A backbone that is a file is stored as a whole model, because later steps cannot build it by name.
     """
     suffix = ".keras" if backbones.is_file(backbone) else ".weights.h5"
     made_from = digests.of_json([model.to_json(), digest]) if backbones.is_file(backbone) else digest
@@ -82,11 +89,11 @@ def save(model: keras.Model, store: str, backbone: str, digest: str) -> str:
     return uri
 
 
-def load(source: Json, backbone: str, image_size: int) -> keras.Model:
+def load(source: WeightsSource, backbone: str, image_size: int) -> keras.Model:
     """Build the backbone with the weights that the plan step saved, and check their digest.
 
     Raises:
-        WeightsError: the file is not what the plan step wrote.
+        WeightsError: the file is not the one that the plan step wrote.
     """
     if backbones.is_file(backbone):
         model = backbones.build(source["uri"], image_size)
@@ -102,13 +109,13 @@ def load(source: Json, backbone: str, image_size: int) -> keras.Model:
 
 def _imagenet(backbone: str, image_size: int) -> keras.Model:
     if backbone == backbones.SMALL:
-        raise WeightsError(f"weights: received 'imagenet'; {backbone} has none, use 'random' or a registry reference")
+        raise WeightsError(f"weights: received 'imagenet'; {backbone} has none; use 'random' or a registry reference")
     try:
         return backbones.build(backbone, image_size, weights="imagenet")
-    except Exception as error:  # the download raises whatever urllib or Keras raise
+    except Exception as error:  # urllib and Keras raise many different errors
         reason = one_line(error, 200)
         raise WeightsError(
-            f"weights: received 'imagenet', which could not be fetched ({reason}); "
+            f"weights: received 'imagenet', which cannot be downloaded ({reason}); "
             "without a network use 'random', a local weights file or a registry reference"
         ) from error
 
@@ -116,7 +123,7 @@ def _imagenet(backbone: str, image_size: int) -> keras.Model:
 def _fetch(reference: str, registry_root: str, into: Path) -> tuple[Path, str]:
     if reference.startswith("registry:"):
         version = registry.look_up(registry_root, reference)
-        return registry.download(version, into / "version") / "model.keras", f"{version.model}/{version.number}"
+        return registry.download(version, into / "version") / KERAS_FILE, f"{version.model}/{version.number}"
     if not reference.endswith(SUFFIXES):
         raise WeightsError(f"weights: received {reference!r}; expected a file that ends in {', '.join(SUFFIXES)}")
     try:
@@ -126,7 +133,7 @@ def _fetch(reference: str, registry_root: str, into: Path) -> tuple[Path, str]:
 
 
 def _load_into(model: keras.Model, path: Path, reference: str) -> None:
-    """Load weights into the backbone; a `.keras` file may hold more layers after it (a head)."""
+    """Load weights into the backbone; a model in a `.keras` file may have further layers after it, such as a head."""
     try:
         if path.suffix == ".keras":
             _copy_leading(model, path, reference)
@@ -134,7 +141,7 @@ def _load_into(model: keras.Model, path: Path, reference: str) -> None:
             model.load_weights(path)
     except WeightsError:
         raise
-    except Exception as error:  # h5py, zipfile and Keras each raise their own
+    except Exception as error:  # h5py, zipfile and Keras raise different errors
         reason = one_line(error)
         raise WeightsError(f"weights: {reference!r} does not fit {model.name}: {reason}") from error
 

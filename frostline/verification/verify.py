@@ -1,72 +1,108 @@
-"""verify: prove a freeze certificate again, from a model's files alone.
+"""Check a freeze certificate again, from a model's files alone.
 
-Digests show that something changed, not who changed it: whoever rewrites every file, first digests included, and
-seals a new certificate is found out by the weights that training started from, or by a signature over the files.
+Digests show that something changed, not who changed it. If someone rewrites every file, the first digests included, and
+seals a new certificate, only the weights that training started from, or a signature over the files, can reveal it.
 """
 
 from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from frostline import artifacts, storage
-from frostline.artifacts import Json
+from frostline.documents.freeze import WEIGHTS_SOURCE, Certificate, Comparison, FreezePlan
+from frostline.documents.release import DECISION, MANIFEST_FILE, Verification, VerifyRow
 from frostline.errors import ConfigError, FrostlineError, NotFound
 from frostline.model import backbones
 from frostline.model.weights import SUFFIXES, load, resolve
-from frostline.registry import MANIFEST
 from frostline.text import one_line
-from frostline.verification import certificate_checks as of_certificate
-from frostline.verification import version_checks as of_version
+from frostline.verification import version_checks
+from frostline.verification.certificate_checks import (
+    SAVED_MODEL_FILE,
+    Failed,
+    claims_hold,
+    description_holds,
+    files_hold,
+    frozen_at_the_end,
+    keras_weights_hold,
+    load_model,
+    nothing_frozen_changed,
+    policy_holds,
+    read_certificate,
+    read_plan,
+    recompute,
+    serving_weights_hold,
+    source_holds,
+    source_weights_hold,
+)
 
 if TYPE_CHECKING:
     import keras
 
 T = TypeVar("T")
-_OF_A_VERSION = ("saved_model.pb", "decision.json")  # stand beside the certificate in a version alone
-_LONGEST = 300  # characters of a reason that a library gave
+_ONLY_IN_A_VERSION = (MANIFEST_FILE, SAVED_MODEL_FILE, DECISION.file)
+_LONGEST = 300  # characters of an error of a library
+
+
+class _Skipped(Exception):
+    """A check needs the result of one that failed."""
+
+
+@dataclass(frozen=True)
+class _Checked(Generic[T]):
+    """A check; `results` has its result, or nothing if it failed."""
+
+    results: tuple[T, ...]
+
+    @property
+    def value(self) -> T:
+        """The result; raises _Skipped if the check failed."""
+        if not self.results:
+            raise _Skipped
+        return self.results[0]
 
 
 class _Checks:
-    """The checks so far, and the tensors that one of them found changed."""
+    """The checks so far, and the tensors that they found changed."""
 
     def __init__(self) -> None:
-        self.rows: list[Json] = []
+        self.rows: list[VerifyRow] = []
         self.changed: set[str] = set()
 
-    def __call__(self, name: str, fact: str, question: Callable[..., T], *needs: Any) -> T | None:
-        """Ask one question; its answer, or None where it failed or needs what an earlier one failed to give."""
-        if any(need is None for need in needs):
-            self._add(name, False, "not checked: a check before it failed")
-            return None
+    def __call__(self, name: str, meaning: str, check: Callable[[], T]) -> _Checked[T]:
+        """Run a check and record it; `meaning` is the reason in its row if it passes."""
         try:
-            answer = question(*needs)
-        except Exception as error:  # of a damaged file, zipfile, h5py, TensorFlow and Keras each raise their own
-            self.changed.update(error.tensors if isinstance(error, of_certificate.Failed) else ())
-            known = isinstance(error, of_certificate.Failed | FrostlineError)
+            result = check()
+        except _Skipped:
+            self._add(name, False, "not checked: a check before it failed")
+            return _Checked(())
+        except Exception as error:  # zipfile, h5py, TensorFlow and Keras raise different errors for a damaged file
+            self.changed.update(error.tensors if isinstance(error, Failed) else ())
+            known = isinstance(error, Failed | FrostlineError)
             self._add(name, False, str(error) if known else f"{type(error).__name__}: {error}"[:_LONGEST])
-            return None
-        self._add(name, True, fact)
-        return answer
+            return _Checked(())
+        self._add(name, True, meaning)
+        return _Checked((result,))
 
     def _add(self, name: str, passed: bool, reason: str) -> None:
         self.rows.append({"name": name, "passed": passed, "reason": one_line(reason, 2000)})
 
 
-def verify(model_dir: str | Path, weights: str | None = None, registry: str = "") -> Json:
-    """Check everything that the certificate of a model says. A file that cannot be read is a check that failed.
+def verify(model_dir: str | Path, weights: str | None = None, registry: str = "") -> Verification:
+    """Check every statement of a model's certificate. A file that cannot be read is a failed check.
 
     Args:
-        model_dir: what train emitted, or a version's directory in a registry; local or gs://.
+        model_dir: directory that train wrote, or of a version in a registry; local or gs://.
         weights: what training should have started from: a weights artifact (its directory or source.json), a file
-            (`.weights.h5`, `.h5` or `.keras`) or a `registry:` reference. None leaves that check out.
-        registry: root of the registry that a reference is looked up in.
+            (`.weights.h5`, `.h5` or `.keras`) or a `registry:` reference. None skips that check.
+        registry: root of the registry for a `registry:` reference.
 
     Returns:
-        {schema, verified, frozen_tensors, moved, unmoved_trainable, checks: [{name, passed, reason}]}. `moved` names
-        the frozen tensors that differ before and after a phase, or in an exported file.
+        The outcome of every check; `moved` has the frozen tensors that differ before and after a phase, or in an
+        exported file.
 
     Raises:
         ConfigError: there is nothing at `model_dir` or `weights`.
@@ -76,71 +112,115 @@ def verify(model_dir: str | Path, weights: str | None = None, registry: str = ""
         directory = _localize("MODEL_DIR", str(model_dir), Path(scratch) / "model")
         if not directory.is_dir():
             raise ConfigError("MODEL_DIR", str(model_dir), "expected a directory")
-        source = None if weights is None else _place(weights, registry, Path(scratch) / "weights")
-        return _verify(directory, source, registry, of_version.place(str(model_dir)))
+        source = None if weights is None else _localize_weights(weights, registry, Path(scratch) / "weights")
+        checks = _Checks()
+        certificate, plan, recomputed = _check_certificate(checks, directory)
+        _check_files(checks, directory, certificate, plan)
+        if source is not None:
+            _check_source(checks, certificate, plan, source, registry)
+        _check_version(checks, directory, version_checks.place(str(model_dir)))
+    return _verification(checks, plan, recomputed)
 
 
-def _verify(directory: Path, source: str | None, registry: str, place: tuple[str, str, int] | None) -> Json:
-    checks = _Checks()
-    proof = checks("certificate", "sealed, every byte as it was written", of_certificate.read_certificate, directory)
-    plan = checks("plan", "the one that was certified", of_certificate.read_plan, directory, proof)
-    made = checks("tensors", "each has a digest before and after every phase", of_certificate.recompute, plan, proof)
-    checks("frozen", "no frozen tensor changed in any phase", of_certificate.nothing_frozen_changed, made)
-    checks("claims", "the certificate says of itself what its digests give", of_certificate.claims_hold, proof, made)
-    checks("source", "its digest is that of all first digests", of_certificate.source_holds, proof, made)
-    whole = checks("files", "all certified files, unchanged, and no other", of_certificate.files_hold, directory, proof)
-    # What is not as certified is not opened: a damaged file can do more to a reader than make it raise.
-    model = checks("model", "model.keras loads in safe mode", lambda _: of_certificate.load_model(directory), whole)
-    checks("policy", "gives this plan for the model's own graph", of_certificate.policy_holds, plan, model)
+def _check_certificate(
+    checks: _Checks, directory: Path
+) -> tuple[_Checked[Certificate], _Checked[FreezePlan], _Checked[Comparison]]:
+    """The certificate and the plan, and whether they agree."""
+    certificate = checks(
+        "certificate", "the seal matches, and the file is unchanged", lambda: read_certificate(directory)
+    )
+    plan = checks("plan", "it is the certified plan", lambda: read_plan(directory, certificate.value))
+    recomputed = checks(
+        "tensors",
+        "each has a digest before the first phase and after each phase",
+        lambda: recompute(plan.value, certificate.value),
+    )
+    checks("frozen", "no frozen tensor changed in any phase", lambda: nothing_frozen_changed(recomputed.value))
+    checks(
+        "claims",
+        "the certificate's statements follow from its digests",
+        lambda: claims_hold(certificate.value, recomputed.value),
+    )
+    checks(
+        "source",
+        "the first digests match the source's digest",
+        lambda: source_holds(certificate.value, recomputed.value),
+    )
+    return certificate, plan, recomputed
+
+
+def _check_files(
+    checks: _Checks, directory: Path, certificate: _Checked[Certificate], plan: _Checked[FreezePlan]
+) -> None:
+    """The model's files against the certificate."""
+    unchanged = checks(
+        "files",
+        "all certified files are there and unchanged, and there is no other",
+        lambda: files_hold(directory, certificate.value),
+    )
+    # A file that is not as certified is not opened: loading a damaged file can do more harm than raise an error.
+    model = checks("model", "model.keras loads in safe mode", lambda: load_model(unchanged.value))
+    checks("policy", "the plan follows from it and the model's layers", lambda: policy_holds(plan.value, model.value))
     checks(
         "keras_weights",
-        "model.keras holds the certified values",
-        of_certificate.keras_weights_hold,
-        plan,
-        proof,
-        model,
+        "model.keras has the certified values",
+        lambda: keras_weights_hold(plan.value, certificate.value, model.value),
     )
     checks(
         "serving_weights",
-        "the SavedModel holds them too",
-        of_certificate.serving_weights_hold,
-        directory,
-        proof,
-        model,
+        "the SavedModel has the certified values",
+        lambda: serving_weights_hold(directory, certificate.value, model.value),
     )
     checks(
         "description",
-        "model.json is about this model",
-        of_certificate.description_holds,
-        directory,
-        plan,
-        proof,
-        model,
+        "model.json describes this model",
+        lambda: description_holds(directory, plan.value, certificate.value, model.value),
     )
-    if source is not None:
+
+
+def _check_source(
+    checks: _Checks, certificate: _Checked[Certificate], plan: _Checked[FreezePlan], source: str, registry: str
+) -> None:
+    """The weights that training should have started from against the certificate's first digests."""
+    checks(
+        "source_weights",
+        "training started from them",
+        lambda: source_weights_hold(certificate.value, _load(source, registry, plan.value)),
+    )
+
+
+def _check_version(checks: _Checks, directory: Path, place: version_checks.Place | None) -> None:
+    """Every published file against the version's manifest, and the manifest against its registry."""
+    if place is None and not any((directory / name).exists() for name in _ONLY_IN_A_VERSION):
+        return
+    manifest = checks(
+        "manifest",
+        "all published files are there and unchanged, and there is no other",
+        lambda: version_checks.manifest_holds(directory),
+    )
+    if place is not None:
         checks(
-            "source_weights",
-            "training started from them",
-            lambda plan, proof: of_certificate.source_weights_hold(proof, _load(source, registry, plan)),
-            plan,
-            proof,
+            "registry",
+            "it is the version that was claimed, proven and promoted",
+            lambda: version_checks.registry_agrees(place, directory, manifest.value),
         )
-    if place is not None or any((directory / name).exists() for name in (MANIFEST, *_OF_A_VERSION)):
-        fact = "every published file is as it was written, and there is no other"
-        manifest = checks("manifest", fact, of_version.manifest_holds, directory)
-        if place is not None:
-            agrees = of_version.registry_agrees
-            checks("registry", "it is what was claimed, proven and promoted", agrees, place, directory, manifest)
-    return {
+
+
+def _verification(checks: _Checks, plan: _Checked[FreezePlan], recomputed: _Checked[Comparison]) -> Verification:
+    outcome: Verification = {
         "schema": artifacts.schema("verification"),
         "verified": all(row["passed"] for row in checks.rows),
-        "frozen_tensors": made["frozen_tensors"] if made else 0,
-        "moved": sorted({*made["moved"], *of_certificate.still_at_the_end(plan, checks.changed)})
-        if plan and made
-        else [],
-        "unmoved_trainable": made["unmoved_trainable"] if made else [],
+        "frozen_tensors": 0,
+        "moved": [],
+        "unmoved_trainable": [],
         "checks": checks.rows,
     }
+    if recomputed.results:
+        comparison, changed = recomputed.value, frozen_at_the_end(plan.value, checks.changed)
+        outcome["frozen_tensors"] = comparison["frozen_tensors"]
+        outcome["moved"] = sorted({*comparison["moved"], *changed})
+        outcome["unmoved_trainable"] = comparison["unmoved_trainable"]
+    return outcome
 
 
 def _localize(field: str, uri: str, into: Path) -> Path:
@@ -150,8 +230,8 @@ def _localize(field: str, uri: str, into: Path) -> Path:
         raise ConfigError(field, uri, "there is nothing at this address") from None
 
 
-def _place(source: str, registry: str, into: Path) -> str:
-    """Where the weights are on this machine; a registry reference as it is."""
+def _localize_weights(source: str, registry: str, into: Path) -> str:
+    """The path of the weights on this machine; a registry reference is returned as it is."""
     if not source.startswith("registry:"):
         return str(_localize("--weights", source, into))
     if not registry:
@@ -159,11 +239,11 @@ def _place(source: str, registry: str, into: Path) -> str:
     return source
 
 
-def _load(source: str, registry: str, plan: Json) -> keras.Model:
+def _load(source: str, registry: str, plan: FreezePlan) -> keras.Model:
     backbone, size = plan["backbone"], plan["image_size"]
-    if backbones.is_file(source) and backbones.is_file(backbone):  # the file of training time may be gone by now
+    if backbones.is_file(source) and backbones.is_file(backbone):  # the backbone's file may no longer exist
         return backbones.build(source, size)
     if source.startswith("registry:") or source.endswith(SUFFIXES):
         return resolve(source, backbone, size, 0, registry)[0]
-    path = Path(source) / "source.json" if Path(source).is_dir() else Path(source)
-    return load(artifacts.read_json(path, "weights"), backbone, size)
+    path = Path(source) / WEIGHTS_SOURCE.file if Path(source).is_dir() else Path(source)
+    return load(WEIGHTS_SOURCE.read_file(path), backbone, size)

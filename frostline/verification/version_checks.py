@@ -1,77 +1,83 @@
-"""What verify asks of a published version beyond its certificate: every byte that was published, and no other file."""
+"""The checks of a published version besides its certificate: every published byte, no other file, and the registry."""
 
 from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import cast
 
 from frostline import artifacts, digests, registry, storage
-from frostline.artifacts import Json
+from frostline.documents.evaluation import EVALUATION
+from frostline.documents.release import MANIFEST_FILE, VersionManifest
 from frostline.registry.publication import read_claim
 from frostline.text import listed
 from frostline.verification.certificate_checks import Failed
 
+Place = tuple[str, str, int]  # a version in a registry: root, model, number
 _PLACE = re.compile(r"(?P<root>.+)/(?P<model>[^/]+)/versions/(?P<number>[1-9][0-9]{0,8})/?")
 
 
-def manifest_holds(directory: Path) -> Json:
-    """The manifest is as it was written, and so is every file that it names; there is no other."""
+def manifest_holds(directory: Path) -> VersionManifest:
+    """The manifest is unchanged, every file in it is there and unchanged, and there is no other file."""
     try:
-        data = (directory / registry.MANIFEST).read_bytes()
+        data = (directory / MANIFEST_FILE).read_bytes()
     except FileNotFoundError:
-        raise Failed(f"{registry.MANIFEST} is missing") from None
-    manifest = artifacts.parse_json(data, registry.MANIFEST)
+        raise Failed(f"{MANIFEST_FILE} is missing") from None
+    manifest = cast(VersionManifest, artifacts.parse_json(data, MANIFEST_FILE))
     if manifest.get("schema") == artifacts.schema("removed"):
         raise Failed("the version was removed")
     if manifest.get("schema") != artifacts.schema("version") or artifacts.encode("version", manifest) != data:
-        raise Failed(f"{registry.MANIFEST} is not as it was written")
-    published = {name: manifest[name] for name in ("identity", "files", "metadata")}
+        raise Failed(f"{MANIFEST_FILE}: the file was changed after it was written")
+    published = {"identity": manifest["identity"], "files": manifest["files"], "metadata": manifest["metadata"]}
     if digests.of_json(published) != manifest["content"]:
-        raise Failed(f"{registry.MANIFEST} is not sealed by its own content")
+        raise Failed(f"{MANIFEST_FILE}: its digest does not match its content")
     wrong = registry.differences(directory, manifest)
     if wrong:
         raise Failed(listed(wrong, separator="; "))
     return manifest
 
 
-def place(uri: str) -> tuple[str, str, int] | None:
-    """Root, model and number, where an address is that of a version in a registry."""
+def place(uri: str) -> Place | None:
+    """Root, model and number if an address is that of a version in a registry."""
     match = _PLACE.fullmatch(uri if uri.startswith("gs://") else str(Path(uri).resolve()))
     if match is None:
         return None
-    found = match["root"], match["model"], int(match["number"])
-    return found if storage.stat(storage.join(found[0], found[1], "claims", f"{found[2]}.json")) else None
+    root, model, number = match["root"], match["model"], int(match["number"])
+    return (root, model, number) if storage.stat(storage.join(root, model, "claims", f"{number}.json")) else None
 
 
-def registry_agrees(where: tuple[str, str, int], directory: Path, manifest: Json) -> bool:
-    """Whoever took the number wanted to publish this, and this is what was proven and promoted."""
+def registry_agrees(where: Place, directory: Path, manifest: VersionManifest) -> None:
+    """The manifest is the one that its number was claimed for, and the one that was proven and promoted."""
     root, model, number = where
     if (manifest["model"], manifest["version"]) != (model, number):
-        raise Failed(f"the manifest is of {manifest['model']} version {manifest['version']}")
+        raise Failed(f"the manifest is that of {manifest['model']} version {manifest['version']}")
     if read_claim(root, model, number).content != manifest["content"]:
         raise Failed("the number was claimed for another content")
-    digest = digests.of_file(directory / registry.MANIFEST)
-    proven = registry.standing(root, model, number)
-    if proven is not None and proven.manifest_digest != digest:
-        raise Failed(f"another manifest was {proven.word} under this number")
+    digest = digests.of_file(directory / MANIFEST_FILE)
+    standing = registry.standing(root, model, number)
+    if standing is not None and standing.manifest_digest != digest:
+        raise Failed(f"another manifest was {standing.standing} under this number")
     if any(one.version == number and one.manifest_digest != digest for one in registry.history(root, model)):
         raise Failed("another manifest was promoted under this number")
-    return True
 
 
-def may_serve(where: tuple[str, str, int], directory: Path) -> str:
-    """In words, why a version may replace the one that serves: it does so already, or was compared with it."""
+def may_serve(where: Place, directory: Path) -> str:
+    """Why a version may be in production, in words: it is the champion, or was compared with the champion.
+
+    Raises:
+        Failed: it was compared with another champion, or is not a candidate.
+    """
     root, model, number = where
-    state, serving = registry.states(root, model).get(number), registry.champion(root, model)
+    state, champion = registry.states(root, model).get(number), registry.champion(root, model)
     if state == "champion":
-        return "it is the version that serves"
+        return "it is the champion"
     if state == "candidate":
-        # A model that was made again is the version that there is, with the evidence of the first time.
-        compared = artifacts.read_json(directory / "evaluation.json", "evaluation")["champion"]
-        if (compared and compared["promotion"]) != (serving and serving.promotion):
-            raise Failed("the evaluation in it compared it with another champion; ask about the run that made it again")
-        return "it was compared with the version that serves" if serving else "no version serves yet"
-    now = f"; version {serving.version} serves now" if serving else ""
+        # When a model is published again, the existing version stays, with the evaluation of the first time.
+        compared = EVALUATION.read(directory)["champion"]
+        if (compared and compared["promotion"]) != (champion and champion.promotion):
+            raise Failed("its evaluation compared it with another champion; check the run that published it again")
+        return "it was compared with the champion" if champion else "there is no champion yet"
+    now = f"; the champion is version {champion.version}" if champion else ""
     if state in ("superseded", "earlier champion"):
-        raise Failed(f"it was compared with another champion than that of now{now}")
-    raise Failed(f"it is {state or 'no version any more'} in the registry{now}")
+        raise Failed(f"it was not compared with the current champion{now}")
+    raise Failed(f"in the registry it is {state or 'no longer a version'}{now}")

@@ -224,7 +224,7 @@ def test_every_stage_works_on_buckets(tmp_path, gcs, photos):
     champion = evaluation(bench)["champion"]
     assert (champion["version"], champion["comparable"], champion["difference"]["value"]) == (1, True, 0)
     assert bench.gate({"min_accuracy": 0.0})
-    assert bench.push() == "pushed: toy version 1 already serves this model"
+    assert bench.push() == "pushed: toy version 1 is already the champion"
     assert not (tmp_path / "store").exists()
 
 

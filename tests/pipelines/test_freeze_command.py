@@ -1,4 +1,4 @@
-"""`frostline freeze` on the real InceptionV3: the mission's recipes, what is refused, and what reaches the terminal."""
+"""`frostline freeze`: recipes on the real InceptionV3, what is refused, and what reaches the terminal."""
 
 import json
 import os
@@ -8,16 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from pipelines import cli, options
+from pipelines import cli
 
 from tests.support.stages import Bench
 
 NO_LEVEL = {key: value for key, value in os.environ.items() if key != "TF_CPP_MIN_LOG_LEVEL"}
-
-
-@pytest.fixture(autouse=True)
-def no_traceback(monkeypatch):
-    monkeypatch.setattr(options, "_asked", False)
 
 
 def freeze(capsys, backbone, policy, *options):
@@ -66,7 +61,7 @@ def test_a_match_of_layers_without_weights_is_refused_with_the_advice(capsys):
     said = error_line(freeze(capsys, "InceptionV3", {"match": "mixed"}))
 
     assert "freeze.match: received 'mixed', which freezes nothing" in said
-    assert "its 13 layers are Concatenate, which own no weights" in said
+    assert "its 13 layers are Concatenate, which have no weights" in said
     assert 'write blocks: ["mixed*"]' in said
 
 
@@ -76,9 +71,9 @@ def test_a_match_of_layers_without_weights_is_refused_with_the_advice(capsys):
         ({"blocks": []}, "freeze.blocks: received []"),
         ({"first_layers": 0}, "freeze.first_layers: received 0; input should be greater than or equal to 1"),
         ({"first_layers": 14}, "freeze.first_layers: received 14; the backbone has 13 layers"),
-        ({"first_layers": 1}, "its 1 layer is InputLayer, which owns no weights"),
-        ({"through": "block9"}, "freeze.through: received 'block9', which is no block of this backbone; did you mean"),
-        ({"blocks": ["block1", "mixed*"]}, "freeze.blocks: received 'mixed*', which is no block of this backbone"),
+        ({"first_layers": 1}, "its 1 layer is InputLayer, which has no weights"),
+        ({"through": "block9"}, "freeze.through: received 'block9', which is not a block of this backbone; did"),
+        ({"blocks": ["block1", "mixed*"]}, "freeze.blocks: received 'mixed*', which is not a block of this backbone"),
         ({"match": "conv("}, "freeze: received {'match': 'conv('}; match: 'conv(' is not a regular expression"),
         ({"through": "block1", "first_layers": 2}, "choose exactly one policy of head_only,"),
         ({"batch_norm": "follow"}, "found no policy"),
@@ -128,7 +123,7 @@ def test_json_is_the_plan_stages_file_byte_for_byte(capsys, tmp_path):
     assert out == (Path(bench.path("plan")) / "freeze_plan.json").read_text()
 
 
-def test_the_table_the_page_and_an_image_size_of_ones_own(capsys, tmp_path):
+def test_the_table_the_page_and_another_image_size(capsys, tmp_path):
     page = tmp_path / "plan.html"
     code, out, err = freeze(capsys, "SmallConvNet", "through: block2", "--image-size", "64", "--html", str(page))
 
@@ -136,8 +131,8 @@ def test_the_table_the_page_and_an_image_size_of_ones_own(capsys, tmp_path):
     assert out.startswith("SmallConvNet at 64 px, through: block2, batch_norm: freeze\n")
     assert "boundary block2_pool" in out
     assert "boundary block2_pool" in page.read_text()
-    assert "one image's features there are 16 x 16 x 64, 65.5 kB in float32" in " ".join(out.split())
-    assert "one image's features there are 16 × 16 × 64, 65.5 kB in float32" in page.read_text()
+    assert "its features are 16 x 16 x 64 per image, 65.5 kB in float32" in " ".join(out.split())
+    assert "its features are 16 × 16 × 64 per image, 65.5 kB in float32" in page.read_text()
 
 
 def test_nothing_but_the_plan_reaches_the_terminal():
@@ -148,7 +143,7 @@ def test_nothing_but_the_plan_reaches_the_terminal():
     assert json.loads(ended.stdout)["boundary"]["layer"] == "head_pool"
 
 
-def test_a_wrong_policy_is_told_before_tensorflow_is_imported():
+def test_a_wrong_policy_is_refused_before_tensorflow_is_imported():
     code = (
         "import sys\nfrom pipelines import cli\n"
         "try:\n    cli.main(['freeze', 'SmallConvNet', '--policy', '{first_layers: 0}'])\n"

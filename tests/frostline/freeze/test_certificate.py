@@ -93,7 +93,7 @@ def test_a_plan_whose_names_are_not_the_models_certifies_nothing(backbone, plan)
     before = certificate.replica_digests(backbone.layers)
     proof = certify(plan, before, certificate.replica_digests(backbone.layers))
     assert not proof["verified"]
-    with pytest.raises(FreezeViolation, match="the weights are not those that the plan was made for"):
+    with pytest.raises(FreezeViolation, match="the weights are not the ones that the plan was made for"):
         certificate.require_still(proof)
 
 

@@ -60,16 +60,6 @@ def test_none_freezes_nothing_and_has_no_boundary(inception):
     assert plan["boundary"] is None
 
 
-def test_a_plan_is_a_pure_function_of_graph_and_policy(inception):
-    assert plan_of(inception, through="mixed5") == plan_of(inception, through="mixed5")
-
-
-def test_blocks_of_a_plan_add_up_to_its_totals(inception):
-    plan = plan_of(inception, through="mixed4")
-    for key in ("layers", "parameters", "frozen_parameters", "trainable_parameters"):
-        assert sum(block[key] for block in plan["blocks"]) == plan["totals"][key]
-
-
 def test_frozen_share_grows_with_through(inception):
     shares = [
         plan_of(inception, through=block.name, batch_norm="follow")["totals"]["frozen_parameters"]
@@ -88,14 +78,14 @@ def test_an_unknown_block_is_refused_with_the_nearest_names(inception):
 def test_a_layer_without_weights_is_refused():
     layers = [Layer("in", "InputLayer", (), 0), Layer("a", "ReLU", (0,), 0), Layer("b", "Dense", (0,), 9)]
     graph = LayerGraph((*layers, Layer("sum", "Add", (1, 2), 0), Layer("out", "Dense", (3,), 9)))
-    with pytest.raises(PolicyError, match="which freezes nothing: its 1 layer is ReLU, which owns no weights"):
+    with pytest.raises(PolicyError, match="which freezes nothing: its 1 layer is ReLU, which has no weights"):
         layer_verdicts(graph, PolicyConfig(match="^a$"), "freeze")
 
 
 @pytest.mark.parametrize("policy", [{"head_only": True}, {"fraction": 0.5}, {"first_layers": 2}, {"through": "block1"}])
 def test_a_backbone_without_weights_has_nothing_to_freeze(policy):
     graph = LayerGraph((Layer("in", "InputLayer", (), 0), Layer("a", "ReLU", (0,), 0)))
-    with pytest.raises(PolicyError, match="which freezes nothing: the backbone owns no weights"):
+    with pytest.raises(PolicyError, match="which freezes nothing: the backbone has no weights"):
         layer_verdicts(graph, PolicyConfig(**policy), "freeze")
 
 
@@ -116,7 +106,7 @@ def test_a_fraction_is_the_fewest_blocks_that_hold_it(share, expected):
 def test_globs_choose_blocks_and_names_that_are_none_are_refused(inception):
     plan = plan_of(inception, blocks=["mixed1*", "stem"], batch_norm="follow")
     assert {x["block"] for x in plan["layers"] if x["frozen"]} == {"stem", "mixed1", "mixed10"}
-    with pytest.raises(PolicyError, match=r"freeze\.blocks: received 'mixed_1\*', which is no block"):
+    with pytest.raises(PolicyError, match=r"freeze\.blocks: received 'mixed_1\*', which is not a block"):
         plan_of(inception, blocks=["mixed1*", "mixed_1*"])
 
 
@@ -128,7 +118,7 @@ def test_more_layers_than_there_are_and_layers_before_any_weight_are_refused(inc
 
 
 def test_a_regular_expression_that_no_name_contains_is_refused_with_near_names(inception):
-    with pytest.raises(PolicyError, match=r"received 'conv3d_7', which no layer's name contains; did you mean conv2d_"):
+    with pytest.raises(PolicyError, match=r"received 'conv3d_7', which matches no layer's name; did you mean conv2d_"):
         plan_of(inception, match="conv3d_7")
 
 
@@ -139,21 +129,3 @@ def test_a_rule_says_what_decided(inception):
     assert rules["batch_normalization_1"] == "batch_norm: freeze"
     assert rules["conv2d_2"] == "trainable"
     assert plan["boundary"] is None  # conv2d moves below it
-
-
-def test_the_head_pools_what_lies_below_it_to_one_number_a_channel(inception):
-    boundary = plan_of(inception, head_only=True)["boundary"]
-    assert (boundary["layer"], boundary["shape"], boundary["feature_bytes"]) == ("head_pool", [2048], 8192)
-    assert boundary["flops_below"] == sum(layer.flops for layer in inception.layers)
-
-
-def test_a_boundary_whose_shape_the_image_does_not_fix_is_refused():
-    graph = LayerGraph(
-        (
-            Layer("image", "InputLayer", (), 0),
-            Layer("conv", "Conv2D", (0,), 9, shape=(0, 32, 8)),
-            Layer("out", "Dense", (1,), 9),
-        )
-    )
-    with pytest.raises(PolicyError, match=r"the boundary conv has an output of \[0, 32, 8\], where 0 is a dimension"):
-        plan_of(graph, first_layers=2)

@@ -54,7 +54,7 @@ def parameters(variables):
 def apply(backbone, plan):
     """Apply a plan's first phase; return the model with its head."""
     model = head.attach(backbone, HeadConfig(), 3)
-    loop.apply_phase(model, plan, phases(plan, 1, 0.1)[0])
+    loop.apply_phase(model, plan["layers"], phases(plan, 1, 0.1)[0])
     return model
 
 
@@ -109,7 +109,7 @@ def test_the_first_100_layers_are_exactly_what_lies_before_mixed3(thawed):
     plan = plan_of(thawed, first_layers=100, batch_norm="follow")
     names = [layer.name for layer in thawed.layers]
     assert [layer["name"] for layer in plan["layers"] if layer["frozen"]] == names[:100]
-    assert names[100] == "mixed3"  # the block's own merge, which owns no weights: below it all of mixed3 is frozen
+    assert names[100] == "mixed3"  # the block's own merge, which has no weights: all of mixed3 before it is frozen
     assert plan["totals"]["frozen_layers"] == 60
     assert plan["totals"]["frozen_parameters"] == 2_146_976
     assert plan["boundary"]["layer"] == "mixed3"
@@ -140,7 +140,7 @@ def test_a_plan_is_applied_before_the_optimizer_is_made(thawed):
 
 
 def test_chosen_blocks_are_frozen_with_all_their_weights(thawed):
-    # The trap: `if "mixed" in layer.name: layer.trainable = False`. All of those are Concatenate, and own no weights.
+    # The trap: `if "mixed" in layer.name: layer.trainable = False`. All of those are Concatenate, and have no weights.
     by_name = [layer for layer in thawed.layers if "mixed" in layer.name]
     assert len(by_name) == 13
     for layer in by_name:
