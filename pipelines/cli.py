@@ -15,7 +15,7 @@ import typer
 
 from frostline.errors import FrostlineError
 from pipelines import registry_commands
-from pipelines.options import AsJson, Debug, set_debug, shows_tracebacks
+from pipelines.options import AsJson, Config, Debug, Experiment, Host, Overrides, set_debug, shows_tracebacks
 
 if TYPE_CHECKING:
     from frostline.config import RunConfig
@@ -41,15 +41,6 @@ def _print_version(value: bool) -> None:
 
         typer.echo(f"frostline {version('frostline')}")
         raise typer.Exit
-
-
-Config = Annotated[Path, typer.Argument(metavar="CONFIG", help="YAML file with the run's configuration.")]
-Overrides = Annotated[
-    list[str] | None,
-    typer.Option("--set", metavar="KEY=VALUE", help=r"Override a value, such as epochs=3 or data.classes=\[cat,dog]."),
-]
-Host = Annotated[str, typer.Option("--host", metavar="URL", help="Address of Kubeflow Pipelines.")]
-Experiment = Annotated[str, typer.Option("--experiment", metavar="NAME", help="Experiment of the run.")]
 
 
 @app.callback(help=_ABOUT)
