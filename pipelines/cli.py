@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import typer
 
 from frostline.errors import FrostlineError
+from frostline.text import one_line
 from pipelines import registry_commands
 from pipelines.options import AsJson, Config, Debug, Experiment, Host, Overrides, set_debug, shows_tracebacks
 
@@ -293,5 +294,5 @@ def main(arguments: list[str] | None = None) -> NoReturn:
 
 def fail(message: str, code: int) -> NoReturn:
     """Write `frostline: error: MESSAGE` in one line, and exit."""
-    sys.stderr.write(f"frostline: error: {' '.join(message.split())}\n")
+    sys.stderr.write(f"frostline: error: {one_line(message, 5000)}\n")
     sys.exit(code)

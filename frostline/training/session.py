@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from frostline import digests, storage, telemetry
 from frostline.documents.data import DatasetInfo
+from frostline.documents.features import FEATURES
 from frostline.documents.features import Features as FeaturesDocument
 from frostline.documents.freeze import Comparison, FreezePlan, WeightsSource
 from frostline.documents.training import EquivalenceProof, TrainingReport
@@ -68,7 +69,7 @@ class Session:
         self._uses, self._sets = feed.gather(inputs.features)
         self._verdicts = {layer: one for part in inputs.features for layer, one in part["verdicts"].items()}
         if len(self._uses) != len(self._schedule):
-            raise ConfigError("features.json", len(self._uses), f"the plan has {len(self._schedule)} phases")
+            raise ConfigError(FEATURES.file, len(self._uses), f"the plan has {len(self._schedule)} phases")
         self.model: keras.Model
         self.state: State
         self.checkpoints: Checkpoints

@@ -13,34 +13,9 @@ import pytest
 from frostline import artifacts, digests, storage
 from frostline.errors import DataError
 from frostline.features import packs
-from frostline.features import store as feature_store
-from frostline.features.packs import Layout, Reader, Writer
+from frostline.features.packs import Layout, Writer
 
-LAYOUT = Layout((2, 3), "float32")
-
-
-@pytest.fixture(params=["directory", "bucket"])
-def root(request, tmp_path):
-    store = str(tmp_path / "store") if request.param == "directory" else request.getfixturevalue("gcs")
-    return feature_store.root_of(store, "a" * 64)
-
-
-def ids_of(count, first=0):
-    return [digests.of_bytes(str(number).encode()) for number in range(first, first + count)]
-
-
-def rows_of(count, layout=LAYOUT, seed=0):
-    return np.random.default_rng(seed).normal(size=(count, *layout.shape)).astype(layout.numpy_dtype)
-
-
-def write(root, count, *, first=0, layout=LAYOUT, seed=0, **options):
-    with Writer(root, layout, **options) as writer:
-        writer.add(ids_of(count, first), rows_of(count, layout, seed))
-    return writer.packs
-
-
-def opened(root, tmp_path, names=None, layout=LAYOUT):
-    return Reader(root, names, layout, tmp_path / "scratch")
+from tests.support.feature_packs import LAYOUT, ids_of, opened, rows_of, write
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
