@@ -1,12 +1,12 @@
-"""The plan stage: resolve weights and freeze policy, and draw the plan, before anything is spent."""
+"""The plan stage: resolve the weights and the freeze policy, and draw the plan, before anything is spent."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
 
-from frostline import artifacts
 from frostline.data import lineage
+from frostline.documents.freeze import FREEZE_PLAN, WEIGHTS_SOURCE, WeightsSource
 from frostline.events import say, step
 from frostline.freeze.config import FreezeConfig
 from frostline.freeze.graph import from_model
@@ -33,17 +33,29 @@ def run(
 ) -> None:
     """Write freeze_plan.json, source.json and images.parquet of the weights, and the plan as a page.
 
+    Args:
+        backbone: its name, or a `.keras` file.
+        weights: a reference to weights, see `frostline.model.weights`.
+        image_size: height and width of the model's input, in pixels.
+        seed: of random weights.
+        freeze: the freeze section of the configuration.
+        store: root of the large files; the weights are saved there.
+        registry: root of the model registry.
+        freeze_plan, backbone_weights: directories to create.
+        page: file to create.
+
     Raises:
         ConfigError, PolicyError: the backbone, the image size or the policy is wrong.
-        WeightsError, RegistryError: the weights cannot be had.
+        WeightsError, RegistryError: the weights are missing or do not fit the backbone.
+        StorageError: the store or a directory cannot be written.
     """
     policy = parse(FreezeConfig, freeze, field="freeze")
     backbones.require_size(backbone, image_size)
-    model, source, images = model_weights.resolve(weights, backbone, image_size, seed, registry)
+    model, resolved, images = model_weights.resolve(weights, backbone, image_size, seed, registry)
     plan = make_plan(from_model(model), policy, backbone=backbone, image_size=image_size)
-    source["uri"] = model_weights.save(model, store, backbone, source["digest"])
-    artifacts.write_json(Path(freeze_plan) / "freeze_plan.json", "freeze_plan", plan)
-    artifacts.write_json(Path(backbone_weights) / "source.json", "weights", source)
+    source: WeightsSource = {**resolved, "uri": model_weights.save(model, store, backbone, resolved["digest"])}
+    FREEZE_PLAN.write(Path(freeze_plan), plan)
+    WEIGHTS_SOURCE.write(Path(backbone_weights), source)
     lineage.write(Path(backbone_weights), {lineage.BEFORE: images})
     pages.write(Path(page), "plan.html", plan=plan, source=source)
     totals = plan["totals"]
@@ -52,6 +64,6 @@ def run(
         f"({totals['frozen_layers']} of {totals['weighted_layers']} layers with weights); weights: {source['resolved']}"
     )
     if weights == "random" and plan["boundary"]:
-        say("the frozen layers keep random weights: nothing below the boundary has learned anything")
+        say("the frozen layers keep random weights: no layer up to the boundary learns anything")
     elif weights == "random" and totals["frozen_parameters"]:
-        say("batch_norm: freeze holds untrained BatchNorm layers still; from random weights choose batch_norm: follow")
+        say("batch_norm: freeze also freezes untrained BatchNorm; with random weights choose batch_norm: follow")

@@ -1,16 +1,40 @@
-"""What plan writes, and the certificate that train proves it with."""
+"""What plan writes, and the freeze certificate that train writes after following the plan."""
 
 from __future__ import annotations
 
-from typing import Any, NotRequired, TypedDict
+from typing import Literal, NotRequired, TypedDict
 
 from frostline.documents.kinds import Document, Stored
 
-Policy = dict[str, Any]  # a freeze section or its one policy, in JSON's types, as `FreezeConfig.section` gives it
+
+class Policy(TypedDict, total=False):
+    """The freeze section as configured: exactly one of the first seven keys, and the settings below them.
+
+    The policy of a later phase has one of the first seven keys only.
+    """
+
+    head_only: Literal[True]
+    none: Literal[True]
+    first_layers: int
+    through: str
+    blocks: list[str]
+    match: str
+    fraction: float
+    batch_norm: Literal["freeze", "follow"]
+    phases: list[PhaseSection]
+    layer_lr_decay: float
+
+
+class PhaseSection(TypedDict):
+    """A later phase as configured."""
+
+    policy: Policy
+    epochs: int
+    learning_rate: float
 
 
 class Totals(TypedDict):
-    """Layers and parameters of some part of the backbone; parameters count statistics too."""
+    """Counts of layers and parameters in a part of the backbone; parameters include BatchNorm statistics."""
 
     layers: int
     weighted_layers: int
@@ -21,10 +45,11 @@ class Totals(TypedDict):
 
 
 class Boundary(TypedDict):
-    """The layer up to which nothing moves.
+    """The layer up to which no weight changes.
 
-    `flops_share` is 0..1, `flops_below` is of a forward pass over one image. `shape` is what comes out for one image
-    ([height, width, channels]; of the head's pooling [channels]), `feature_bytes` its size in float32.
+    `flops_share` is the fraction (0..1) of the backbone's FLOPs up to there, `flops_below` their number in a forward
+    pass over one image. `shape` is the layer's output for one image ([height, width, channels]; [channels] after the
+    head's pooling), `feature_bytes` its size as float32.
     """
 
     layer: str
@@ -37,21 +62,21 @@ class Boundary(TypedDict):
 
 
 class BlockRow(Totals):
-    """A block of the backbone; `flops` is of a forward pass over one image."""
+    """A block of the backbone; `flops` counts a forward pass over one image."""
 
     name: str
     last_layer: str
     flops: int
 
 
-# One layer; in this form because `class` is a keyword of Python.
+# A layer; `rule` says what decided whether it is frozen. In this form because `class` is a keyword of Python.
 LayerRow = TypedDict(
     "LayerRow", {"name": str, "block": str, "class": str, "parameters": int, "frozen": bool, "rule": str}
 )
 
 
 class Resolved(TypedDict):
-    """A policy resolved against the backbone; `frozen` has the names of its frozen layers."""
+    """A policy resolved against the backbone; `frozen` lists the names of the frozen layers."""
 
     totals: Totals
     boundary: Boundary | None
@@ -67,7 +92,7 @@ class LaterPhase(Resolved):
 
 
 class FreezePlan(Stored):
-    """freeze_plan.json; totals, boundary and layers are of the first phase."""
+    """freeze_plan.json; totals, boundary, blocks and layers describe the first phase."""
 
     backbone: str
     image_size: int
@@ -79,24 +104,29 @@ class FreezePlan(Stored):
     phases: list[LaterPhase]
 
 
-class WeightsSource(Stored):
-    """source.json of the weights: the reference, what it stood for, the digest of the weights, and their address."""
+class ResolvedWeights(TypedDict):
+    """A reference to weights, what it resolved to, and the digest of the weights."""
 
     reference: str
     resolved: str
     digest: str
+
+
+class WeightsSource(Stored, ResolvedWeights):
+    """source.json of the weights: `uri` is their address in the store."""
+
     uri: str
 
 
 class TensorRecord(TypedDict):
-    """A tensor's digests: before the first phase and after each; `frozen` means in all phases."""
+    """A tensor's digests, before the first phase and after each; `frozen` means frozen in all phases."""
 
     frozen: bool
     digests: list[str]
 
 
 class PhaseProof(TypedDict):
-    """What one phase did to the tensors that are frozen in it, and to the others."""
+    """Which tensors changed in one phase; `moved` lists frozen ones, by name."""
 
     phase: int
     policy: Policy
@@ -108,7 +138,7 @@ class PhaseProof(TypedDict):
 
 
 class Comparison(TypedDict):
-    """The backbone before and after every phase, held against the plan."""
+    """The backbone before and after every phase, compared with the plan; `moved` lists frozen tensors that changed."""
 
     verified: bool
     frozen_tensors: int
@@ -123,7 +153,7 @@ class Comparison(TypedDict):
 
 
 class Certificate(Stored, Comparison):
-    """freeze_certificate.json: the comparison, bound to a model and its files; `certificate_digest` is its seal."""
+    """freeze_certificate.json: the comparison, a model and its files; `certificate_digest` seals them."""
 
     model_digest: str
     weights_digest: str

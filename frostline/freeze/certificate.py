@@ -1,7 +1,7 @@
 """The freeze certificate: digests of every backbone weight before training and after each phase, on every replica.
 
-A tensor that is frozen in a phase must be bit-identical before and after it. The certificate is bound by digest to
-the plan, to the weights that training started from, to the exported files, and to itself.
+A tensor that is frozen in a phase must be bit-identical before and after it. The certificate also holds the digests of
+the plan, of the weights that training started from and of the exported files, and is sealed by a digest of itself.
 """
 
 from __future__ import annotations
@@ -10,28 +10,20 @@ import hashlib
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
 from frostline import digests
-from frostline.artifacts import Json
+from frostline.documents.freeze import Certificate, Comparison, FreezePlan, PhaseProof
+from frostline.documents.training import CERTIFIED_FILES, SERVING_DIRECTORY
 from frostline.errors import FreezeViolation
 from frostline.freeze.phases import Phase
 
 if TYPE_CHECKING:
     import keras
 
-SEAL = "certificate_digest"
-FILE = "freeze_certificate.json"
-DOCUMENTS = (
-    "model.keras",
-    "freeze_plan.json",
-    "training.jsonl",
-    "training.json",
-    "model.json",
-    "images.parquet",
-)  # what it vouches for, beside serving/
+SEAL: Final = "certificate_digest"
 _COUNTER = re.compile(r"_\d+$")
 Digests = dict[str, list[str]]  # tensor name -> its digest on each replica
 
@@ -45,27 +37,27 @@ def tensor_digest(value: Any) -> str:
 
 
 def weight_names(layer: keras.layers.Layer) -> list[str]:
-    """Stable names of a layer's weights: `layer/index:variable`, without the number that Keras counts up."""
+    """Stable names of a layer's weights: `layer/index:variable`, without the counter that Keras appends."""
     return [f"{layer.name}/{index}:{_COUNTER.sub('', weight.name)}" for index, weight in enumerate(layer.weights)]
 
 
 def layer_of(tensor: str) -> str:
-    """The layer that a tensor's name begins with."""
+    """The name of the layer that owns a tensor."""
     return tensor.rsplit("/", 1)[0]
 
 
 def combined_digest(tensors: Mapping[str, str]) -> str:
-    """One digest of many tensors' digests by name."""
+    """One digest of the digests of many tensors by name."""
     return digests.of_json(dict(tensors))
 
 
 def weights_digest(layers: Iterable[keras.layers.Layer]) -> str:
-    """One digest of all weights of some layers, on the first replica."""
+    """One digest of all weights of the layers, on the first replica."""
     return combined_digest({name: copies[0] for name, copies in replica_digests(layers).items()})
 
 
 def replica_digests(layers: Iterable[keras.layers.Layer]) -> Digests:
-    """Digest of every weight of some layers on every replica; one entry a tensor where there is no strategy."""
+    """Digests of every weight of the layers, one per replica; one where there is no distribution strategy."""
     return {
         name: [tensor_digest(copy.numpy()) for copy in copies(weight.value)]
         for layer in layers
@@ -74,7 +66,7 @@ def replica_digests(layers: Iterable[keras.layers.Layer]) -> Digests:
 
 
 def names_of(variables: Iterable[Any], layers: Iterable[keras.layers.Layer]) -> list[str]:
-    """Names of those variables that are weights of some layers; others are left out."""
+    """Names of those variables that are weights of the layers; other variables are left out."""
     wanted = {id(variable) for variable in variables}
     return [
         name
@@ -85,19 +77,19 @@ def names_of(variables: Iterable[Any], layers: Iterable[keras.layers.Layer]) -> 
 
 
 def copies(variable: Any) -> tuple[Any, ...]:
-    """The variable of each replica; one where there is no strategy."""
-    return tuple(getattr(variable, "values", (variable,)))  # a MirroredVariable holds one variable a replica
+    """The variable on each replica; the variable itself where there is no distribution strategy."""
+    return tuple(getattr(variable, "values", (variable,)))  # a MirroredVariable holds one variable per replica
 
 
 def certify(
-    plan: Json,
+    plan: FreezePlan,
     schedule: Sequence[Phase],
     states: Sequence[Digests],
     slots: Sequence[Sequence[str]],
     *,
     source_digest: str,
-) -> Json:
-    """Compare the backbone before and after every phase with the plan.
+) -> Comparison:
+    """Check the backbone before and after every phase against the plan.
 
     Args:
         plan: the freeze plan.
@@ -105,9 +97,6 @@ def certify(
         states: digests of all backbone weights, before the first phase and after each: one more than phases.
         slots: for each phase, names of the backbone's tensors that the optimizer had slots for.
         source_digest: digest of the weights that training should have started from.
-
-    Returns:
-        The certificate, without the digests of the exported files and without its seal.
     """
     weighted = {layer["name"] for layer in plan["layers"] if layer["parameters"]}
     reports = [
@@ -134,7 +123,7 @@ def certify(
     }
 
 
-def _phase(phase: Phase, before: Digests, after: Digests, optimized: Sequence[str], weighted: set[str]) -> Json:
+def _phase(phase: Phase, before: Digests, after: Digests, optimized: Sequence[str], weighted: set[str]) -> PhaseProof:
     frozen = {name for name in before if layer_of(name) in phase.frozen}
     moved = [name for name in before if name in frozen and len({*before[name], *after.get(name, ("",))}) > 1]
     stray = [name for name in optimized if name in frozen]
@@ -154,20 +143,36 @@ def _unmoved(name: str, states: Sequence[Digests]) -> bool:
     return len({tuple(state.get(name, ())) for state in states}) == 1
 
 
-def seal(certificate: Json) -> Json:
-    """The certificate with a digest of its own content, so that a change to any field shows."""
-    document = {key: value for key, value in certificate.items() if key not in (SEAL, "schema")}
-    return {**document, SEAL: digests.of_json(document)}
+def seal(certificate: Certificate) -> Certificate:
+    """The certificate with a digest of its own content, so that a change of any field is found."""
+    sealed = certificate.copy()
+    sealed.pop("schema", None)
+    sealed.pop(SEAL, None)  # so that the seal is the last field
+    sealed[SEAL] = _digest_to_seal(sealed)
+    return sealed
 
 
-def require_still(certificate: Json) -> None:
-    """Raise FreezeViolation, naming the layers, if a frozen weight moved, or could have."""
-    if certificate["verified"]:
+def is_sealed(certificate: Mapping[str, object]) -> bool:
+    """Whether the seal is the digest of everything else in the certificate."""
+    return certificate.get(SEAL) == _digest_to_seal(certificate)
+
+
+def _digest_to_seal(certificate: Mapping[str, object]) -> str:
+    return digests.of_json({key: value for key, value in certificate.items() if key not in (SEAL, "schema")})
+
+
+def require_still(comparison: Comparison) -> None:
+    """Require that no frozen weight changed or could have changed.
+
+    Raises:
+        FreezeViolation: one did; the message names its layer.
+    """
+    if comparison["verified"]:
         return
-    layers = sorted({layer_of(name) for name in certificate["moved"]})
-    stray = sorted({layer_of(name) for phase in certificate["phases"] for name in phase["frozen_with_optimizer_slots"]})
-    if layers:
-        reason = f"frozen weights moved during training, in {', '.join(layers)}"
+    moved = sorted({layer_of(name) for name in comparison["moved"]})
+    stray = sorted({layer_of(name) for phase in comparison["phases"] for name in phase["frozen_with_optimizer_slots"]})
+    if moved:
+        reason = f"frozen weights changed during training, in {', '.join(moved)}"
     elif stray:
         reason = f"the optimizer has slots for frozen weights, in {', '.join(stray)}"
     else:
@@ -176,6 +181,6 @@ def require_still(certificate: Json) -> None:
 
 
 def file_digests(directory: Path) -> dict[str, str]:
-    """SHA-256 of the files there are of those that a certificate vouches for, by path relative to the directory."""
-    files = [*(directory / name for name in DOCUMENTS), *sorted((directory / "serving").rglob("*"))]
+    """SHA-256 of the certified files that exist, by path relative to the directory."""
+    files = [*(directory / name for name in CERTIFIED_FILES), *sorted((directory / SERVING_DIRECTORY).rglob("*"))]
     return {path.relative_to(directory).as_posix(): digests.of_file(path) for path in files if path.is_file()}

@@ -1,8 +1,8 @@
 """The layers of a backbone as a directed acyclic graph: cut points and blocks.
 
-A cut point is a layer that every path from the input to the output goes through. Blocks are consecutive runs of
-layers that end at cut points. They carry the architecture's own names where its layers tell them; else they are what
-lies between two consecutive merges, numbered.
+A cut point is a layer that every path from the input to the output goes through. A block is a run of consecutive
+layers that ends at a cut point. Blocks have the architecture's own names where the names of its layers contain them;
+otherwise every merge of branches ends a block, and blocks are numbered.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 
 STEM, TOP = "stem", "top"
 BATCH_NORM = "BatchNormalization"
-_GATES = ("Multiply",)  # squeeze-and-excitation scales a tensor in the middle of a block: a merge that ends none
-# A merge that names the block which it ends.
+_GATES = ("Multiply",)  # merges that end no block: squeeze-and-excitation scales a tensor in the middle of one
+# Name of a merge that is also the name of the block it ends.
 _ENDS_BLOCK = re.compile(r"mixed_?\d+[a-z]?")
-# Layer names that begin with the name of their block, in the spelling of one architecture each.
+# Layer names that begin with the name of their block: one alternative per architecture.
 _BEGINS_WITH_BLOCK = re.compile(
     r"(?P<residual>conv\d+_block\d+)_"  # ResNet, DenseNet
     r"|(?P<inception>block\d+_\d+)_"  # InceptionResNetV2
@@ -41,11 +41,11 @@ class Layer:
     Attributes:
         name: the layer's name.
         kind: its class name.
-        parents: positions of the layers whose output it takes.
-        parameters: number of scalars in all its weights, statistics included.
+        parents: positions of the layers whose output it takes as input.
+        parameters: number of scalars in all its weights, BatchNorm statistics included.
         flops: floating-point operations of one forward pass over one image; see `frostline.freeze.flops`.
         is_layer: whether it is one of `model.layers`; plain operations are not.
-        shape: of its output for one image; 0 for a dimension that the size of the image does not fix.
+        shape: of its output for one image; 0 for a dimension that the image size does not determine.
     """
 
     name: str
@@ -74,7 +74,7 @@ class LayerGraph:
 
     @cached_property
     def children(self) -> tuple[tuple[int, ...], ...]:
-        """Positions of the layers that take each layer's output."""
+        """For each layer, positions of the layers that take its output."""
         found: list[list[int]] = [[] for _ in self.layers]
         for position, layer in enumerate(self.layers):
             for parent in set(layer.parents):
@@ -83,7 +83,7 @@ class LayerGraph:
 
     @cached_property
     def cut_points(self) -> tuple[int, ...]:
-        """Positions that no edge jumps over, found in one sweep: O(V + E)."""
+        """Positions that no edge skips, found in one pass: O(V + E)."""
         cuts, farthest = [], 0
         for position, children in enumerate(self.children):
             if farthest <= position:
@@ -102,12 +102,12 @@ class LayerGraph:
 
     @cached_property
     def blocks(self) -> tuple[Block, ...]:
-        """Blocks in order, covering every layer once."""
+        """Blocks in order; every layer is in exactly one."""
         ends = list(self._named_ends()) or list(self._merge_ends())
         return self._between(ends)
 
     def _named_ends(self) -> Iterator[tuple[str, int]]:
-        """(name, end) of each block that the layers' own names tell."""
+        """(name, end) of each block whose name the layers' names contain."""
         labelled: dict[str, list[int]] = {}
         for position, layer in enumerate(self.layers):
             name = _block_name(layer.name)
@@ -121,10 +121,11 @@ class LayerGraph:
                 return
             upto = labelled[following][0]
             between = [cut for cut in self.cut_points if last <= cut < upto]
-            if between:  # a block whose layers are interleaved with the next one's is part of that
+            if between:  # a block whose layers are interleaved with those of the next one is part of the next
                 yield name, between[0] if _ENDS_BLOCK.fullmatch(following) else between[-1]
 
     def _merge_ends(self) -> Iterator[tuple[str, int]]:
+        """(name, end) of numbered blocks, each of which ends at a merge of branches."""
         merges = [
             cut
             for cut in self.cut_points
@@ -134,7 +135,7 @@ class LayerGraph:
             yield f"block{number}", merge
 
     def _between(self, ends: list[tuple[str, int]]) -> tuple[Block, ...]:
-        """Blocks from their ends; what lies before and after them is the stem and the top, if it owns weights."""
+        """Blocks from their ends; the layers before and after them are the stem and the top, if they own weights."""
         first = self._stem_end(ends[0])
         blocks = [Block(STEM, 0, first)] if self._weighs(0, first) else []
         for name, last in ends:
@@ -145,7 +146,7 @@ class LayerGraph:
         return (*blocks[:-1], Block(blocks[-1].name, blocks[-1].first, last))
 
     def _stem_end(self, block: tuple[str, int]) -> int:
-        """Where the stem ends: before the first layer that names a block, else before the first branching."""
+        """Where the stem ends: before the first layer with a block's name, else at the first branching."""
         name, end = block
         own = [p for p in range(end + 1) if _block_name(self.layers[p].name) == name]
         if own and not _ENDS_BLOCK.fullmatch(name):
@@ -157,7 +158,7 @@ class LayerGraph:
 
 
 def _block_name(layer: str) -> str:
-    """The block that a layer's name tells, or nothing."""
+    """The block's name in a layer's name; empty if there is none."""
     if _ENDS_BLOCK.fullmatch(layer):
         return layer
     found = _BEGINS_WITH_BLOCK.match(layer)
@@ -167,7 +168,7 @@ def _block_name(layer: str) -> str:
 
 
 def _kind(operation: Any) -> str:
-    """The class's name; a BatchNormalization's descendants are told as what they are."""
+    """The name of the class; for a subclass of BatchNormalization, that of the base class."""
     import keras
 
     normalises = isinstance(operation, keras.layers.BatchNormalization)
@@ -177,8 +178,8 @@ def _kind(operation: Any) -> str:
 def from_model(model: keras.Model) -> LayerGraph:
     """Read the graph of a functional Keras model.
 
-    Its operations are its layers and, where an architecture adds or scales tensors without a layer (ConvNeXt,
-    MobileNetV3), plain Keras operations; `model.operations` has both in topological order.
+    Some architectures (ConvNeXt, MobileNetV3) add or scale tensors by plain Keras operations instead of layers;
+    `model.operations` has both kinds in topological order.
     """
     from frostline.freeze.flops import of_operation
 

@@ -1,35 +1,32 @@
-"""The freeze plan: a policy resolved against a backbone, as a file that people and later steps read."""
+"""The freeze plan: a policy resolved against a backbone, for people and for the steps after this one."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
 
-from frostline.artifacts import Json
+from frostline.documents.freeze import BlockRow, Boundary, FreezePlan, LaterPhase, LayerRow, Resolved, Totals
 from frostline.errors import PolicyError
-from frostline.freeze.config import FreezeConfig
-from frostline.freeze.graph import LayerGraph
+from frostline.freeze.config import FreezeConfig, PhaseConfig
+from frostline.freeze.graph import Block, LayerGraph
 from frostline.freeze.policy import Verdict, layer_verdicts
 
-POOL = "head_pool"  # the head's pooling: the boundary where the whole backbone is frozen
+POOL = "head_pool"  # the head's pooling: the boundary if the whole backbone is frozen
 HEAD = "head"
 _FLOAT32 = 4  # bytes
 
 
-def make_plan(graph: LayerGraph, config: FreezeConfig, *, backbone: str, image_size: int) -> Json:
+def make_plan(graph: LayerGraph, config: FreezeConfig, *, backbone: str, image_size: int) -> FreezePlan:
     """Resolve a freeze section against `graph`: a pure function of its arguments.
 
-    Returns:
-        backbone, image_size, policy (the section as configured), blocks, and of the first phase totals, boundary and
-        layers; `phases` has one entry for each further phase: policy, epochs, learning_rate, totals, boundary and
-        frozen (names of the layers). Parameters count every weight of a layer, statistics included. `boundary` is
-        null where nothing below any cut point is wholly frozen; else it has layer, block, parameters_below,
-        flops_share (0..1), flops_below (of a forward pass over one image), and what comes out for one image there:
-        shape ([height, width, channels]; of the head's pooling [channels]) and feature_bytes (as float32).
+    Args:
+        graph: layers of the backbone.
+        config: the freeze section.
+        backbone: name of the backbone, for the record.
+        image_size: height and width of the input in pixels, for the record.
 
     Raises:
-        PolicyError: a policy cannot be resolved, or the size of the image does not fix the boundary's shape.
+        PolicyError: a policy cannot be resolved, or the image size does not determine the boundary's shape.
     """
     verdicts = layer_verdicts(graph, config, config.batch_norm)
     first = _resolved(graph, verdicts)
@@ -42,7 +39,29 @@ def make_plan(graph: LayerGraph, config: FreezeConfig, *, backbone: str, image_s
             f"freeze.layer_lr_decay: received {config.layer_lr_decay}, which changes nothing: no layer of the backbone "
             "trains in any phase"
         )
-    layers = [
+    return {
+        "backbone": backbone,
+        "image_size": image_size,
+        "policy": config.section(),
+        "totals": first["totals"],
+        "boundary": first["boundary"],
+        "blocks": [_block(graph, verdicts, block) for block in graph.blocks],
+        "layers": _layers(graph, verdicts),
+        "phases": [_later(phase, resolved) for phase, resolved in zip(config.phases, later, strict=True)],
+    }
+
+
+def _block(graph: LayerGraph, verdicts: Sequence[Verdict], block: Block) -> BlockRow:
+    return {
+        "name": block.name,
+        "last_layer": graph.layers[block.last].name,
+        **_totals(graph, verdicts, range(block.first, block.last + 1)),
+        "flops": sum(layer.flops for layer in graph.layers[block.first : block.last + 1]),
+    }
+
+
+def _layers(graph: LayerGraph, verdicts: Sequence[Verdict]) -> list[LayerRow]:
+    return [
         {
             "name": layer.name,
             "block": block,
@@ -53,35 +72,18 @@ def make_plan(graph: LayerGraph, config: FreezeConfig, *, backbone: str, image_s
         }
         for layer, block, verdict in zip(graph.layers, _block_of(graph), verdicts, strict=True)
     ]
+
+
+def _later(phase: PhaseConfig, resolved: Resolved) -> LaterPhase:
     return {
-        "backbone": backbone,
-        "image_size": image_size,
-        "policy": config.section(),
-        "totals": first["totals"],
-        "boundary": first["boundary"],
-        "blocks": [
-            {
-                "name": block.name,
-                "last_layer": graph.layers[block.last].name,
-                **_totals(graph, verdicts, range(block.first, block.last + 1)),
-                "flops": sum(layer.flops for layer in graph.layers[block.first : block.last + 1]),
-            }
-            for block in graph.blocks
-        ],
-        "layers": layers,
-        "phases": [
-            {
-                "policy": phase.policy.policy(),
-                "epochs": phase.epochs,
-                "learning_rate": phase.learning_rate,
-                **resolved,
-            }
-            for phase, resolved in zip(config.phases, later, strict=True)
-        ],
+        "policy": phase.policy.policy(),
+        "epochs": phase.epochs,
+        "learning_rate": phase.learning_rate,
+        **resolved,
     }
 
 
-def _resolved(graph: LayerGraph, verdicts: Sequence[Verdict]) -> Json:
+def _resolved(graph: LayerGraph, verdicts: Sequence[Verdict]) -> Resolved:
     return {
         "totals": _totals(graph, verdicts, range(len(graph.layers))),
         "boundary": _boundary(graph, verdicts),
@@ -89,7 +91,7 @@ def _resolved(graph: LayerGraph, verdicts: Sequence[Verdict]) -> Json:
     }
 
 
-def _totals(graph: LayerGraph, verdicts: Sequence[Verdict], positions: range) -> Json:
+def _totals(graph: LayerGraph, verdicts: Sequence[Verdict], positions: range) -> Totals:
     weighted = [position for position in positions if graph.layers[position].parameters]
     frozen = [position for position in weighted if verdicts[position].frozen]
     total, held = (sum(graph.layers[position].parameters for position in some) for some in (weighted, frozen))
@@ -103,12 +105,12 @@ def _totals(graph: LayerGraph, verdicts: Sequence[Verdict], positions: range) ->
     }
 
 
-def _boundary(graph: LayerGraph, verdicts: Sequence[Verdict]) -> dict[str, Any] | None:
+def _boundary(graph: LayerGraph, verdicts: Sequence[Verdict]) -> Boundary | None:
     """The deepest cut point such that every layer with weights at or before it is frozen, and at least one is.
 
-    Where that is the whole backbone, the head's pooling is still below it: nothing in it moves either.
+    If that is the whole backbone, the boundary is the head's pooling, which has no weights.
     """
-    moving = next(
+    first_trainable = next(
         (
             position
             for position, (layer, verdict) in enumerate(zip(graph.layers, verdicts, strict=True))
@@ -116,17 +118,17 @@ def _boundary(graph: LayerGraph, verdicts: Sequence[Verdict]) -> dict[str, Any] 
         ),
         None,
     )
-    cuts = [cut for cut in graph.cut_points if moving is None or cut < moving]
+    cuts = [cut for cut in graph.cut_points if first_trainable is None or cut < first_trainable]
     below = graph.layers[: cuts[-1] + 1] if cuts else ()
     if not any(layer.parameters for layer in below):
         return None
-    whole = moving is None
+    whole = first_trainable is None
     total, flops = (sum(layer.flops for layer in some) for some in (graph.layers, below))
     shape = below[-1].shape[-1:] if whole else below[-1].shape  # pooling leaves the channels
     if 0 in shape:
         raise PolicyError(
             f"freeze: the boundary {below[-1].name} has an output of {list(below[-1].shape)}, where 0 is a dimension "
-            "that image_size does not fix; choose a policy with another boundary"
+            "that image_size does not determine; choose a policy with another boundary"
         )
     return {
         "layer": POOL if whole else below[-1].name,
@@ -140,5 +142,5 @@ def _boundary(graph: LayerGraph, verdicts: Sequence[Verdict]) -> dict[str, Any] 
 
 
 def _block_of(graph: LayerGraph) -> list[str]:
-    """Name of each layer's block, by position."""
+    """Name of the block of each layer, by position."""
     return [block.name for block in graph.blocks for _ in range(block.first, block.last + 1)]

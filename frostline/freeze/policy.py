@@ -1,6 +1,6 @@
 """A freeze policy resolved against a layer graph: which layers are frozen, and by which rule.
 
-A policy that freezes no weight is vacuous, and refused: whoever writes one expects something else of it.
+A policy that freezes no weight is refused: whoever wrote it expected it to freeze something.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _SHOWN = 12  # names listed in a message
 
 @dataclass(frozen=True)
 class Verdict:
-    """Whether a layer is frozen, and the rule that decided."""
+    """Whether a layer is frozen, and the rule that decided it."""
 
     frozen: bool
     rule: str
@@ -32,18 +32,18 @@ class Verdict:
 def layer_verdicts(
     graph: LayerGraph, policy: PolicyConfig, batch_norm: Literal["freeze", "follow"], *, field: str = "freeze"
 ) -> tuple[Verdict, ...]:
-    """One verdict a layer, in the graph's order. The head is not in the graph and is never frozen.
+    """One verdict per layer, in the graph's order. The head is not in the graph and is never frozen.
 
-    Rules in order, the first that matches decides: the policy; `batch_norm: freeze`; else the layer is trainable.
+    The first rule that matches decides: the policy, then `batch_norm: freeze`; otherwise the layer is trainable.
 
     Args:
         graph: the backbone.
         policy: how the frozen layers are chosen.
-        batch_norm: whether every BatchNorm is frozen whatever the policy says.
+        batch_norm: `freeze` freezes every BatchNorm, whatever the policy says.
         field: name of the section, for messages.
 
     Raises:
-        PolicyError: the policy names what is not there, or chooses no layer that owns weights.
+        PolicyError: the policy names a block or layer that does not exist, or chooses no layer that owns weights.
     """
     ((name, value),) = policy.policy().items()
     chosen = _chosen(graph, name, value, field)
@@ -89,7 +89,7 @@ def _first_layers(graph: LayerGraph, count: int, where: str) -> range:
 
 
 def _layers(graph: LayerGraph) -> list[int]:
-    """Positions of `model.layers`, plain operations left out."""
+    """Positions of `model.layers`: all but plain operations."""
     return [position for position, layer in enumerate(graph.layers) if layer.is_layer]
 
 
@@ -111,19 +111,19 @@ def _match(graph: LayerGraph, pattern: str, where: str) -> list[int]:
     chosen = [position for position, layer in enumerate(graph.layers) if expression.search(layer.name)]
     if not chosen:
         names = [layer.name for layer in graph.layers if layer.parameters]
-        raise PolicyError(f"{where}: received {pattern!r}, which no layer's name contains{_hint(pattern, names)}")
+        raise PolicyError(f"{where}: received {pattern!r}, which no layer's name matches{_hint(pattern, names)}")
     if not any(graph.layers[position].parameters for position in chosen):
         blocks = [block.name for block in graph.blocks if expression.search(block.name)]
-        advice = f'; for the blocks of that name write blocks: ["{_glob(blocks)}"]' if blocks else ""
+        advice = f'; to freeze the blocks of that name, write blocks: ["{_glob(blocks)}"]' if blocks else ""
         raise PolicyError(
             f"{where}: received {pattern!r}, which freezes nothing: {_why_nothing(graph, chosen)}{advice}"
         )
     return chosen
 
 
-def _fraction(graph: LayerGraph, share: float, _: str) -> range:
-    """The fewest shallow blocks that hold at least `share` of the backbone's parameters."""
-    wanted = share * sum(layer.parameters for layer in graph.layers)
+def _fraction(graph: LayerGraph, fraction: float, _: str) -> range:
+    """The fewest blocks, from the input on, that hold at least this fraction of the backbone's parameters."""
+    wanted = fraction * sum(layer.parameters for layer in graph.layers)
     held, last = 0, -1
     for block in graph.blocks:
         if held >= wanted:
@@ -136,29 +136,30 @@ def _fraction(graph: LayerGraph, share: float, _: str) -> range:
 def _named(graph: LayerGraph, name: str, where: str) -> Block:
     blocks = {block.name: block for block in graph.blocks}
     if name not in blocks:
-        raise PolicyError(f"{where}: received {name!r}, which is no block of this backbone{_hint(name, list(blocks))}")
+        raise PolicyError(f"{where}: received {name!r}, which is not a block of this backbone{_hint(name, list(blocks))}")
     return blocks[name]
 
 
 def _hint(received: str, names: Sequence[str]) -> str:
     near = difflib.get_close_matches(received, names, n=3, cutoff=0.5)
-    return (f"; did you mean {', '.join(near)}?" if near else "") + f" There are {listed(names, _SHOWN)}"
+    known = listed(names, _SHOWN)
+    return f"; did you mean {', '.join(near)}? Known are {known}" if near else f"; known are {known}"
 
 
 def _why_nothing(graph: LayerGraph, chosen: Collection[int]) -> str:
     if not any(layer.parameters for layer in graph.layers):
         return "the backbone owns no weights"
     kinds = Counter(graph.layers[position].kind for position in chosen)
-    listed = ", ".join(kind if len(kinds) == 1 else f"{count} {kind}" for kind, count in kinds.most_common(3))
+    classes = ", ".join(kind if len(kinds) == 1 else f"{count} {kind}" for kind, count in kinds.most_common(3))
     own = "owns no weights" if len(chosen) == 1 else "own no weights"
     number, position = next((n, p) for n, p in enumerate(_layers(graph), start=1) if graph.layers[p].parameters)
     block = next(block.name for block in graph.blocks if block.first <= position <= block.last)
     first = f"the first layer with weights is number {number}, {graph.layers[position].name}, in block {block}"
-    return f"its {len(chosen)} layer{'s are' if len(chosen) > 1 else ' is'} {listed}, which {own}; {first}"
+    return f"its {len(chosen)} layer{'s are' if len(chosen) > 1 else ' is'} {classes}, which {own}; {first}"
 
 
 def _glob(names: Sequence[str]) -> str:
-    """A glob for some names: what they begin with, and a star."""
+    """A glob for some names: their common beginning and a star."""
     begin = names[0]
     for name in names[1:]:
         while not name.startswith(begin):

@@ -1,6 +1,6 @@
 """Backbones: the models of keras.applications by name, SmallConvNet, which needs no download, and `.keras` files.
 
-Names and limits are known without TensorFlow, so that a configuration can be checked in milliseconds.
+Names and size limits are known without TensorFlow, so that a configuration is checked in milliseconds.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import importlib
 import tempfile
 from collections import Counter
 from pathlib import Path
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from frostline import storage
@@ -22,8 +23,8 @@ if TYPE_CHECKING:
 
 SMALL = "SmallConvNet"
 
-# keras.applications module -> (smallest height and width its models accept, in pixels; their names).
-# The limits are the `min_size` of each module in Keras 3.15; a test compares them with the library.
+# keras.applications module -> (smallest height and width that its models accept, in pixels; their names).
+# The limits are `min_size` in each module of Keras 3.15; a test compares them with the library.
 _FAMILIES: dict[str, tuple[int, tuple[str, ...]]] = {
     "convnext": (32, tuple(f"ConvNeXt{size}" for size in ("Tiny", "Small", "Base", "Large", "XLarge"))),
     "densenet": (32, ("DenseNet121", "DenseNet169", "DenseNet201")),
@@ -43,7 +44,7 @@ _FAMILIES: dict[str, tuple[int, tuple[str, ...]]] = {
 }
 _MODULE_OF = {name: module for module, (_, family) in _FAMILIES.items() for name in family}
 _SMALL_MINIMUM = 16  # three poolings leave 2 x 2
-# Height and width that an architecture defaults to, in pixels, where that is not 224.
+# Default height and width of an architecture, in pixels, where it is not 224.
 _DEFAULT_SIZES = {
     SMALL: 32,
     "InceptionV3": 299,
@@ -62,12 +63,12 @@ def names() -> list[str]:
 
 
 def is_file(name: str) -> bool:
-    """Whether the backbone is a user's own model, a local or gs:// `.keras` file."""
+    """Whether the backbone is a user's own model: a local or gs:// `.keras` file."""
     return name.endswith(".keras")
 
 
 def require(name: str, field: str = "backbone") -> None:
-    """Raise ConfigError with the nearest names unless `name` is a backbone; a file is taken at its word."""
+    """Raise ConfigError with the nearest names unless `name` is a backbone; a file is not read."""
     if name not in names() and not is_file(name):
         near = difflib.get_close_matches(name, names(), n=3, cutoff=0.4)
         hint = f"did you mean {', '.join(near)}?" if near else f"known are {', '.join(names())}"
@@ -75,7 +76,7 @@ def require(name: str, field: str = "backbone") -> None:
 
 
 def minimum_image_size(name: str) -> int:
-    """Smallest height and width that the backbone accepts, in pixels; for a file, which tells when it is read, 1.
+    """Smallest height and width that the backbone accepts, in pixels; 1 for a file, whose size is checked when it is read.
 
     Raises:
         ConfigError: the name is unknown.
@@ -87,7 +88,7 @@ def minimum_image_size(name: str) -> int:
 
 
 def default_image_size(name: str) -> int:
-    """Height and width that the architecture defaults to, in pixels; a file is read to tell its own, 224 if it is free.
+    """Default height and width of the architecture, in pixels; for a file its own size, or 224 if it takes any size.
 
     Raises:
         ConfigError: the name is unknown, or the file cannot be loaded.
@@ -108,18 +109,21 @@ def require_size(name: str, image_size: int) -> None:
 def build(name: str, image_size: int, *, weights: str | None = None) -> keras.Model:
     """The backbone without its classification top.
 
-    Automatic layer names count up within a process (`conv2d_94` in the second model), so the counter is reset first:
-    a backbone has the same layer names whenever it is built. (`keras.utils.clear_session` would do so too, but it
-    also replaces the graph that holds an open strategy scope.)
+    Keras numbers automatic layer names throughout the process (`conv2d_94` in the second model). The counter is reset
+    first, so that a backbone has the same layer names whenever it is built. (`keras.utils.clear_session` would do that
+    too, but it also replaces the graph that holds an open strategy scope.)
 
     Args:
         name: a name of `names()`, or a `.keras` file, which comes with its weights.
         image_size: height and width of the input, in pixels.
-        weights: None for random ones, or `imagenet`, which downloads.
+        weights: None for random weights, or `imagenet`, which downloads them.
 
     Returns:
-        A functional model from [batch, image_size, image_size, 3] float32, normalised as `normalise` does, to
+        A functional model from [batch, image_size, image_size, 3] float32, normalised by `normalise`, to
         [batch, height, width, channels] float32.
+
+    Raises:
+        ConfigError: the name is unknown, or the file is missing, cannot be loaded or cannot be a backbone.
     """
     import keras
     from keras.src.utils import naming
@@ -135,16 +139,16 @@ def build(name: str, image_size: int, *, weights: str | None = None) -> keras.Mo
 
 
 def normalise(images: Any, name: str) -> Any:
-    """Map pixels to what the backbone was trained on, with the `preprocess_input` of its own Keras module.
+    """Scale pixels as in the backbone's own training, by `preprocess_input` of its Keras module.
 
-    A user's own model takes the pixels as they are, and rescales them itself if it wants them otherwise.
+    A user's own model receives the pixels unscaled; it must rescale them itself.
 
     Args:
-        images: [batch, height, width, 3] in 0..255, any dtype.
+        images: tensor or array [batch, height, width, 3] in 0..255, any dtype.
         name: the backbone.
 
     Returns:
-        [batch, height, width, 3] float32.
+        Tensor [batch, height, width, 3] float32.
     """
     import tensorflow as tf
 
@@ -156,8 +160,8 @@ def normalise(images: Any, name: str) -> Any:
     return _preprocess_input(name)(pixels, data_format="channels_last")
 
 
-@functools.cache  # which also keeps AutoGraph from looking into the import
-def _preprocess_input(name: str) -> Any:
+@functools.cache  # the cache also keeps AutoGraph from converting the import
+def _preprocess_input(name: str) -> Callable[..., Any]:
     return importlib.import_module(f"keras.applications.{_MODULE_OF[name]}").preprocess_input
 
 
@@ -169,7 +173,7 @@ def _small_conv_net(image_size: int) -> keras.Model:
     x = image
     for block, filters in enumerate((32, 64, 128), start=1):
         x = keras.layers.Conv2D(filters, 3, padding="same", use_bias=False, name=f"block{block}_conv")(x)
-        # Keras' default momentum of 0.99 needs hundreds of steps before its statistics mean anything.
+        # With Keras' default momentum of 0.99, statistics are useless for the first hundreds of steps.
         x = keras.layers.BatchNormalization(momentum=0.9, name=f"block{block}_bn")(x)
         x = keras.layers.ReLU(name=f"block{block}_relu")(x)
         x = keras.layers.MaxPooling2D(name=f"block{block}_pool")(x)
@@ -177,12 +181,12 @@ def _small_conv_net(image_size: int) -> keras.Model:
 
 
 def _own(name: str, image_size: int) -> keras.Model:
-    """A user's own model, with the image size fixed where the file leaves it free."""
+    """A user's own model, with the image size fixed if the file takes any size."""
     import keras
 
     model = _read(name)
-    model = keras.Model(model.inputs[0], model.outputs[0], name=model.name)  # a sequential model gets a graph, too
-    wrong = _why_not(model, image_size)
+    model = keras.Model(model.inputs[0], model.outputs[0], name=model.name)  # gives a sequential model a graph
+    wrong = _unsuitable(model, image_size)
     if wrong:
         raise ConfigError("backbone", name, wrong)
     if None in model.inputs[0].shape[1:3]:
@@ -193,7 +197,7 @@ def _own(name: str, image_size: int) -> keras.Model:
 
 
 def _read(name: str) -> keras.Model:
-    """The model in a file, loaded in safe mode, if it has inputs and outputs."""
+    """The model in a file, loaded in safe mode."""
     import keras
 
     with tempfile.TemporaryDirectory() as directory:
@@ -209,31 +213,30 @@ def _read(name: str) -> keras.Model:
     return model
 
 
-def _why_not(model: keras.Model, image_size: int) -> str:
-    """Why a model cannot be a backbone, or nothing."""
-
+def _unsuitable(model: keras.Model, image_size: int) -> str:
+    """Why a model cannot be a backbone; empty if it can."""
     image, features = model.inputs[0].shape, model.outputs[0].shape
     if len(image) != 4 or any(size not in (None, image_size) for size in image[1:3]) or image[3] != 3:
-        return f"its input is {image}; expected (None, {image_size}, {image_size}, 3), as image_size says"
+        return f"its input is {image}; expected (None, {image_size}, {image_size}, 3) for this image_size"
     if len(features) not in (2, 4):
         return f"its output is {features}; expected features, [batch, height, width, channels] or [batch, channels]"
     calls = Counter(id(node.operation) for nodes in model._nodes_by_depth.values() for node in nodes)
     for layer in model.layers:
-        wrong = _why_no_layer(layer, calls[id(layer)])
+        wrong = _unsuitable_layer(layer, calls[id(layer)])
         if wrong:
             return f"its layer {layer.name!r} {wrong}"
     return ""
 
 
-def _why_no_layer(layer: keras.layers.Layer, calls: int) -> str:
-    """Why a layer cannot be part of a backbone whose freezing is to be proven, or nothing."""
+def _unsuitable_layer(layer: keras.layers.Layer, calls: int) -> str:
+    """Why a layer cannot be part of a backbone, where every layer must be frozen alone; empty if it can."""
     import keras
 
     inner = list(layer._flatten_layers(include_self=False))
     if any(isinstance(part, keras.layers.BatchNormalization) for part in inner):
-        return "has BatchNormalization inside, which would not be frozen by itself; use its layers one by one"
+        return "contains a BatchNormalization, which could not be frozen alone; put its layers into the model directly"
     if any(isinstance(part, keras.layers.SpectralNormalization) for part in (layer, *inner)):
-        return "is a SpectralNormalization, which rewrites its weights in training even while frozen"
+        return "is a SpectralNormalization, which changes its weights in training even while frozen"
     if calls > 1:
-        return "is used more than once; give each place a layer of its own"
-    return "has a name of the head's; rename it" if layer.name.startswith("head_") else ""
+        return "is used more than once; use a separate layer in each place"
+    return "has a name that begins with head_, like the head's layers; rename it" if layer.name.startswith("head_") else ""

@@ -1,4 +1,4 @@
-"""Low precision: whether this machine gains from bfloat16, and layers that compute in it while they are traced."""
+"""Low precision: whether this machine is faster in bfloat16, and a context in which layers are traced in bfloat16."""
 
 from __future__ import annotations
 
@@ -11,29 +11,29 @@ import keras
 import tensorflow as tf
 
 _CPU_FLAGS = {"avx512_bf16", "amx_bf16"}
-_GPU_CAPABILITY = (8, 0)  # Ampere, the first with bfloat16 in its tensor cores
+_GPU_CAPABILITY = (8, 0)  # Ampere: the first generation with bfloat16 tensor cores
 
 
 def hardware_has_bfloat16() -> bool:
-    """Whether every device that computes here does so faster in bfloat16."""
+    """Whether every device that would compute here is faster in bfloat16."""
     gpus = tf.config.list_physical_devices("GPU")
     if gpus:
         details = [tf.config.experimental.get_device_details(gpu) for gpu in gpus]
         return all(detail.get("compute_capability", (0, 0)) >= _GPU_CAPABILITY for detail in details)
     try:
         flags = set(Path("/proc/cpuinfo").read_text().split())
-    except OSError:  # no Linux
+    except OSError:  # not Linux
         return False
     return bool(_CPU_FLAGS & flags) and onednn_takes_bfloat16()
 
 
 def onednn_takes_bfloat16() -> bool:
-    """Whether oneDNN is on and its kernels take bfloat16: ONEDNN_MAX_CPU_ISA may hide what the processor has."""
-    if os.environ.get("TF_ENABLE_ONEDNN_OPTS") == "0":  # then Eigen computes, and slower in bfloat16
+    """Whether oneDNN is on and its kernels accept bfloat16: ONEDNN_MAX_CPU_ISA can hide what the processor supports."""
+    if os.environ.get("TF_ENABLE_ONEDNN_OPTS") == "0":  # then Eigen computes, which is slower in bfloat16
         return False
     image, kernel = tf.ones((1, 4, 4, 8), tf.bfloat16), tf.ones((3, 3, 8, 8), tf.bfloat16)
     try:
-        # A graph, since eager operations do not go through oneDNN.
+        # A graph, because eager operations do not use oneDNN.
         tf.function(lambda image, kernel: tf.nn.relu(tf.nn.conv2d(image, kernel, 1, "SAME")))(image, kernel)
     except tf.errors.OpError:
         return False
@@ -42,7 +42,7 @@ def onednn_takes_bfloat16() -> bool:
 
 @contextmanager
 def low_precision(layers: Iterable[keras.layers.Layer]) -> Iterator[None]:
-    """Layers, and those inside them, compute in bfloat16 while a function is traced inside; weights stay float32."""
+    """Functions traced in this context compute these layers, nested ones too, in bfloat16; weights stay float32."""
     changed = [part for layer in layers for part in layer._flatten_layers() if part.dtype_policy.name == "float32"]
     try:
         for layer in changed:

@@ -15,7 +15,7 @@ class HeadConfig(Section):
     hidden: Annotated[tuple[Integer, ...], BeforeValidator(as_tuple)] = Field(
         (), description="units of each hidden dense layer"
     )
-    dropout: Fraction = Field(0.0, description="share of features dropped before the logits while training")
+    dropout: Fraction = Field(0.0, description="fraction of features dropped before the logits during training")
 
     @model_validator(mode="after")
     def _positive_units(self) -> HeadConfig:

@@ -1,4 +1,4 @@
-"""The serving export: a SavedModel that takes encoded image bytes and answers with probabilities.
+"""The serving export: a SavedModel that takes encoded images and returns probabilities and labels.
 
 Each weight is stored once. Keras' own exporters store every weight twice (keras-team/keras#23553).
 """
@@ -6,7 +6,6 @@ Each weight is stored once. Keras' own exporters store every weight twice (keras
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import keras
 import tensorflow as tf
@@ -16,18 +15,19 @@ from frostline.model import backbones
 
 
 class Servable(tf.Module):
-    """A model with its decoding, resizing and normalisation inside the graph.
+    """A model with decoding, resizing and normalisation in the graph.
 
-    The Keras model stays in the closure: as an attribute it would be tracked, and its weights stored again.
+    The Keras model is not an attribute: TensorFlow would track it and store its weights a second time.
     """
 
     def __init__(self, model: keras.Model, labels: list[str], image_size: int, backbone: str) -> None:
+        """Wrap the model; arguments as for `save`."""
         super().__init__()
         self.values = [variable.value for variable in model.variables]
         self.labels = tf.constant(labels)
 
         @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="image_bytes")])
-        def serve(image_bytes: Any) -> dict[str, Any]:
+        def serve(image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
             pixels = tf.map_fn(
                 lambda data: images.from_bytes(data, image_size),
                 image_bytes,
@@ -40,14 +40,17 @@ class Servable(tf.Module):
 
 
 def save(model: keras.Model, labels: list[str], image_size: int, backbone: str, directory: Path) -> None:
-    """Write the SavedModel; `serving_default` maps `image_bytes` [batch] string to `probabilities` and `label`.
+    """Write a SavedModel with one signature, `serving_default`.
+
+    It maps `image_bytes` ([batch] string, encoded images) to `probabilities` ([batch, classes] float32) and `label`
+    ([batch] string).
 
     Args:
-        model: [batch, image_size, image_size, 3] float32 to probabilities; not under a distribution strategy.
+        model: from [batch, image_size, image_size, 3] float32 to probabilities; not under a distribution strategy.
         labels: class names by index.
         image_size: height and width of the model's input, in pixels.
-        backbone: name of the backbone, which says how pixels are normalised.
-        directory: where the SavedModel goes.
+        backbone: name of the backbone, which determines how pixels are normalised.
+        directory: of the SavedModel; it is created.
     """
     servable = Servable(model, labels, image_size, backbone)
     tf.saved_model.save(servable, str(directory), signatures={"serving_default": servable.serve})

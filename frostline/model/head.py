@@ -9,12 +9,12 @@ from frostline.model.config import HeadConfig
 if TYPE_CHECKING:
     import keras
 
-PREFIX = "head_"  # of every layer's name
+PREFIX = "head_"  # the names of all layers of the head begin with it
 LOGITS = "head_logits"
 
 
 def attach(backbone: keras.Model, head: HeadConfig, classes: int) -> keras.Model:
-    """Put a head on a backbone; the backbone's layers are shared, not nested.
+    """Put a head on a backbone; the result contains the backbone's own layers, not a nested model.
 
     Args:
         backbone: [batch, size, size, 3] to [batch, height, width, channels] or [batch, channels].
@@ -22,11 +22,11 @@ def attach(backbone: keras.Model, head: HeadConfig, classes: int) -> keras.Model
         classes: number of labels.
 
     Returns:
-        A functional model to probabilities, [batch, classes] float32.
+        A functional model from images to probabilities, [batch, classes] float32.
     """
     import keras
 
-    # Features that are pooled already pass through under the same name: it is the boundary of a frozen backbone.
+    # Flatten leaves features that are pooled already as they are; its name is the boundary of a frozen backbone.
     pooling = keras.layers.GlobalAveragePooling2D if len(backbone.output.shape) == 4 else keras.layers.Flatten
     x = pooling(name="head_pool")(backbone.output)
     for index, units in enumerate(head.hidden, start=1):

@@ -1,4 +1,4 @@
-"""A SavedModel as servers load it: by the session loader, with encoded images in and probabilities out."""
+"""A SavedModel as model servers run it: loaded into a session, from encoded images to probabilities."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from frostline.errors import DataError, StorageError
 from frostline.text import one_line
 
 _SIGNATURE = "serving_default"
+# Errors that say nothing about the model: the same call may succeed later or on another machine.
 TRANSIENT = (
     MemoryError,
     tf.errors.ResourceExhaustedError,
@@ -21,21 +22,21 @@ TRANSIENT = (
     tf.errors.AbortedError,
     tf.errors.CancelledError,
     tf.errors.DeadlineExceededError,
-)  # what says nothing about a model: the same call may succeed elsewhere, or later
+)
 
 
 class Served:
-    """One loaded model; a context manager, which closes its session."""
+    """A loaded model; as a context manager, it closes its session at the end."""
 
     def __init__(self, directory: Path) -> None:
-        """Load the model's serving signature.
+        """Load the model.
 
         Args:
             directory: of the SavedModel.
 
         Raises:
-            DataError: there is none, or none with such a signature.
-            StorageError: this machine has no memory or the like for it now, which says nothing about the model.
+            DataError: there is no SavedModel, or its signature is not that of `frostline.model.export`.
+            StorageError: this machine cannot load it now, for want of memory for example; the model may be fine.
         """
         self._session = tf.compat.v1.Session(graph=tf.Graph())
         try:
@@ -43,7 +44,7 @@ class Served:
                 loaded: Any = tf.compat.v1.saved_model.load(self._session, ["serve"], str(directory))
             signature = loaded.signature_def[_SIGNATURE]
             if "image_bytes" not in signature.inputs or "probabilities" not in signature.outputs:
-                raise ValueError(f"{_SIGNATURE} does not take image_bytes and give probabilities")
+                raise ValueError(f"{_SIGNATURE} must map image_bytes to probabilities")
             self._input, self._output = signature.inputs["image_bytes"].name, signature.outputs["probabilities"].name
         except TRANSIENT as error:
             self._session.close()
@@ -59,12 +60,13 @@ class Served:
         self._session.close()
 
     def predict(self, images: Sequence[bytes]) -> NDArray[np.float32]:
-        """Probabilities of one batch.
+        """Predict one batch.
 
         Args:
-            images: encoded, as a client sends them.
+            images: encoded images, as a client sends them.
 
         Returns:
-            [len(images), classes] float32.
+            Probabilities, [len(images), classes] float32.
         """
-        return self._session.run(self._output, {self._input: list(images)})  # type: ignore[no-any-return]
+        found: NDArray[np.float32] = self._session.run(self._output, {self._input: list(images)})
+        return found

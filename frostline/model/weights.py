@@ -1,8 +1,7 @@
-"""Weights by reference: resolved once, by the plan step, into one file in the store with its digest.
+"""Weights by reference: the plan step resolves the reference and saves the weights in the store under their digest.
 
-References: `imagenet`, `random`, `own` (those in a backbone that is a `.keras` file), `registry:MODEL@champion`,
-`registry:MODEL/N`, or a local or gs:// file (`.weights.h5`, `.h5` or `.keras`). No later step downloads or resolves
-weights.
+References: `imagenet`, `random`, `own` (the weights of a backbone that is a `.keras` file), `registry:MODEL@champion`,
+`registry:MODEL/N`, or a local or gs:// file (`.weights.h5`, `.h5` or `.keras`). Later steps read the store only.
 """
 
 from __future__ import annotations
@@ -12,8 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from frostline import digests, registry, storage
-from frostline.artifacts import Json
 from frostline.data import lineage
+from frostline.documents.data import IMAGES_FILE
+from frostline.documents.freeze import ResolvedWeights, WeightsSource
+from frostline.documents.training import KERAS_FILE
 from frostline.errors import NotFound, WeightsError
 from frostline.freeze import certificate
 from frostline.model import backbones
@@ -28,16 +29,23 @@ SUFFIXES = (".weights.h5", ".h5", ".keras")
 
 def resolve(
     reference: str, backbone: str, image_size: int, seed: int, registry_root: str
-) -> tuple[keras.Model, Json, set[str]]:
+) -> tuple[keras.Model, ResolvedWeights, set[str]]:
     """Build the backbone with the weights that `reference` names.
 
+    Args:
+        reference: to the weights, as in this module's docstring.
+        backbone: its name.
+        image_size: height and width of the input, in pixels.
+        seed: of random weights.
+        registry_root: root of the registry of a `registry:` reference.
+
     Returns:
-        The model; {reference, resolved, digest}, where `resolved` says what an alias or name stood for; and the SHA-256
-        of the images that a version of the registry was made with, as far as it says.
+        The model; what the reference resolved to; and the SHA-256 of the images that a version of the registry was
+        made with, if it lists them.
 
     Raises:
         WeightsError: the weights are missing or do not fit the backbone.
-        RegistryError: the registry does not hold what was asked for.
+        RegistryError: the registry does not have what the reference names.
     """
     if backbones.is_file(backbone) != (reference == OWN) and reference in (OWN, "random", "imagenet"):
         expected = "'own', a file or a registry reference" if backbones.is_file(backbone) else "'random' or 'imagenet'"
@@ -57,20 +65,23 @@ def resolve(
         with tempfile.TemporaryDirectory() as directory:
             path, resolved = _fetch(reference, registry_root, Path(directory))
             _load_into(model, path, reference)
-            if (path.parent / lineage.FILE).exists() and reference.startswith("registry:"):
+            if (path.parent / IMAGES_FILE).exists() and reference.startswith("registry:"):
                 images = lineage.read(path.parent)
-    source = {"reference": reference, "resolved": resolved, "digest": certificate.weights_digest(model.layers)}
-    return model, source, images
+    digest = certificate.weights_digest(model.layers)
+    return model, {"reference": reference, "resolved": resolved, "digest": digest}, images
 
 
 def save(model: keras.Model, store: str, backbone: str, digest: str) -> str:
-    """Write the weights into the store under their digest, unless they are there; return the address.
+    """Save the weights in the store under their digest, unless they are there already; return their address.
 
-    A backbone that is a file is stored whole: later steps cannot build it by name.
+    If the backbone is a file, the whole model is saved: later steps cannot build it by name.
+
+    Raises:
+        StorageError: the store cannot be written.
     """
     suffix = ".keras" if backbones.is_file(backbone) else ".weights.h5"
-    made_from = digests.of_json([model.to_json(), digest]) if backbones.is_file(backbone) else digest
-    uri = storage.join(store, "weights", f"{made_from}{suffix}")
+    key = digests.of_json([model.to_json(), digest]) if backbones.is_file(backbone) else digest
+    uri = storage.join(store, "weights", f"{key}{suffix}")
     if storage.stat(uri) is None:
         with tempfile.TemporaryDirectory() as directory:
             path = Path(directory) / f"backbone{suffix}"
@@ -82,11 +93,11 @@ def save(model: keras.Model, store: str, backbone: str, digest: str) -> str:
     return uri
 
 
-def load(source: Json, backbone: str, image_size: int) -> keras.Model:
+def load(source: WeightsSource, backbone: str, image_size: int) -> keras.Model:
     """Build the backbone with the weights that the plan step saved, and check their digest.
 
     Raises:
-        WeightsError: the file is not what the plan step wrote.
+        WeightsError: the file is not the one that the plan step wrote.
     """
     if backbones.is_file(backbone):
         model = backbones.build(source["uri"], image_size)
@@ -102,7 +113,7 @@ def load(source: Json, backbone: str, image_size: int) -> keras.Model:
 
 def _imagenet(backbone: str, image_size: int) -> keras.Model:
     if backbone == backbones.SMALL:
-        raise WeightsError(f"weights: received 'imagenet'; {backbone} has none, use 'random' or a registry reference")
+        raise WeightsError(f"weights: received 'imagenet'; {backbone} has none; use 'random' or a registry reference")
     try:
         return backbones.build(backbone, image_size, weights="imagenet")
     except Exception as error:  # the download raises whatever urllib or Keras raise
@@ -116,7 +127,7 @@ def _imagenet(backbone: str, image_size: int) -> keras.Model:
 def _fetch(reference: str, registry_root: str, into: Path) -> tuple[Path, str]:
     if reference.startswith("registry:"):
         version = registry.look_up(registry_root, reference)
-        return registry.download(version, into / "version") / "model.keras", f"{version.model}/{version.number}"
+        return registry.download(version, into / "version") / KERAS_FILE, f"{version.model}/{version.number}"
     if not reference.endswith(SUFFIXES):
         raise WeightsError(f"weights: received {reference!r}; expected a file that ends in {', '.join(SUFFIXES)}")
     try:
@@ -126,7 +137,7 @@ def _fetch(reference: str, registry_root: str, into: Path) -> tuple[Path, str]:
 
 
 def _load_into(model: keras.Model, path: Path, reference: str) -> None:
-    """Load weights into the backbone; a `.keras` file may hold more layers after it (a head)."""
+    """Load weights into the backbone; a `.keras` file may have more layers after those of the backbone (a head)."""
     try:
         if path.suffix == ".keras":
             _copy_leading(model, path, reference)

@@ -38,7 +38,7 @@ def test_frozen_random_weights_are_pointed_out(bench, capsys):
     ("options", "error", "message"),
     [
         ({"freeze": {"through": "block9"}}, PolicyError, "freeze.through: received 'block9'"),
-        ({"freeze": {"match": "lstm"}}, PolicyError, "freeze.match: received 'lstm', which no layer's name contains"),
+        ({"freeze": {"match": "lstm"}}, PolicyError, "freeze.match: received 'lstm', which no layer's name matches"),
         ({"freeze": {"none": True}, "size": 8}, ConfigError, "image_size: received 8; SmallConvNet needs at least 16"),
         ({"freeze": {"none": True}, "backbone": "Inception"}, ConfigError, "backbone: received 'Inception'"),
     ],

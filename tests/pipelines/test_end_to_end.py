@@ -128,7 +128,7 @@ def test_a_class_without_a_readable_image_fails_the_run_and_nothing_is_pushed(ro
 def test_a_policy_that_fits_no_block_fails_in_the_first_step_as_wrong_configuration(root):
     run = Run(root, CONFIGS / "digits-base.yaml", "freeze={through: blok1}", "model_name=typo")
     assert run.code == 2
-    assert "freeze.through: received 'blok1', which is no block of this backbone; did you mean block1" in run.error()
+    assert "freeze.through: received 'blok1', which is not a block of this backbone; did you mean block1" in run.error()
     assert "train" not in run.summary()["steps"]
 
 

@@ -116,7 +116,7 @@ def test_a_fraction_is_the_fewest_blocks_that_hold_it(share, expected):
 def test_globs_choose_blocks_and_names_that_are_none_are_refused(inception):
     plan = plan_of(inception, blocks=["mixed1*", "stem"], batch_norm="follow")
     assert {x["block"] for x in plan["layers"] if x["frozen"]} == {"stem", "mixed1", "mixed10"}
-    with pytest.raises(PolicyError, match=r"freeze\.blocks: received 'mixed_1\*', which is no block"):
+    with pytest.raises(PolicyError, match=r"freeze\.blocks: received 'mixed_1\*', which is not a block"):
         plan_of(inception, blocks=["mixed1*", "mixed_1*"])
 
 
@@ -128,7 +128,7 @@ def test_more_layers_than_there_are_and_layers_before_any_weight_are_refused(inc
 
 
 def test_a_regular_expression_that_no_name_contains_is_refused_with_near_names(inception):
-    with pytest.raises(PolicyError, match=r"received 'conv3d_7', which no layer's name contains; did you mean conv2d_"):
+    with pytest.raises(PolicyError, match=r"received 'conv3d_7', which no layer's name matches; did you mean conv2d_"):
         plan_of(inception, match="conv3d_7")
 
 

@@ -131,12 +131,12 @@ def taken_name():
     ("make", "message"),
     [
         (lambda: convolutions(48), r"its input is \(None, 48, 48, 3\); expected \(None, 32, 32, 3\)"),
-        (nested, "has BatchNormalization inside, which would not be frozen by itself"),
-        (wrapped, "has BatchNormalization inside"),
+        (nested, "contains a BatchNormalization, which could not be frozen alone"),
+        (wrapped, "contains a BatchNormalization"),
         (shared, "its layer 'twice' is used more than once"),
-        (spectral, "is a SpectralNormalization, which rewrites its weights"),
+        (spectral, "is a SpectralNormalization, which changes its weights"),
         (two_outputs, "expected a functional or sequential model with one input and one output"),
-        (taken_name, "its layer 'head_pool' has a name of the head's"),
+        (taken_name, "its layer 'head_pool' has a name that begins with head_"),
     ],
 )
 def test_what_cannot_be_a_backbone_is_refused_in_one_line(saved, make, message):

@@ -59,7 +59,7 @@ def test_a_loop_that_moves_one_frozen_value_by_one_ulp(bench, monkeypatch, layer
 
     monkeypatch.setattr(PhaseRun, "epoch", epoch)
     name = f"moved-{layer}"
-    with pytest.raises(FreezeViolation, match=f"frozen weights moved during training, in {layer}; no model is emitted"):
+    with pytest.raises(FreezeViolation, match=f"frozen weights changed during training, in {layer}; no model is emitted"):
         bench.train(epochs=1, model=name)
     assert emitted(bench, name) == []
 
@@ -96,7 +96,7 @@ def test_a_value_that_moves_on_one_replica_alone(bench):
     assert ended.returncode == 0, ended.stderr[-2000:]
     assert json.loads(ended.stdout) == {
         "error": "FreezeViolation",
-        "message": "frozen weights moved during training, in block1_conv; no model is emitted",
+        "message": "frozen weights changed during training, in block1_conv; no model is emitted",
     }
     assert emitted(bench, "one-replica") == []
 
