@@ -53,7 +53,12 @@ def run(
     backbones.require_size(backbone, image_size)
     model, resolved, images = model_weights.resolve(weights, backbone, image_size, seed, registry)
     plan = make_plan(from_model(model), policy, backbone=backbone, image_size=image_size)
-    source: WeightsSource = {**resolved, "uri": model_weights.save(model, store, backbone, resolved["digest"])}
+    source: WeightsSource = {
+        "reference": resolved["reference"],
+        "resolved": resolved["resolved"],
+        "digest": resolved["digest"],
+        "uri": model_weights.save(model, store, backbone, resolved["digest"]),
+    }
     FREEZE_PLAN.write(Path(freeze_plan), plan)
     WEIGHTS_SOURCE.write(Path(backbone_weights), source)
     lineage.write(Path(backbone_weights), {lineage.BEFORE: images})

@@ -86,7 +86,7 @@ def _layer(boundary: Boundary | None) -> str:
 
 
 def _scales(plan: FreezePlan) -> dict[str, float]:
-    """Factor of the learning rate by layer: `layer_lr_decay` for the last block, its square for the one below, and so on.
+    """Factor of the learning rate by layer: `layer_lr_decay` to the power of 1 in the last block, 2 in the next, ...
 
     Source: discriminative fine-tuning, J. Howard and S. Ruder, "Universal Language Model Fine-tuning for Text
     Classification", ACL 2018, section 3.2.

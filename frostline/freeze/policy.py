@@ -136,7 +136,9 @@ def _fraction(graph: LayerGraph, fraction: float, _: str) -> range:
 def _named(graph: LayerGraph, name: str, where: str) -> Block:
     blocks = {block.name: block for block in graph.blocks}
     if name not in blocks:
-        raise PolicyError(f"{where}: received {name!r}, which is not a block of this backbone{_hint(name, list(blocks))}")
+        raise PolicyError(
+            f"{where}: received {name!r}, which is not a block of this backbone{_hint(name, list(blocks))}"
+        )
     return blocks[name]
 
 

@@ -10,8 +10,8 @@ import functools
 import importlib
 import tempfile
 from collections import Counter
-from pathlib import Path
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from frostline import storage
@@ -76,7 +76,7 @@ def require(name: str, field: str = "backbone") -> None:
 
 
 def minimum_image_size(name: str) -> int:
-    """Smallest height and width that the backbone accepts, in pixels; 1 for a file, whose size is checked when it is read.
+    """Smallest height and width that the backbone accepts, in pixels; 1 for a file, which is not read here.
 
     Raises:
         ConfigError: the name is unknown.
@@ -162,7 +162,8 @@ def normalise(images: Any, name: str) -> Any:
 
 @functools.cache  # the cache also keeps AutoGraph from converting the import
 def _preprocess_input(name: str) -> Callable[..., Any]:
-    return importlib.import_module(f"keras.applications.{_MODULE_OF[name]}").preprocess_input
+    found: Callable[..., Any] = importlib.import_module(f"keras.applications.{_MODULE_OF[name]}").preprocess_input
+    return found
 
 
 def _small_conv_net(image_size: int) -> keras.Model:
@@ -239,4 +240,6 @@ def _unsuitable_layer(layer: keras.layers.Layer, calls: int) -> str:
         return "is a SpectralNormalization, which changes its weights in training even while frozen"
     if calls > 1:
         return "is used more than once; use a separate layer in each place"
-    return "has a name that begins with head_, like the head's layers; rename it" if layer.name.startswith("head_") else ""
+    return (
+        "has a name that begins with head_, like the head's layers; rename it" if layer.name.startswith("head_") else ""
+    )

@@ -1,4 +1,4 @@
-"""Verification: proving a certificate, and a published version, again from files alone.
+"""Verification: checking a certificate, and a published version, from files alone.
 
 Imports `model`, `freeze` and `registry`.
 """

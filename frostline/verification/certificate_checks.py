@@ -1,17 +1,28 @@
-"""What a freeze certificate is checked against: one function a question. Each raises where the answer is no.
+"""The checks of a freeze certificate, one function each, which raises if the check fails.
 
-Nothing that a certificate says is believed: it is recomputed from digests, digests from files.
+Nothing that a certificate says is taken for granted: it is computed again from its digests, and these from the files.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from frostline import artifacts, digests
-from frostline.artifacts import Json
-from frostline.freeze import certificate
+from frostline import digests
+from frostline.documents.freeze import CERTIFICATE, FREEZE_PLAN, Certificate, Comparison, FreezePlan
+from frostline.documents.kinds import Document
+from frostline.documents.training import CERTIFIED_FILES, KERAS_FILE, MODEL, SERVING_DIRECTORY
+from frostline.freeze.certificate import (
+    certify,
+    combined_digest,
+    is_sealed,
+    layer_of,
+    replica_digests,
+    tensor_digest,
+    weight_names,
+    weights_digest,
+)
 from frostline.freeze.config import FreezeConfig
 from frostline.freeze.graph import from_model
 from frostline.freeze.phases import phases
@@ -22,158 +33,168 @@ from frostline.text import listed
 if TYPE_CHECKING:
     import keras
 
-_CLAIMS = ("verified", "frozen_tensors", "trainable_tensors", "moved", "unmoved_trainable", "phases", "tensors")
-_GRAPH_SUFFIXES = (".pb", ".pbtxt", ".cpb")  # of the files that a SavedModel has at its top
+T = TypeVar("T", bound=Mapping[str, Any])
+_GRAPH_SUFFIXES = (".pb", ".pbtxt", ".cpb")  # of the files at the top of a SavedModel
 _OBJECT_GRAPH = "_CHECKPOINTABLE_OBJECT_GRAPH"
-_DESCRIBED = ("labels", "image_size", "backbone", "head")  # what a model's digest covers besides its weights
 
 
 class Failed(Exception):
-    """The answer is no. The message says why in one line; `tensors` are those that are not what they should be."""
+    """The check failed. The message says why in one line; `tensors` names those with other values than certified."""
 
     def __init__(self, reason: str, tensors: Iterable[str] = ()) -> None:
         super().__init__(reason)
         self.tensors = tuple(tensors)
 
 
-def read_certificate(directory: Path) -> Json:
-    """The certificate; its seal must hold and every byte of its file be as it was written."""
-    document = _read(directory / certificate.FILE, "freeze_certificate")
-    if document.get(certificate.SEAL) != certificate.seal(document)[certificate.SEAL]:
-        raise Failed("its seal does not fit its content")
-    return document
+def read_certificate(directory: Path) -> Certificate:
+    """The certificate; its seal must match, and every byte of its file must be as it was written."""
+    certificate = _read(CERTIFICATE, directory)
+    if not is_sealed(certificate):
+        raise Failed("its seal does not match its content")
+    return certificate
 
 
-def read_plan(directory: Path, proof: Json) -> Json:
+def read_plan(directory: Path, certificate: Certificate) -> FreezePlan:
     """The plan; it must be the one that was certified."""
-    plan = _read(directory / "freeze_plan.json", "freeze_plan")
-    if digests.of_json(plan) != proof["plan_digest"]:
-        raise Failed("freeze_plan.json is not the plan that was certified")
+    plan = _read(FREEZE_PLAN, directory)
+    if digests.of_json(plan) != certificate["plan_digest"]:
+        raise Failed(f"{FREEZE_PLAN.file} is not the plan that was certified")
     return plan
 
 
-def _read(path: Path, kind: str) -> Json:
-    """A JSON file whose bytes must be those that `artifacts.write_json` writes for its content."""
-    document = artifacts.read_json(path, kind)
-    if path.read_bytes() != artifacts.encode(kind, document):
-        raise Failed(f"{path.name}: its bytes are not as they were written")
+def _read(kind: Document[T], directory: Path) -> T:
+    """A document whose bytes must be those that its kind writes for its content."""
+    document = kind.read(directory)
+    if (directory / kind.file).read_bytes() != kind.encode(document):
+        raise Failed(f"{kind.file}: its bytes are not as they were written")
     return document
 
 
-def recompute(plan: Json, proof: Json) -> Json:
-    """The certificate that the plan and the digests of the tensors give, which must be those of the plan's layers."""
-    schedule, tensors = phases(plan, 1, 1.0), proof["tensors"]
+def recompute(plan: FreezePlan, certificate: Certificate) -> Comparison:
+    """The comparison that follows from the plan and the certified digests, which must be of the plan's layers."""
+    schedule, tensors = phases(plan, 1, 1.0), certificate["tensors"]
     if any(len(entry["digests"]) != len(schedule) + 1 for entry in tensors.values()):
-        raise Failed(f"not every tensor has the {len(schedule) + 1} digests that {len(schedule)} phase(s) give")
-    if {certificate.layer_of(name) for name in tensors} != _weighted(plan):
+        raise Failed(f"not every tensor has {len(schedule) + 1} digests, as {len(schedule)} phase(s) give")
+    if {layer_of(name) for name in tensors} != _weighted(plan):
         raise Failed("the tensors are not those of the plan's layers")
     states = [
         {name: [entry["digests"][state]] for name, entry in tensors.items()} for state in range(len(schedule) + 1)
     ]
-    source = certificate.combined_digest(first_digests(proof))
-    return certificate.certify(plan, schedule, states, [()] * len(schedule), source_digest=source)
+    source = combined_digest(_first_digests(certificate))
+    return certify(plan, schedule, states, [()] * len(schedule), source_digest=source)
 
 
-def still_at_the_end(plan: Json, tensors: Iterable[str]) -> set[str]:
+def frozen_at_the_end(plan: FreezePlan, tensors: Iterable[str]) -> set[str]:
     """Those of some tensors that are frozen in the last phase."""
     frozen = phases(plan, 1, 1.0)[-1].frozen
-    return {name for name in tensors if certificate.layer_of(name) in frozen}
+    return {name for name in tensors if layer_of(name) in frozen}
 
 
-def first_digests(proof: Json) -> dict[str, str]:
-    """Digest of every backbone tensor before training, as certified."""
-    return {name: entry["digests"][0] for name, entry in proof["tensors"].items()}
+def _first_digests(certificate: Certificate) -> dict[str, str]:
+    """The certified digest of every backbone tensor before training."""
+    return {name: entry["digests"][0] for name, entry in certificate["tensors"].items()}
 
 
-def _weighted(plan: Json) -> set[str]:
+def _last_digests(certificate: Certificate) -> dict[str, str]:
+    """The certified digest of every backbone tensor after training."""
+    return {name: entry["digests"][-1] for name, entry in certificate["tensors"].items()}
+
+
+def _weighted(plan: FreezePlan) -> set[str]:
     return {layer["name"] for layer in plan["layers"] if layer["parameters"]}
 
 
-def nothing_frozen_changed(recomputed: Json) -> None:
-    """No tensor differs before and after a phase that it is frozen in."""
-    if recomputed["moved"]:
-        raise Failed(f"frozen tensors changed in training: {listed(recomputed['moved'])}")
+def nothing_frozen_changed(computed: Comparison) -> None:
+    """No tensor differs before and after a phase in which it is frozen."""
+    if computed["moved"]:
+        raise Failed(f"frozen tensors changed in training: {listed(computed['moved'])}")
 
 
-def claims_hold(proof: Json, recomputed: Json) -> None:
-    """The certificate says of itself what its digests give."""
-    wrong = [name for name in _CLAIMS if proof.get(name) != recomputed[name]]
+def claims_hold(certificate: Certificate, computed: Comparison) -> None:
+    """What the certificate says about the training follows from its digests."""
+    # Other checks cover the two digests; how many replicas there were cannot be computed from the first one's digests.
+    others = ("replicas", "plan_digest", "source_digest")
+    wrong = [name for name, value in computed.items() if name not in others and certificate.get(name) != value]
     if wrong:
-        raise Failed(f"its digests do not give what it says under {listed(wrong)}")
+        raise Failed(f"does not follow from its digests: {listed(wrong)}")
 
 
-def source_holds(proof: Json, recomputed: Json) -> None:
-    """The first digests are those of the weights that training says it started from."""
-    if proof.get("source_digest") != recomputed["source_digest"]:
+def source_holds(certificate: Certificate, computed: Comparison) -> None:
+    """The first digests are those of the weights that training is certified to have started from."""
+    if certificate.get("source_digest") != computed["source_digest"]:
         raise Failed("its first digests are not those of its source")
 
 
-def files_hold(directory: Path, proof: Json) -> bool:
-    """Every certified file is there and unchanged, and the SavedModel has no other. Paths come from the disk alone."""
-    certified = proof["files"]
+def files_hold(directory: Path, certificate: Certificate) -> Path:
+    """Every certified file exists and is unchanged, and the SavedModel has no other file; returns the directory.
+
+    Paths come from the directory alone, never from the certificate.
+    """
+    certified = certificate["files"]
     found = {name: digests.of_file(path) for name, path in _files(directory) if path.is_file()}
     wrong = [f"{name} is missing" for name in certified if name not in found]
     wrong += [f"{name} differs" for name, digest in found.items() if certified.get(name, digest) != digest]
     wrong += [f"{name} was not certified" for name, _ in _files(directory) if name not in certified]
     if wrong:
         raise Failed(listed(wrong, separator="; "))
-    return True
+    return directory
 
 
 def _files(directory: Path) -> Iterator[tuple[str, Path]]:
-    """The files that a certificate vouches for, by the name that it gives them, and others inside the SavedModel."""
-    for name in certificate.DOCUMENTS:
+    """The files to certify, by their name in a certificate, and any other file in the SavedModel."""
+    for name in CERTIFIED_FILES:
         yield name, directory / name
     serving = _serving(directory)
     for path in sorted(serving.rglob("*")):
         if path.is_dir() and not path.is_symlink():
             continue
-        if path.parent != directory or path.suffix in _GRAPH_SUFFIXES:  # a version's own documents are at its top
-            yield f"serving/{path.relative_to(serving).as_posix()}", path
+        if path.parent != directory or path.suffix in _GRAPH_SUFFIXES:  # a version's other documents are at its top
+            yield f"{SERVING_DIRECTORY}/{path.relative_to(serving).as_posix()}", path
 
 
 def _serving(directory: Path) -> Path:
-    """The SavedModel: `serving/` of what train emitted, the top of a version in a registry."""
-    inside = directory / "serving"
+    """The SavedModel: `serving/` where train wrote the model, the top of a version in a registry."""
+    inside = directory / SERVING_DIRECTORY
     return directory if not inside.exists() and (directory / "saved_model.pb").exists() else inside
 
 
 def load_model(directory: Path) -> keras.Model:
-    """The model in model.keras, in safe mode: nothing in the file is executed."""
+    """The model in model.keras, in safe mode: no code in the file runs."""
     import keras
 
-    return keras.models.load_model(directory / "model.keras", compile=False, safe_mode=True)
+    return keras.models.load_model(directory / KERAS_FILE, compile=False, safe_mode=True)
 
 
-def policy_holds(plan: Json, model: keras.Model) -> None:
+def policy_holds(plan: FreezePlan, model: keras.Model) -> None:
     """The plan is what its policy gives for the backbone inside the model."""
     import keras
 
     backbone = keras.Model(model.input, model.get_layer(POOL).input)
     policy = parse(FreezeConfig, plan["policy"], field="policy")
     made = make_plan(from_model(backbone), policy, backbone=plan["backbone"], image_size=plan["image_size"])
-    wrong = [name for name, value in made.items() if digests.of_json(plan[name]) != digests.of_json(value)]
+    written: Mapping[str, object] = plan
+    wrong = [name for name, value in made.items() if digests.of_json(written[name]) != digests.of_json(value)]
     if wrong:
         raise Failed(f"the plan does not follow from its policy and the model's graph, in {listed(wrong)}")
 
 
-def keras_weights_hold(plan: Json, proof: Json, model: keras.Model) -> None:
+def keras_weights_hold(plan: FreezePlan, certificate: Certificate, model: keras.Model) -> None:
     """The tensors in model.keras are those after the last phase."""
     layers = _weighted(plan)
-    found = {name: digest for name, digest in _digests(model).items() if certificate.layer_of(name) in layers}
-    _require_equal(found, {name: entry["digests"][-1] for name, entry in proof["tensors"].items()}, "model.keras")
-    if certificate.weights_digest(model.layers) != proof["weights_digest"]:
-        raise Failed("model.keras: the weights, head included, have not the certified digest")
+    found = {name: digest for name, digest in _digests(model).items() if layer_of(name) in layers}
+    _require_equal(found, _last_digests(certificate), KERAS_FILE)
+    if weights_digest(model.layers) != certificate["weights_digest"]:
+        raise Failed(f"{KERAS_FILE}: the digest of all weights, head included, is not the certified one")
 
 
-def serving_weights_hold(directory: Path, proof: Json, model: keras.Model) -> None:
-    """The tensors inside the SavedModel are those after the last phase, and the head's those of model.keras."""
+def serving_weights_hold(directory: Path, certificate: Certificate, model: keras.Model) -> None:
+    """The tensors in the SavedModel are those after the last phase, and the head's are those of model.keras."""
     import tensorflow as tf
 
     names = {
         id(weight): name
         for layer in model.layers
-        for name, weight in zip(certificate.weight_names(layer), layer.weights, strict=True)
+        for name, weight in zip(weight_names(layer), layer.weights, strict=True)
     }
     keys = {
         f"values/{index}/.ATTRIBUTES/VARIABLE_VALUE": names.get(id(variable))  # None: the state of a Dropout's seed
@@ -181,14 +202,13 @@ def serving_weights_hold(directory: Path, proof: Json, model: keras.Model) -> No
     }
     reader = tf.train.load_checkpoint(str(_serving(directory) / "variables" / "variables"))
     if set(reader.get_variable_to_shape_map()) != {*keys, _OBJECT_GRAPH}:
-        raise Failed("the SavedModel does not hold each of the model's variables once and nothing else")
-    found = {name: certificate.tensor_digest(reader.get_tensor(key)) for key, name in keys.items() if name}
-    last = {name: entry["digests"][-1] for name, entry in proof["tensors"].items()}
-    _require_equal(found, {**_digests(model), **last}, "the SavedModel")
+        raise Failed("the SavedModel does not have each of the model's variables once and nothing else")
+    found = {name: tensor_digest(reader.get_tensor(key)) for key, name in keys.items() if name}
+    _require_equal(found, {**_digests(model), **_last_digests(certificate)}, "the SavedModel")
 
 
 def _digests(model: keras.Model) -> dict[str, str]:
-    return {name: copies[0] for name, copies in certificate.replica_digests(model.layers).items()}
+    return {name: copies[0] for name, copies in replica_digests(model.layers).items()}
 
 
 def _require_equal(found: Mapping[str, str], certified: Mapping[str, str], where: str) -> None:
@@ -197,11 +217,16 @@ def _require_equal(found: Mapping[str, str], certified: Mapping[str, str], where
         raise Failed(f"{where}: other values than certified in {listed(wrong)}", wrong)
 
 
-def description_holds(directory: Path, plan: Json, proof: Json, model: keras.Model) -> None:
-    """model.json describes this model; its digest is that of the weights, the labels, the image size and the head."""
-    document = _read(directory / "model.json", "model")
-    described = {name: document[name] for name in _DESCRIBED}
-    digest = digests.of_json({"weights": certificate.weights_digest(model.layers), **described})
+def description_holds(directory: Path, plan: FreezePlan, certificate: Certificate, model: keras.Model) -> None:
+    """model.json describes this model; its digest covers the weights, the labels, the image size and the head."""
+    description = _read(MODEL, directory)
+    identity = {
+        "labels": description["labels"],
+        "image_size": description["image_size"],
+        "backbone": description["backbone"],
+        "head": description["head"],
+    }
+    digest = digests.of_json({"weights": weights_digest(model.layers), **identity})
     expected = {
         "model_digest": digest,
         "policy": plan["policy"],
@@ -209,13 +234,13 @@ def description_holds(directory: Path, plan: Json, proof: Json, model: keras.Mod
         "parameters": model.count_params(),
         "frozen_parameters": plan["totals"]["frozen_parameters"],
     }
-    wrong = [name for name, value in expected.items() if document.get(name) != value]
+    wrong = [name for name, value in expected.items() if description.get(name) != value]
     if wrong:
-        raise Failed(f"model.json: {listed(wrong)} not as recomputed")
-    if proof["model_digest"] != digest:
-        raise Failed("model.json is not about the model that was certified")
+        raise Failed(f"{MODEL.file}: {listed(wrong)} not as computed from the model")
+    if certificate["model_digest"] != digest:
+        raise Failed(f"{MODEL.file} is not about the model that was certified")
 
 
-def source_weights_hold(proof: Json, source: keras.Model) -> None:
+def source_weights_hold(certificate: Certificate, source: keras.Model) -> None:
     """The certificate's first digests are those of these weights."""
-    _require_equal(first_digests(proof), _digests(source), "the weights given")
+    _require_equal(_first_digests(certificate), _digests(source), "the weights given")

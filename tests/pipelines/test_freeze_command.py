@@ -77,7 +77,10 @@ def test_a_match_of_layers_without_weights_is_refused_with_the_advice(capsys):
         ({"first_layers": 0}, "freeze.first_layers: received 0; input should be greater than or equal to 1"),
         ({"first_layers": 14}, "freeze.first_layers: received 14; the backbone has 13 layers"),
         ({"first_layers": 1}, "its 1 layer is InputLayer, which owns no weights"),
-        ({"through": "block9"}, "freeze.through: received 'block9', which is not a block of this backbone; did you mean"),
+        (
+            {"through": "block9"},
+            "freeze.through: received 'block9', which is not a block of this backbone; did you mean",
+        ),
         ({"blocks": ["block1", "mixed*"]}, "freeze.blocks: received 'mixed*', which is not a block of this backbone"),
         ({"match": "conv("}, "freeze: received {'match': 'conv('}; match: 'conv(' is not a regular expression"),
         ({"through": "block1", "first_layers": 2}, "choose exactly one policy of head_only,"),

@@ -118,7 +118,7 @@ def test_a_model_has_the_parameters_of_its_graph_and_can_be_split_at_the_boundar
     assert sum(layer.parameters for layer in graph.layers) == backbone.count_params()
     middle = graph.blocks[len(graph.blocks) // 2].name
     plan = make_plan(graph, FreezeConfig(through=middle), backbone=name, image_size=96)
-    loop.apply_phase(backbone, plan, phases(plan, 1, 0.1)[0])
+    loop.apply_phase(backbone, plan["layers"], phases(plan, 1, 0.1)[0])
     frozen = sum(math.prod(weight.shape) for weight in backbone.non_trainable_weights)
     assert frozen >= plan["totals"]["frozen_parameters"]
     model = head.attach(backbone, HeadConfig(), 3)

@@ -89,8 +89,8 @@ def test_the_plan_shows_every_phase(bench):
 def test_a_phase_that_is_applied_wrongly_is_a_violation(bench, monkeypatch):
     applied = loop.apply_phase
 
-    def forgetful(model, plan, phase):
-        applied(model, plan, phase)
+    def forgetful(model, layers, phase):
+        applied(model, layers, phase)
         if phase.number == 2:
             model.get_layer("block3_bn").trainable = True
 

@@ -54,7 +54,7 @@ def parameters(variables):
 def apply(backbone, plan):
     """Apply a plan's first phase; return the model with its head."""
     model = head.attach(backbone, HeadConfig(), 3)
-    loop.apply_phase(model, plan, phases(plan, 1, 0.1)[0])
+    loop.apply_phase(model, plan["layers"], phases(plan, 1, 0.1)[0])
     return model
 
 
