@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from frostline import artifacts, storage
+from frostline import storage
+from frostline.documents.freeze import FREEZE_PLAN, WEIGHTS_SOURCE
 from frostline.errors import ConfigError, PolicyError
 
 from tests.support.stages import Bench
@@ -17,8 +18,8 @@ def bench(tmp_path):
 
 def test_the_plan_and_the_weights_are_written_and_belong_together(bench):
     bench.plan({"through": "block2"})
-    plan = artifacts.read_json(Path(bench.path("plan")) / "freeze_plan.json", "freeze_plan")
-    source = artifacts.read_json(Path(bench.path("weights")) / "source.json", "weights")
+    plan = FREEZE_PLAN.read(Path(bench.path("plan")))
+    source = WEIGHTS_SOURCE.read(Path(bench.path("weights")))
     assert (plan["backbone"], plan["image_size"]) == ("SmallConvNet", 32)
     assert plan["policy"] == {"through": "block2", "batch_norm": "freeze"}
     assert plan["boundary"]["layer"] == "block2_pool"

@@ -7,7 +7,7 @@ import keras
 import numpy as np
 import pytest
 
-from frostline import artifacts
+from frostline.documents.freeze import WEIGHTS_SOURCE
 from frostline.errors import PolicyError
 from frostline.freeze import certificate
 from frostline.freeze.config import FreezeConfig
@@ -188,7 +188,7 @@ def test_each_phase_unfreezes_what_it_says_and_trains_with_its_own_learning_rate
     bench.data(pictures.make(tmp_path / "photos", 24))
     bench.plan(section)
     bench.train(epochs=1, batch_size=500, learning_rate=0.01)  # all examples in one step
-    source = artifacts.read_json(tmp_path / "weights" / "source.json", "weights")
+    source = WEIGHTS_SOURCE.read(tmp_path / "weights")
     before = weights.load(source, "SmallConvNet", 32)
     after = keras.models.load_model(tmp_path / "model" / "model.keras")
     moves = {

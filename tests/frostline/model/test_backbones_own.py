@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from frostline import artifacts, storage
+from frostline import storage
+from frostline.documents.evaluation import EVALUATION
+from frostline.documents.freeze import CERTIFICATE, FREEZE_PLAN, WEIGHTS_SOURCE
 from frostline.errors import ConfigError, WeightsError
 from frostline.freeze.graph import from_model
 from frostline.model import backbones
@@ -50,7 +52,7 @@ def test_it_is_planned_trained_and_served(tmp_path, saved, pooled):
     (tmp_path / "mine.keras").unlink()  # later steps work from the store
     bench.train(epochs=2)
     model = Path(bench.path("model"))
-    certificate = artifacts.read_json(model / "freeze_certificate.json", "freeze_certificate")
+    certificate = CERTIFICATE.read(model)
     assert certificate["verified"]
     assert certificate["frozen_tensors"] == 2 + 2 + 4  # two convolutions with bias and a BatchNorm
     trained = keras.models.load_model(model / "model.keras")
@@ -58,7 +60,7 @@ def test_it_is_planned_trained_and_served(tmp_path, saved, pooled):
         for old, new in zip(layer.weights, trained.get_layer(layer.name).weights, strict=True):
             np.testing.assert_array_equal(old.numpy(), new.numpy())
     bench.evaluate()
-    evaluation = artifacts.read_json(Path(bench.path("evaluation")) / "evaluation.json", "evaluation")
+    evaluation = EVALUATION.read(Path(bench.path("evaluation")))
     assert evaluation["accuracy"]["value"] > 0.5  # pixels reach it as 0..255, in training and serving alike
     data = next((tmp_path / "photos").rglob("*.jpg")).read_bytes()
     served = tf.saved_model.load(str(model / "serving")).signatures["serving_default"](image_bytes=tf.constant([data]))
@@ -68,7 +70,7 @@ def test_it_is_planned_trained_and_served(tmp_path, saved, pooled):
 def test_a_frozen_backbone_that_pools_itself_has_the_pooled_vector_as_its_boundary(tmp_path, saved):
     bench = Bench(tmp_path / "bench")
     bench.plan({"head_only": True}, backbone=saved(convolutions(pooled=True)), weights="own")
-    plan = artifacts.read_json(Path(bench.path("plan")) / "freeze_plan.json", "freeze_plan")
+    plan = FREEZE_PLAN.read(Path(bench.path("plan")))
     assert plan["boundary"]["layer"] == "head_pool"
     assert [block["name"] for block in plan["blocks"]] == ["stem", "block1", "block2"]
 
@@ -80,7 +82,7 @@ def test_it_may_lie_in_a_bucket_and_be_sequential(tmp_path, saved, gcs):
     bench = Bench(tmp_path / "bench")
     bench.store = f"{gcs}/store"
     bench.plan({"through": "block1"}, backbone=f"{gcs}/mine.keras", weights="own")
-    source = artifacts.read_json(Path(bench.path("weights")) / "source.json", "weights")
+    source = WEIGHTS_SOURCE.read(Path(bench.path("weights")))
     assert source["resolved"] == f"{gcs}/mine.keras"
     assert source["uri"].endswith(".keras")
 
@@ -90,7 +92,7 @@ def test_two_models_with_the_same_weights_are_stored_apart(tmp_path, saved):
     for rescaled in (True, False):
         bench = Bench(tmp_path / "bench")
         bench.plan({"none": True}, backbone=saved(convolutions(rescaled=rescaled)), weights="own")
-        source = artifacts.read_json(Path(bench.path("weights")) / "source.json", "weights")
+        source = WEIGHTS_SOURCE.read(Path(bench.path("weights")))
         uris.append(source["uri"])
     assert uris[0] != uris[1]
 

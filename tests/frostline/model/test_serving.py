@@ -9,6 +9,7 @@ import tensorflow as tf
 from PIL import Image
 
 from frostline.data import examples, images
+from frostline.documents.data import INFO, MANIFEST
 from frostline.errors import DataError
 from frostline.evaluation import latency, skew
 from frostline.model import backbones, export, head
@@ -124,17 +125,14 @@ def odd(tmp_path_factory):
 
 
 def original(bench, identifiers):
-    from frostline import artifacts
     from frostline.data import records
 
-    rows = {row["sha256"]: row for row in artifacts.read_jsonl(bench.root / "dataset" / "manifest.jsonl")}
+    rows = {row["sha256"]: row for row in MANIFEST.read(bench.root / "dataset")}
     return [records.original(rows[one]) for one in identifiers], [rows[one]["id"] for one in identifiers]
 
 
 def test_the_way_into_training_and_the_way_into_serving_agree_on_images_of_all_kinds(odd, exported, tmp_path):
-    from frostline import artifacts
-
-    info = artifacts.read_json(odd.root / "info" / "info.json", "info")
+    info = INFO.read(odd.root / "info")
     ids = examples.load(info["records"], "test", tmp_path).ids
     data, names = original(odd, ids)
     kinds = {name.split("/")[1].split(".")[0].split("-")[0] for name in names}
@@ -148,9 +146,7 @@ def test_the_way_into_training_and_the_way_into_serving_agree_on_images_of_all_k
 
 def test_a_serving_path_that_sees_other_pixels_is_found(odd, exported, tmp_path):
     """A server that gets its images' channels in the other order."""
-    from frostline import artifacts
-
-    info = artifacts.read_json(odd.root / "info" / "info.json", "info")
+    info = INFO.read(odd.root / "info")
     ids = examples.load(info["records"], "test", tmp_path).ids
     data, _ = original(odd, ids)
 
@@ -167,8 +163,6 @@ def test_a_serving_path_that_sees_other_pixels_is_found(odd, exported, tmp_path)
 
 
 def test_skew_without_a_common_image_agrees_on_nothing(odd, exported, tmp_path):
-    from frostline import artifacts
-
-    info = artifacts.read_json(odd.root / "info" / "info.json", "info")
+    info = INFO.read(odd.root / "info")
     found = skew.compare_paths(exported / "model.keras", info["records"], SIZE, "SmallConvNet", {}, tmp_path)
     assert found == {"images": 0, "agreement": 0.0, "max_difference": 0.0}
