@@ -16,19 +16,19 @@ def plan(
     backbone_weights: dsl.Output[dsl.Artifact],
     page: dsl.Output[dsl.HTML],
 ):
-    """Fetch the backbone's weights once, resolve the freeze policy against the layer graph, and draw the plan.
+    """Resolve the weights and the freeze policy for the backbone, save the weights, and draw the plan.
 
     Args:
-        backbone: a keras.applications model by name, SmallConvNet, or a .keras file.
+        backbone: name of a keras.applications model, SmallConvNet, or a .keras file.
         weights: imagenet, random, own, a weights file, or a registry reference.
         image_size: height and width of the model's input, in pixels.
         seed: seed of random weights.
-        freeze: the freeze policy section.
-        store: root of the heavy bytes.
+        freeze: the freeze section of the configuration.
+        store: root of the store, a directory or gs://.
         registry: root of the model registry.
-        freeze_plan: freeze_plan.json: every layer, frozen or not, and why.
-        backbone_weights: source.json: what the weights reference resolved to, their digest and address; the images that
-            a version of the registry was made with.
+        freeze_plan: freeze_plan.json: for every layer, whether it is frozen, and why.
+        backbone_weights: source.json: what the weights reference resolved to, with digest and address; and the images
+            that a version in the registry was made with.
         page: the plan as a page.
     """
     from frostline import plan as stage

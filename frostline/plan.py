@@ -39,7 +39,7 @@ def run(
         image_size: height and width of the model's input, in pixels.
         seed: of random weights.
         freeze: the freeze section of the configuration.
-        store: root of the large files; the weights are saved there.
+        store: root of the store, a directory or gs://; the weights are saved there.
         registry: root of the model registry.
         freeze_plan, backbone_weights: directories to create.
         page: file to create.

@@ -140,7 +140,7 @@ def test_the_table_the_page_and_an_image_size_of_ones_own(capsys, tmp_path):
     assert "boundary block2_pool" in out
     assert "boundary block2_pool" in page.read_text()
     assert "one image's features there are 16 x 16 x 64, 65.5 kB in float32" in " ".join(out.split())
-    assert "one image's features there are 16 × 16 × 64, 65.5 kB in float32" in page.read_text()
+    assert "its features are 16 × 16 × 64 per image, 65.5 kB in float32" in page.read_text()
 
 
 def test_nothing_but_the_plan_reaches_the_terminal():

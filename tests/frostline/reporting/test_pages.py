@@ -39,8 +39,8 @@ def test_the_plan_page_shows_shares_and_boundary_and_escapes_names(tmp_path, pla
     assert "40.0 %" in page
     assert "2 of 3" in page
     assert "weights random <code>dddddddddddd</code>" in page
-    assert "40 parameters and 75.0 % of the backbone's forward FLOPs lie below it" in page
-    assert "one image's features there are 5 × 6, 120 B in float32." in page
+    assert "40 parameters and 75.0 % of the backbone's forward FLOPs;" in " ".join(page.split())
+    assert "its features are 5 × 6 per image, 120 B in float32." in page
     assert '<tr class="edge"><td colspan="6"><span>boundary sum</span>' in page
     assert page.index("<td>block1</td>") < page.index('class="edge"') < page.index("<td>top</td>")
     assert "Toy&lt;script&gt;" in page
@@ -72,7 +72,8 @@ def test_further_phases_have_a_summary_each(tmp_path, graph):
     assert "<code>blocks: [top]</code> · epochs 3 · learning_rate 0.0001" in page
     assert "60.0 % of parameters frozen, 40 train; no boundary" in page
     assert "<b>Phase 3</b> · <code>head_only</code>" in page
-    assert "Further phases" not in page_of(tmp_path, plan_of(graph, through="block1"))
+    assert "Later phases" in page
+    assert "Later phases" not in page_of(tmp_path, plan_of(graph, through="block1"))
 
 
 def test_the_validation_page_tells_problems_and_what_was_set_aside(tmp_path):
