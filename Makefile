@@ -1,10 +1,10 @@
-# One verb a job. Everything runs inside .venv, which `setup` makes from the hashed lock.
+# `make help` lists the commands. They run inside .venv, which `setup` creates from the lock file.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/pip --quiet --disable-pip-version-check install
 STAMP := $(VENV)/.ready
-# Bytecode is kept, wherever the caller's environment says not to: TensorFlow imports three times slower without it.
+# Python writes bytecode even if the caller's environment disables it: without it TensorFlow imports three times slower.
 export PYTHONDONTWRITEBYTECODE :=
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
@@ -14,29 +14,29 @@ export TF_CPP_MIN_LOG_LEVEL ?= 2
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-setup: $(STAMP) ## make .venv with every dependency, pinned by hash
+setup: $(STAMP) ## create .venv with all dependencies, checked by hash
 
 $(STAMP): requirements-dev.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; (3, 11) <= v <= (3, 13) or sys.exit("make: %s is Python %d.%d; 3.11 to 3.13 is needed (make PYTHON=python3.11 ...)" % (sys.executable, *v))'
 	$(PYTHON) -m venv $(VENV)
-	@# Two dependencies are published as source only. The lock's own setuptools builds them: an isolated build would
-	@# fetch another one without checking a hash.
+	@# Two dependencies are published as source only. The setuptools of the lock builds them: an isolated build would
+	@# download another setuptools without checking its hash.
 	sed -n '/^setuptools==/,/[^\\]$$/p' $< > $(VENV)/build.txt
 	$(PIP) --require-hashes --no-deps -r $(VENV)/build.txt
 	$(PIP) --require-hashes --no-build-isolation --use-pep517 -r $<
 	$(PIP) --no-deps --no-build-isolation --no-index --editable .
 	@touch $@
 
-demo: setup ## run the main job, offline, on an embedded data set
+demo: setup ## train and fine-tune a small model on built-in data, offline
 	$(BIN)/python -m pipelines.demo
 
-test: setup check ## run every test
+test: setup check ## run all checks and tests
 	$(BIN)/pytest
 
-soak: setup ## kill trainings at random points, for about twenty minutes
+soak: setup ## kill training at random points, for about 20 minutes
 	$(BIN)/pytest tests/soak
 
-check: setup ## lint, types, layer rules, YAML
+check: setup ## check style, types, imports, YAML and the compiled pipeline
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -44,19 +44,19 @@ check: setup ## lint, types, layer rules, YAML
 	$(BIN)/yamllint --strict .
 	$(BIN)/frostline compile --check pipelines/compiled/finetune.yaml
 
-format: setup ## format the sources
+format: setup ## format the source files
 	$(BIN)/ruff check --fix-only .
 	$(BIN)/ruff format .
 
 compile: setup ## compile the pipeline to pipelines/compiled/
 	$(BIN)/frostline compile --output pipelines/compiled/finetune.yaml
 
-lock: ## resolve the dependencies again (needs uv); names no index and no host
+lock: ## resolve the dependencies again (needs uv)
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
 	  --no-emit-index-url --no-emit-find-links pyproject.toml -o requirements.lock
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
 	  --no-emit-index-url --no-emit-find-links pyproject.toml --extra dev -c requirements.lock -o requirements-dev.lock
 
-clean: ## remove what the build, the tests and the demo made
+clean: ## remove .venv, runs/ and caches
 	rm -rf $(VENV) runs *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

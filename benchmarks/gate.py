@@ -1,8 +1,8 @@
 """How often the gate is wrong, and how long it takes: `python benchmarks/gate.py` prints JSON.
 
-`error_rates` are exact: probabilities summed over every outcome of a comparison, for each number of test images and
-share of images on which the two models disagree. `simulated` draws evaluations and asks the whole gate. `seconds` is
-measured on predictions read from a Parquet file.
+`error_rates` are exact: probabilities summed over every outcome of a comparison, for several numbers of test images and
+rates of disagreement between the two models. `simulated` draws evaluations and runs the whole gate on them. `seconds`
+is measured on predictions read from a Parquet file.
 """
 
 import argparse
@@ -19,10 +19,10 @@ import pyarrow.parquet as pq
 
 from frostline.data.metadata import CLASSES as CLASS_COLUMN
 from frostline.evaluation import compare, metrics, slices
-from frostline.gating import decision as gate
 from frostline.gating.config import GateConfig
+from frostline.gating.decision import decide
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "helpers"))
+sys.path.insert(0, str(Path(__file__).parents[1]))
 from tests.support import evaluations, rates
 
 CONFIDENCE = 0.95
@@ -48,10 +48,10 @@ def main() -> None:
 
 
 def error_rates() -> dict[str, Any]:
-    """The largest of each table first: it is what must be at most 1 - confidence."""
-    equal = {n: {share: _percent(rates.yes(n, share / 2, share / 2, _better)) for share in DISAGREEMENT} for n in SIZES}
+    """For each table, the largest rate first: it must be at most 1 - confidence."""
+    equal = {n: {rate: _promotes_equal(n, rate) for rate in DISAGREEMENT} for n in SIZES}
     worse = {
-        margin: {n: {share: _percent(_passes(n, share, margin)) for share in _shares(margin)} for n in SIZES}
+        margin: {n: {rate: _percent(_passes(n, rate, margin)) for rate in _rates(margin)} for n in SIZES}
         for margin in MARGINS
     }
     return {
@@ -61,24 +61,28 @@ def error_rates() -> dict[str, Any]:
             margin: {"most": _most(table), "by_images_and_disagreement": table} for margin, table in worse.items()
         },
         "superiority_promotes_a_gain_of_3_points_on_2000_images_with_20_%_disagreement": _percent(
-            rates.yes(2_000, 0.115, 0.085, _better)
+            rates.probability(2_000, 0.115, 0.085, _better)
         ),
     }
+
+
+def _promotes_equal(n: int, rate: float) -> float:
+    return _percent(rates.probability(n, rate / 2, rate / 2, _better))
 
 
 def _better(wins: int, losses: int) -> bool:
     return compare.mcnemar(wins, losses) <= 1 - CONFIDENCE
 
 
-def _passes(n: int, share: float, margin: float) -> float:
+def _passes(n: int, rate: float, margin: float) -> float:
     def rule(wins: int, losses: int) -> bool:
         return compare.bounds(wins, losses, n, CONFIDENCE)[0] >= -margin
 
-    return rates.yes(n, (share - margin) / 2, (share + margin) / 2, rule)
+    return rates.probability(n, (rate - margin) / 2, (rate + margin) / 2, rule)
 
 
-def _shares(margin: float) -> list[float]:
-    return [share for share in DISAGREEMENT if share >= margin]
+def _rates(margin: float) -> list[float]:
+    return [rate for rate in DISAGREEMENT if rate >= margin]
 
 
 def _most(table: dict[int, dict[float, float]]) -> float:
@@ -90,7 +94,7 @@ def _percent(rate: float) -> float:
 
 
 def simulated(comparisons: int) -> dict[str, float]:
-    """% of drawn evaluations on 2,000 images, 20 % disagreement, that the whole gate promotes."""
+    """Percentage of drawn evaluations (2,000 images, 20 % disagreement) that the whole gate promotes."""
     cases = {
         "superiority, equal": ("superiority", 0.0),
         "superiority, better by 3 points": ("superiority", 0.03),
@@ -105,14 +109,14 @@ def simulated(comparisons: int) -> dict[str, float]:
         for both, wins, losses, neither in generator.multinomial(2_000, cells, comparisons).tolist():
             champion = evaluations.champion(both, wins, losses, neither)
             evaluation = evaluations.evaluated(both + wins, 2_000, champion)
-            decision = gate.decide(evaluation, evaluations.CERTIFICATE, evaluations.VALIDATION, config)
+            decision = decide(evaluation, evaluations.CERTIFICATE, evaluations.VALIDATION, config)
             promoted += decision["verdict"] == "promote"
         found[name] = round(100 * promoted / comparisons, 2)
     return found
 
 
 def seconds(count: int) -> dict[str, float]:
-    """From predictions.parquet and the manifest's rows to a decision, by part."""
+    """Seconds per part, from predictions.parquet and the manifest's rows to a decision."""
     with tempfile.TemporaryDirectory() as directory:
         path, rows = _predictions(Path(directory), count)
         started = time.perf_counter()
@@ -137,7 +141,7 @@ def seconds(count: int) -> dict[str, float]:
         times["compare"] = time.perf_counter()
         against = evaluations.champion(1, 0, 0, 0) | compared | {"slices": parts}
         evaluation = evaluations.evaluated(count, count, against) | measured | {"labels": names, "slices": []}
-        decision = gate.decide(evaluation, evaluations.CERTIFICATE, evaluations.VALIDATION, GateConfig())
+        decision = decide(evaluation, evaluations.CERTIFICATE, evaluations.VALIDATION, GateConfig())
         times["decide"] = time.perf_counter()
     ends = list(times.values())
     return {

@@ -1,4 +1,4 @@
-"""evaluate: what ships, measured on images that training never saw, beside the model that serves."""
+"""evaluate: the exported model on test images that it was not trained on, and the champion on the same images."""
 
 from kfp import dsl
 
@@ -16,13 +16,13 @@ def evaluate(
     classification: dsl.Output[dsl.ClassificationMetrics],
     page: dsl.Output[dsl.HTML],
 ):
-    """Feed the test split's original bytes to the exported model, and to the champion if there is one.
+    """Feed the original bytes of the test split to the exported model, and to the champion if there is one.
 
     Args:
         dataset, info: the manifest, and the validated dataset.
         model: the exported model.
         model_name: name of the model in the registry.
-        gate: the gate section, for the confidence of the intervals.
+        gate: the gate section, for the confidence level of the intervals.
         registry: root of the registry.
         evaluation: evaluation.json, predictions.parquet, golden.parquet, worst.json.
         metrics: accuracy, macro F1, log loss, Brier score, calibration error.

@@ -1,4 +1,4 @@
-"""gate: may this model replace the one that serves?"""
+"""gate: can this model replace the one in production?"""
 
 from kfp import dsl
 
@@ -13,21 +13,21 @@ def gate(
     page: dsl.Output[dsl.Markdown],
     report: dsl.Output[dsl.HTML],
 ) -> bool:
-    """Decide from the written evidence alone, and write down why.
+    """Decide from written evidence alone, and record the reasons.
 
-    The answer is the one unnamed output: kfp.local skips `dsl.If` on a named output, and says success.
+    The decision is the only, unnamed output: with a named one, kfp.local skips `dsl.If` and reports success.
 
     Args:
         evaluation: metrics and the comparison with the champion.
         model: the freeze certificate.
         info: the data validation report.
-        gate: floors, margin and confidence.
+        gate: the gate section: floors, margins, limits and confidence level.
         decision: decision.json and decision.md.
         page: decision.md, for the run's page.
         report: the whole run on one page.
 
     Returns:
-        Whether to promote.
+        True to promote, False to hold.
     """
     from frostline import gate as stage
 

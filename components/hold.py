@@ -1,4 +1,4 @@
-"""hold: the model that serves stays, and the reason is recorded."""
+"""hold: the champion stays in production, and the reason is recorded."""
 
 from kfp import dsl
 
@@ -9,10 +9,10 @@ def hold(decision: dsl.Input[dsl.Artifact], held: dsl.Output[dsl.Artifact]) -> s
 
     Args:
         decision: what the gate decided.
-        held: held.json: the verdict and its reasons.
+        held: held.json: the verdict, its reason and its checks.
 
     Returns:
-        The outcome in one line, which begins with `held`.
+        The outcome in one line, starting with `held`.
     """
     from frostline import hold as stage
 

@@ -1,4 +1,4 @@
-"""ingest: list the source's images, fix labels and splits, cut the list into shards."""
+"""ingest: list the source's images, assign labels and splits, cut the list into shards."""
 
 from typing import List
 
@@ -11,10 +11,10 @@ def ingest(source: str, data: dict, shards: int, store: str, dataset: dsl.Output
 
     Args:
         source: a directory of class folders, tfds://NAME, or digits (embedded).
-        data: which images are used, and their split.
+        data: which images are used, and how they are split.
         shards: number of preprocessing shards.
         store: root of the heavy bytes.
-        dataset: manifest.jsonl (one row an image) and source.json (labels, counts, digests).
+        dataset: manifest.jsonl (one row per image) and source.json (labels, counts, digests).
 
     Returns:
         Shard names, `SSSSS-of-NNNNN`.

@@ -1,4 +1,4 @@
-"""preprocess: one shard of the manifest becomes TFRecords; what cannot be read is set aside."""
+"""preprocess: write the images of one shard as TFRecords; images that cannot be read are set aside."""
 
 from kfp import dsl
 
@@ -11,14 +11,14 @@ def preprocess(
     store: str,
     examples: dsl.Output[dsl.Artifact],
 ):
-    """Decode and resize one shard's images and write them as TFRecords into the store.
+    """Decode and resize the images of one shard and write them as TFRecords into the store.
 
     Args:
         dataset: the manifest.
         shard: name of the shard, `SSSSS-of-NNNNN`.
         image_size: stored height and width, in pixels.
         store: root of the heavy bytes.
-        examples: index.jsonl (what was written where) and quarantine.jsonl (what could not be read, and why).
+        examples: index.jsonl (images written), quarantine.jsonl (images that cannot be read, and why) and shard.json.
     """
     from frostline import preprocess as stage
 

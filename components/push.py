@@ -1,4 +1,4 @@
-"""push: publish a promoted model as a version, then move the alias."""
+"""push: publish a promoted model as a version, then move the champion alias."""
 
 from kfp import dsl
 
@@ -12,10 +12,10 @@ def push(
     registry: str,
     published: dsl.Output[dsl.Artifact],
 ) -> str:
-    """Publish the model as an immutable version and make it the champion, unless the champion changed meanwhile.
+    """Publish the model as an immutable version and make it the champion, unless the champion changed since.
 
     Args:
-        model: what train emitted.
+        model: what train wrote.
         evaluation: what evaluate measured.
         decision: what the gate decided.
         model_name: name of the model in the registry.
@@ -23,7 +23,7 @@ def push(
         published: version.json: the version's number, address and digest.
 
     Returns:
-        The outcome in one line, which begins with `pushed`, `candidate` or `held`.
+        The outcome in one line, starting with `pushed`, `candidate` or `held`.
     """
     from frostline import push as stage
 

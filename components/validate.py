@@ -1,4 +1,4 @@
-"""validate: the shards as one dataset, checked before anything is trained on it."""
+"""validate: gather the shards into one dataset, and check it before anything is trained on it."""
 
 from typing import List
 
@@ -21,8 +21,8 @@ def validate(
         examples: one index per shard.
         image_size: stored height and width, in pixels.
         store: root of the heavy bytes.
-        info: labels.txt, report.json and info.json (where the records are).
-        page: the report as a page.
+        info: labels.txt, report.json, quarantine.jsonl and info.json (where the records are).
+        page: the report as an HTML page.
     """
     from frostline import validate as stage
 

@@ -1,7 +1,7 @@
-"""The files that steps hand to each other: JSON with a schema, JSON lines, and atomic writes.
+"""Files between steps: JSON with a schema, JSON lines, and atomic writes.
 
-Every JSON file carries `schema: frostline/<kind>/v1`; a reader refuses a schema that it does not know.
-A file is written beside its final name, flushed to the disk and renamed, so that no reader sees half of one.
+Every JSON file carries `schema: frostline/<kind>/v1`, and a reader refuses any other; `frostline.documents` lists the
+kinds. A file is written whole or not at all, by the writer of `frostline.storage`.
 """
 
 from __future__ import annotations
@@ -63,8 +63,7 @@ def parse_json(data: bytes, origin: str) -> Json:
     """Parse a JSON object; `origin` names it in messages.
 
     Raises:
-        DataError: the bytes are not a JSON object, or hold what two readers may take for two things: a key twice, NaN
-            or an infinity.
+        DataError: the bytes are not a JSON object, or are ambiguous: a duplicate key, NaN or an infinity.
     """
     try:
         document = json.loads(data, object_pairs_hook=_each_key_once, parse_constant=_refuse)
@@ -78,12 +77,12 @@ def parse_json(data: bytes, origin: str) -> Json:
 def _each_key_once(pairs: list[tuple[str, Any]]) -> Json:
     document = dict(pairs)
     if len(document) != len(pairs):
-        raise ValueError("a key stands there twice")
+        raise ValueError("duplicate key")
     return document
 
 
 def _refuse(constant: str) -> None:
-    raise ValueError(f"{constant} is no JSON number")
+    raise ValueError(f"{constant} is not a JSON number")
 
 
 def write_jsonl(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:

@@ -1,7 +1,7 @@
-"""The configuration of a run: frozen models, unknown keys refused, every field described.
+"""The configuration of a run: immutable models that describe every field and refuse unknown keys.
 
-A YAML file and the pipeline's parameters are the same thing in two spellings. Both are checked here before anything
-is compiled or run, and once more inside the step that uses them.
+A run's YAML file and the pipeline's parameters have the same fields. They are checked here before anything is compiled
+or run, and again in each step that uses them.
 """
 
 from __future__ import annotations
@@ -25,38 +25,50 @@ from frostline.training.config import TrainingConfig
 
 
 class RunConfig(Section):
-    """Everything a run of the pipeline takes. Field names are the pipeline's parameter names."""
+    """All parameters of a run. The field names are the pipeline's parameter names."""
 
     model_name: ModelName = Field("finetuned", description="name of the model in the registry")
     source: str = Field(
-        "digits", min_length=1, description="images: a directory of class folders, tfds://NAME, or digits (embedded)"
+        "digits",
+        min_length=1,
+        description="images: a directory with one folder per class, tfds://NAME, or digits (built in)",
     )
     backbone: str = Field(
-        "InceptionV3", min_length=1, description="a keras.applications model by name, SmallConvNet, or a .keras file"
+        "InceptionV3", min_length=1, description="name of a keras.applications model, SmallConvNet, or a .keras file"
     )
     weights: str = Field(
         "imagenet",
         min_length=1,
-        description="imagenet, random, own (of a .keras backbone), a local or gs:// file, or registry:MODEL@champion",
+        description="initial weights: imagenet, random, own (of a .keras backbone), a file, or registry:MODEL@champion",
     )
     image_size: Integer = Field(299, ge=16, le=2048, description="height and width of the model's input, in pixels")
-    epochs: Integer = Field(10, ge=1, description="passes over the training split")
-    batch_size: Integer = Field(32, ge=1, description="images a step, over all replicas")
-    learning_rate: Number = Field(0.001, gt=0.0, description="step size of the optimizer")
-    seed: Integer = Field(0, ge=0, le=2**31 - 1, description="seed of weights, shuffling and dropout")
-    shards: Integer = Field(2, ge=1, le=1000, description="parallel preprocessing pods, one TFRecord shard each")
-    store: str = Field("/frostline/store", min_length=1, description="root of the heavy bytes: a directory or gs://")
-    registry: str = Field("/frostline/registry", min_length=1, description="root of the model registry, same forms")
+    epochs: Integer = Field(10, ge=1, description="passes over the training split in the first phase")
+    batch_size: Integer = Field(32, ge=1, description="images per step, over all replicas")
+    learning_rate: Number = Field(0.001, gt=0.0, description="learning rate of the optimizer in the first phase")
+    seed: Integer = Field(
+        0, ge=0, le=2**31 - 1, description="seed for new weights, shuffling, augmentation and dropout"
+    )
+    shards: Integer = Field(2, ge=1, le=1000, description="number of TFRecord shards; one preprocessing pod per shard")
+    store: str = Field(
+        "/frostline/store",
+        min_length=1,
+        description="root of the store for records, features and checkpoints: a directory or gs://",
+    )
+    registry: str = Field(
+        "/frostline/registry", min_length=1, description="root of the model registry: a directory or gs://"
+    )
     image: str = Field("frostline:0.1.0", min_length=1, description="container image of every step; pin it by digest")
-    data: DataConfig = Field(DataConfig(), description="which images are used, and their split")
-    freeze: FreezeConfig = Field(FreezeConfig(head_only=True), description="the freeze policy")
-    head: HeadConfig = Field(HeadConfig(), description="the layers on top of the backbone")
+    data: DataConfig = Field(DataConfig(), description="which images are used, and how they are split")
+    freeze: FreezeConfig = Field(
+        FreezeConfig(head_only=True), description="which layers are frozen, and in which phases"
+    )
+    head: HeadConfig = Field(HeadConfig(), description="layers on top of the backbone")
     training: TrainingConfig = Field(
         TrainingConfig(), description="optimizer, schedule, loss, early stopping, checkpoints"
     )
     augment: AugmentConfig = Field(AugmentConfig(), description="random changes to training images")
-    cache: CacheConfig = Field(CacheConfig(), description="what is kept of the frozen prefix")
-    gate: GateConfig = Field(GateConfig(), description="what a promotion demands")
+    cache: CacheConfig = Field(CacheConfig(), description="how features of the frozen layers are cached")
+    gate: GateConfig = Field(GateConfig(), description="what a model must achieve to be promoted")
 
     def arguments(self) -> dict[str, Any]:
         """The pipeline's arguments: scalars as they are, sections as JSON objects without nulls."""
@@ -66,7 +78,7 @@ class RunConfig(Section):
 
 
 def load(path: Path, overrides: Sequence[str] = ()) -> RunConfig:
-    """Read a run's YAML file and apply `section.key=value` overrides; values are read as YAML.
+    """Read a run's YAML file and apply overrides of the form `section.key=value`; values are parsed as YAML.
 
     Raises:
         ConfigError: the file is missing or not a mapping, an override is malformed, or a value is wrong.
@@ -74,7 +86,7 @@ def load(path: Path, overrides: Sequence[str] = ()) -> RunConfig:
     try:
         document = yaml.safe_load(path.read_text())
     except OSError as error:
-        raise ConfigError(str(path), str(path), f"a readable YAML file is needed ({error.strerror})") from None
+        raise ConfigError(str(path), str(path), f"expected a readable YAML file ({error.strerror})") from None
     except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
         raise ConfigError(str(path), one_line(error), "expected valid YAML") from None
     if not isinstance(document, dict):
@@ -97,6 +109,6 @@ def _apply(document: dict[str, Any], override: str) -> None:
     for parent in parents:
         child = target.setdefault(parent, {})
         if not isinstance(child, dict):
-            raise ConfigError(f"--set {key}", child, f"{parent} is not a section here; set it whole")
+            raise ConfigError(f"--set {key}", child, f"{parent} is not a mapping in this file; set all of it")
         target = child
     target[last] = value

@@ -14,13 +14,13 @@ def of_bytes(data: bytes | memoryview) -> str:
 
 
 def of_file(path: Path) -> str:
-    """SHA-256 of a file's content, read in pieces."""
+    """SHA-256 of the content of a file, read in blocks."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def canonical_json(value: Any) -> bytes:
-    """One spelling per value: keys sorted, no spaces, integral floats as integers.
+    """A unique encoding of a value: keys sorted, no spaces, integral floats as integers.
 
     KFP passes every number of a dict as a double and reorders keys, so `{"a": 3}` and `{"a": 3.0}` must agree.
     """

@@ -1,26 +1,26 @@
 """The exception tree. Every error that a user can cause is a FrostlineError with a one-line message.
 
-FrostlineError            exit code 1: the run failed, or its outcome is "no"
-├── ConfigError           exit code 2: the configuration or the command line is wrong; nothing has been spent yet
-├── DataError             the images, labels or records cannot be used as they are
-├── WeightsError          weights are missing or do not fit the backbone
-├── PolicyError           exit code 2: a freeze policy that cannot be resolved against the backbone
-├── FreezeViolation       a frozen weight moved during training
-├── FeaturesDisagree      cached features do not give what the whole model gives
-├── NonFiniteLoss         training diverged, or met an image that it cannot take
-├── Preempted             exit code 143: training was told to stop, and can go on from its checkpoint
+FrostlineError            exit code 1: the run failed, or the answer is no
+├── ConfigError           exit code 2: the configuration or the command line is wrong; no work has been done yet
+├── DataError             the images, labels or records cannot be used
+├── WeightsError          the weights are missing or do not fit the backbone
+├── PolicyError           exit code 2: the freeze policy cannot be resolved against the backbone
+├── FreezeViolation       a frozen weight changed during training
+├── FeaturesDisagree      cached features give other results than the whole model
+├── NonFiniteLoss         the loss of a training step is infinite or NaN
+├── Preempted             exit code 143: training received SIGTERM and can resume from its checkpoint
 ├── StorageError          a file, directory or bucket cannot be read or written
-│   ├── NotFound          there is nothing at this address
-│   └── PreconditionFailed  the object is no longer, or already, what the writer assumed
-└── RegistryError         the model registry does not hold what was asked for
-    └── ChampionChanged   another promotion came between the comparison and this one
+│   ├── NotFound          nothing exists at this address
+│   └── PreconditionFailed  the object is not, or no longer, what the writer expected
+└── RegistryError         the model registry does not hold what was requested
+    └── ChampionChanged   the champion changed after the model was compared with it
 """
 
 from __future__ import annotations
 
 
 class FrostlineError(Exception):
-    """An expected failure, told in one line. `exit_code` is what the command line exits with."""
+    """An expected failure with a one-line message. The command line exits with `exit_code`."""
 
     exit_code = 1
 
@@ -31,7 +31,7 @@ class ConfigError(FrostlineError):
     Args:
         field: dotted name of the field (`freeze.through`) or the path of the file.
         received: the value as received.
-        expected: what would be right, as a clause.
+        expected: what is expected, as a clause.
     """
 
     exit_code = 2
@@ -44,35 +44,35 @@ class ConfigError(FrostlineError):
 
 
 class DataError(FrostlineError):
-    """The images, labels or records cannot be used as they are."""
+    """The images, labels or records cannot be used."""
 
 
 class WeightsError(FrostlineError):
-    """Weights are missing or do not fit the backbone."""
+    """The weights are missing or do not fit the backbone."""
 
 
 class PolicyError(FrostlineError):
-    """A freeze policy that cannot be resolved against the backbone."""
+    """The freeze policy cannot be resolved against the backbone."""
 
     exit_code = 2
 
 
 class FreezeViolation(FrostlineError):
-    """A frozen weight moved during training."""
+    """A frozen weight changed during training."""
 
 
 class FeaturesDisagree(FrostlineError):
-    """Cached features do not give what the whole model gives."""
+    """Cached features give other results than the whole model."""
 
 
 class NonFiniteLoss(FrostlineError):
-    """The loss of a step is infinite or no number."""
+    """The loss of a training step is infinite or NaN."""
 
 
 class Preempted(FrostlineError):
-    """Training was told to stop; its checkpoint is written, and the next attempt goes on from there."""
+    """Training received SIGTERM and wrote a checkpoint; the next attempt resumes from it."""
 
-    exit_code = 143  # 128 + SIGTERM, as a shell tells it
+    exit_code = 143  # as a shell reports it: 128 + SIGTERM
 
 
 class StorageError(FrostlineError):
@@ -80,16 +80,16 @@ class StorageError(FrostlineError):
 
 
 class NotFound(StorageError):
-    """There is nothing at this address."""
+    """Nothing exists at this address."""
 
 
 class PreconditionFailed(StorageError):
-    """The object is no longer, or already, what the writer assumed."""
+    """The object is not, or no longer, what the writer expected."""
 
 
 class RegistryError(FrostlineError):
-    """The model registry does not hold what was asked for."""
+    """The model registry does not hold what was requested."""
 
 
 class ChampionChanged(RegistryError):
-    """Another promotion came between the comparison and this one."""
+    """The champion changed after the model was compared with it."""

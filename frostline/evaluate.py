@@ -1,11 +1,14 @@
-"""The evaluate stage: what ships, measured on the test split's original bytes, beside the model that serves."""
+"""The evaluate stage: the exported model on the original bytes of the test split, and the champion on the same images.
+
+Every metric is of what will be published: the SavedModel, loaded as a server loads it.
+"""
 
 from __future__ import annotations
 
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -13,11 +16,25 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from frostline import artifacts, digests, telemetry
-from frostline.artifacts import Json
 from frostline.data import lineage, records
+from frostline.documents.data import INFO, MANIFEST, DatasetInfo, ManifestRow
+from frostline.documents.evaluation import (
+    EVALUATION,
+    PREDICTIONS_FILE,
+    REPORT_FILE,
+    WORST,
+    Evaluation,
+    Measured,
+    Mistake,
+    RunNumbers,
+    Serving,
+    Skew,
+)
+from frostline.documents.freeze import FREEZE_PLAN
+from frostline.documents.training import HISTORY, KERAS_FILE, MODEL, SERVING_DIRECTORY, TRAINING
 from frostline.errors import DataError
-from frostline.evaluation import champion, golden, latency, metrics, mistakes, skew, slices
-from frostline.evaluation.champion import Challenger
+from frostline.evaluation import golden, latency, metrics, mistakes, skew, slices
+from frostline.evaluation.champion import Challenger, compare_with_champion
 from frostline.events import progress, say, step
 from frostline.gating.config import GateConfig
 from frostline.model.serving import Served
@@ -25,7 +42,14 @@ from frostline.registry import promotions_decided_on
 from frostline.reporting import pages
 from frostline.section import parse
 
-_BATCH = 32  # images a call of the serving signature
+_BATCH = 32  # images per call of the serving signature
+_NUMBERS: tuple[Literal["accuracy", "macro_f1", "log_loss", "brier", "calibration_error"], ...] = (
+    "accuracy",
+    "macro_f1",
+    "log_loss",
+    "brier",
+    "calibration_error",
+)
 
 
 @step("evaluate")
@@ -39,7 +63,7 @@ def run(
     registry: str,
     evaluation: str,
     page: str,
-) -> Json:
+) -> RunNumbers:
     """Write evaluation.json, predictions.parquet, golden.parquet, worst.json and the report page.
 
     Returns:
@@ -50,60 +74,48 @@ def run(
         RegistryError: the champion cannot be read.
     """
     confidence = parse(GateConfig, gate, field="gate").confidence
-    dataset_info = artifacts.read_json(Path(info) / "info.json", "info")
-    described = artifacts.read_json(Path(model) / "model.json", "model")
+    dataset_info, model_dir = INFO.read(Path(info)), Path(model)
+    labels, model_digest = dataset_info["labels"], MODEL.read(model_dir)["model_digest"]
     rows = _test_rows(Path(dataset), set(dataset_info["quarantined"]))
     out = Path(evaluation)
     out.mkdir(parents=True, exist_ok=True)
-    measured, probabilities = _measure(Path(model), described, dataset_info, rows, confidence, out)
-    challenger = Challenger(dataset_info["labels"], rows, probabilities)
-    against, theirs = champion.against(registry, model_name, challenger, predict, confidence)
+    measured, probabilities = _evaluate_challenger(model_dir, dataset_info, rows, confidence, out)
+    challenger = Challenger(labels, rows, probabilities)
+    compared, theirs = compare_with_champion(registry, model_name, challenger, predict, confidence)
     split = digests.of_json(sorted({row["sha256"] for row in rows}))
-    document: Json = {
+    document: Evaluation = {
+        "schema": artifacts.schema(EVALUATION.kind),
         "model_name": model_name,
-        "model_digest": described["model_digest"],
-        "labels": dataset_info["labels"],
+        "model_digest": model_digest,
+        "labels": labels,
         "confidence": confidence,
-        "test_split": {
-            "digest": split,
-            "promotions": promotions_decided_on(registry, model_name, split),
-        },
+        "test_split": {"digest": split, "promotions": promotions_decided_on(registry, model_name, split)},
         **measured,
-        "champion": against,
+        "champion": compared,
     }
-    worst = mistakes.worst(rows, probabilities, dataset_info["labels"])
-    _write_predictions(out / "predictions.parquet", challenger, theirs)
-    artifacts.write_json(out / "worst.json", "worst", {"images": worst})
-    _page(out / "report.html", Path(model), document, worst)
-    artifacts.write_file(Path(page), (out / "report.html").read_bytes())
-    artifacts.write_json(out / "evaluation.json", "evaluation", document)
+    worst = mistakes.worst(rows, probabilities, labels)
+    _write_predictions(out / PREDICTIONS_FILE, challenger, theirs)
+    WORST.write(out, {"images": worst})
+    _write_page(out / REPORT_FILE, model_dir, document, worst)
+    artifacts.write_file(Path(page), (out / REPORT_FILE).read_bytes())
+    EVALUATION.write(out, document)
     accuracy = document["accuracy"]
     say(f"accuracy {accuracy['value']:.3f} ({accuracy['low']:.3f} to {accuracy['high']:.3f}) on {len(rows)} images")
-    names = ("accuracy", "macro_f1", "log_loss", "brier", "calibration_error")
-    numbers = {name: document[name]["value"] for name in names}
-    return {"numbers": numbers, "labels": dataset_info["labels"], "confusion": document["confusion"]}
+    numbers: dict[str, float] = {name: document[name]["value"] for name in _NUMBERS}
+    return {"numbers": numbers, "labels": labels, "confusion": document["confusion"]}
 
 
-def _measure(
-    model_dir: Path, model: Json, info: Json, rows: Sequence[Json], confidence: float, out: Path
-) -> tuple[Json, NDArray[np.float32]]:
-    """The challenger by itself; its probabilities, [rows, labels] float32."""
+def _evaluate_challenger(
+    model_dir: Path, info: DatasetInfo, rows: Sequence[ManifestRow], confidence: float, out: Path
+) -> tuple[Measured, NDArray[np.float32]]:
+    """Everything but the comparison, and the probabilities, [rows, labels] float32; writes the golden batch."""
     labels = np.array([row["label"] for row in rows], np.int64)
-    serving = model_dir / "serving"
-    with Served(serving) as served:
-        probabilities = _predict(served, rows, "images")
-        data = [records.original(row) for row in sorted(rows, key=lambda row: str(row["sha256"]))[:_BATCH]]
-        golden.write(out, data[: golden.SIZE], served.predict(data[: golden.SIZE]))
-        timed = latency.time_calls(served, data)
-    peak = telemetry.peak_memory()["host_bytes"]  # before the Keras model and the champion are loaded
+    probabilities, serving = _serve(model_dir / SERVING_DIRECTORY, rows, out)
     by_digest = {row["sha256"]: probabilities[place] for place, row in enumerate(rows)}
-    with tempfile.TemporaryDirectory() as scratch:
-        skewed = skew.compare_paths(
-            model_dir / "model.keras", info["records"], info["image_size"], model["backbone"], by_digest, Path(scratch)
-        )
+    skewed = _compare_paths(model_dir, info, by_digest)
     found, left_out = slices.find(rows)
     if left_out:
-        say(f"no slices are made of {', '.join(left_out)}: too many different values")
+        say(f"no slices for {', '.join(left_out)}: too many different values")
     predicted = probabilities.argmax(axis=1)
     made_with = lineage.read(model_dir)
     return {
@@ -118,14 +130,36 @@ def _measure(
             for one in found
         ],
         "columns_left_out": left_out,
-        "serving": {**timed, "size_bytes": latency.size_bytes(serving), "peak_memory_bytes": peak},
+        "serving": serving,
         "skew": skewed,
         "leaked": sum(digest in made_with for digest in by_digest),
     }, probabilities
 
 
-def predict(serving: Path, rows: Sequence[Json]) -> NDArray[np.float32]:
-    """Feed original bytes through a champion's serving signature.
+def _serve(serving: Path, rows: Sequence[ManifestRow], out: Path) -> tuple[NDArray[np.float32], Serving]:
+    """The export's probabilities and its cost.
+
+    The peak memory is read before the Keras model and the champion are loaded.
+    """
+    with Served(serving) as served:
+        probabilities = _predict(served, rows, "images")
+        images = [records.original(row) for row in sorted(rows, key=lambda row: row["sha256"])[:_BATCH]]
+        golden.write(out, images[: golden.SIZE], served.predict(images[: golden.SIZE]))
+        timed = latency.time_calls(served, images)
+    peak = telemetry.peak_memory()["host_bytes"]
+    return probabilities, {**timed, "size_bytes": latency.size_bytes(serving), "peak_memory_bytes": peak}
+
+
+def _compare_paths(model_dir: Path, info: DatasetInfo, by_digest: dict[str, NDArray[np.float32]]) -> Skew:
+    backbone = MODEL.read(model_dir)["backbone"]
+    with tempfile.TemporaryDirectory() as scratch:
+        return skew.compare_paths(
+            model_dir / KERAS_FILE, info["records"], info["image_size"], backbone, by_digest, Path(scratch)
+        )
+
+
+def predict(serving: Path, rows: Sequence[ManifestRow]) -> NDArray[np.float32]:
+    """Feed the original bytes to a champion's serving signature.
 
     Args:
         serving: the SavedModel's directory.
@@ -138,26 +172,22 @@ def predict(serving: Path, rows: Sequence[Json]) -> NDArray[np.float32]:
         return _predict(served, rows, "images (champion)")
 
 
-def _predict(served: Served, rows: Sequence[Json], unit: str) -> NDArray[np.float32]:
+def _predict(served: Served, rows: Sequence[ManifestRow], unit: str) -> NDArray[np.float32]:
     results = []
     for start in progress(range(0, len(rows), _BATCH), total=-(-len(rows) // _BATCH), unit=f"batches of {unit}"):
         results.append(served.predict([records.original(row) for row in rows[start : start + _BATCH]]))
     return np.concatenate(results)
 
 
-def _test_rows(dataset: Path, quarantined: set[str]) -> list[Json]:
-    """One row for each different image: copies would count as evidence again and again."""
-    rows = [
-        row
-        for row in artifacts.read_jsonl(dataset / "manifest.jsonl")
-        if row["split"] == "test" and row["id"] not in quarantined
-    ]
+def _test_rows(dataset: Path, quarantined: set[str]) -> list[ManifestRow]:
+    """One row per distinct image: a copy is not further evidence."""
+    rows = [row for row in MANIFEST.read(dataset) if row["split"] == "test" and row["id"] not in quarantined]
     if not rows:
         raise DataError("the test split has no readable image; raise data.test_fraction or add images")
-    different = list({row["sha256"]: row for row in reversed(rows)}.values())[::-1]
-    if len(different) < len(rows):
-        say(f"{len(rows) - len(different)} test images are copies of others and count once")
-    return different
+    distinct = list({row["sha256"]: row for row in reversed(rows)}.values())[::-1]
+    if len(distinct) < len(rows):
+        say(f"{len(rows) - len(distinct)} test images are copies of others and count once")
+    return distinct
 
 
 def _write_predictions(path: Path, challenger: Challenger, theirs: NDArray[np.float32] | None) -> None:
@@ -173,16 +203,14 @@ def _write_predictions(path: Path, challenger: Challenger, theirs: NDArray[np.fl
     pq.write_table(pa.table(columns), path)
 
 
-def _page(path: Path, model: Path, evaluation: Json, worst: Sequence[Json]) -> None:
-    """What the page says: the evaluation, and of the training a row for each epoch and sentences where it left some."""
-    summary = model / "training.json"
-    sentences = artifacts.read_json(summary, "training")["sentences"] if summary.exists() else []
+def _write_page(path: Path, model: Path, evaluation: Evaluation, worst: Sequence[Mistake]) -> None:
+    """The report page: the evaluation, and the history and the report of the training, if it wrote one."""
     pages.run_page(
         path,
         model_name=evaluation["model_name"],
-        plan=artifacts.read_json(model / "freeze_plan.json", "freeze_plan"),
-        history=list(artifacts.read_jsonl(model / "training.jsonl")),
-        sentences=sentences,
+        plan=FREEZE_PLAN.read(model),
+        history=HISTORY.read(model),
+        sentences=TRAINING.read(model)["sentences"] if (model / TRAINING.file).exists() else [],
         evaluation=evaluation,
         worst=worst,
         decision=None,

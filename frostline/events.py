@@ -1,7 +1,7 @@
-"""What a step tells while it runs: start, progress, end and error, one JSON object a line.
+"""Events of a running step: start, progress, end and error, one JSON object per line.
 
-A step run by KFP has its output piped and sees no terminal, so it draws nothing itself. It appends events to the
-file named by FROSTLINE_EVENTS (the parent process draws bars from them) and prints plain lines for the pod's log.
+KFP pipes the output of a step, so a step sees no terminal and draws nothing. It appends events to the file named by
+FROSTLINE_EVENTS, from which the parent process draws progress bars, and prints plain lines for the pod's log.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ R = TypeVar("R")
 T = TypeVar("T")
 
 EVENTS_FILE = "FROSTLINE_EVENTS"
-_INTERVAL = 0.2  # seconds between two progress events: smooth to the eye, cheap to write
+_INTERVAL = 0.2  # seconds between two progress events: smooth to see, cheap to write
 _FULL_OR_FORBIDDEN = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
 _LONGEST = 2000  # characters of an error's message: TensorFlow's can fill pages
 _current_step = "frostline"
@@ -37,57 +37,57 @@ def emit(kind: str, **fields: Any) -> None:
     line = json.dumps({"time": time.time(), "pid": os.getpid(), "step": _current_step, "kind": kind, **fields})
     descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
     try:
-        os.write(descriptor, f"{line}\n".encode())  # one write in append mode: lines of parallel steps do not mix
+        os.write(descriptor, f"{line}\n".encode())  # one write in append mode, so lines of parallel steps do not mix
     finally:
         os.close(descriptor)
 
 
 def say(message: str) -> None:
-    """A line for people: printed in the step's log and shown under the step by `frostline run`."""
+    """Print a line in the step's log; `frostline run` shows it under the step."""
     print(message, file=sys.stderr, flush=True)
     emit("say", message=message)
 
 
 class Progress:
-    """Tells how many of `total` are done: at once, at most five times a second, and at the end. A context manager."""
+    """Reports how many of `total` are done: at the start, at most five times per second, and at the end."""
 
     def __init__(self, total: int, unit: str) -> None:
-        """Take what is counted; `unit` is a plural, such as `images`."""
+        """`unit` names what is counted, in the plural, such as `images`."""
         self._total, self._unit = total, unit
         self._done = 0
-        self._told = 0.0
+        self._reported_at = 0.0
 
     def __enter__(self) -> Progress:
-        self._tell()
+        self._report()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if kind is None:
-            self._tell()
+            self._report()
 
     def advance(self, count: int) -> None:
-        """So many more are done."""
+        """Add `count` to what is done."""
         self._done += count
-        if time.monotonic() - self._told >= _INTERVAL:
-            self._tell()
+        if time.monotonic() - self._reported_at >= _INTERVAL:
+            self._report()
 
-    def _tell(self) -> None:
-        self._told = time.monotonic()
+    def _report(self) -> None:
+        self._reported_at = time.monotonic()
         emit("progress", done=self._done, total=self._total, unit=self._unit)
 
 
 def progress(items: Iterable[T], *, total: int, unit: str) -> Iterator[T]:
-    """Yield `items`, of which there are `total`, telling how many are done as `Progress` does."""
-    with Progress(total, unit) as told:
+    """Yield `items`, of which there are `total`, and report progress."""
+    with Progress(total, unit) as reported:
         for item in items:
             yield item
-            told.advance(1)
+            reported.advance(1)
 
 
 def step(name: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
-    """Mark a function as the whole of one pipeline step: its start, duration and error become events.
+    """Decorate the function of a pipeline step: its start, duration and error become events.
 
-    A full or forbidden disk, whichever library met it, is raised as a StorageError of one line.
+    A full disk or missing permission, from whichever library, is raised as a StorageError of one line.
     """
 
     def decorate(function: Callable[P, R]) -> Callable[P, R]:
@@ -117,9 +117,9 @@ def step(name: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
 
 
 def _as_storage_error(error: Exception) -> StorageError | None:
-    """A StorageError for a full or forbidden disk; None for everything else.
+    """A StorageError for a full disk or missing permission; None for every other error.
 
-    HDF5 puts the errno into its message only, and TensorFlow raises ResourceExhaustedError naming the file.
+    HDF5 puts the errno only into its message, and TensorFlow raises a ResourceExhaustedError.
     """
     if isinstance(error, FrostlineError):
         return None

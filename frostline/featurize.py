@@ -1,20 +1,20 @@
-"""The featurize stage: one shard's images go through the frozen prefix, once, before training.
+"""The featurize stage: compute a shard's features of the frozen prefix, once, before training.
 
-Shards need nothing of one another, so this share of the work spreads over pods. Only what no run has computed yet is
-computed; what is there is found by its address.
+Shards are independent of each other, so this work spreads over pods. Only features that no run has computed yet are
+computed; the others are found by their address.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import tempfile
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from frostline import artifacts
-from frostline.artifacts import Json
 from frostline.data.config import AugmentConfig
+from frostline.documents.data import MANIFEST, SHARD
+from frostline.documents.features import FEATURES, MadeFeatures
+from frostline.documents.freeze import FREEZE_PLAN, WEIGHTS_SOURCE
 from frostline.events import say, step
 from frostline.features import cache_plan
 from frostline.features.config import CacheConfig
@@ -38,35 +38,52 @@ def run(
 ) -> None:
     """Compute and store the features that this shard lacks; write features.json, which names all of its packs.
 
-    Without a frozen prefix, or where keeping it does not pay, there is nothing to do, and TensorFlow is not imported.
+    If there is no frozen prefix, or caching does not pay, nothing is computed and TensorFlow is not imported.
+
+    Args:
+        dataset: directory of the manifest.
+        examples: directory that preprocess wrote for the shard.
+        freeze_plan, backbone_weights: directories that plan wrote.
+        epochs: passes over the training split in the first phase.
+        seed: of the augmentation.
+        augment, cache: sections of the configuration.
+        store: root of the heavy bytes.
+        features: directory to create.
 
     Raises:
-        ConfigError: the cache is required, and there can be none.
-        WeightsError, DataError, StorageError: what was handed over cannot be used.
+        ConfigError: the cache is required but impossible.
+        WeightsError, DataError, StorageError: the inputs cannot be used.
     """
     cache_config = parse(CacheConfig, cache, field="cache")
     augment_config = parse(AugmentConfig, augment, field="augment")
-    plan = artifacts.read_json(Path(freeze_plan) / "freeze_plan.json", "freeze_plan")
-    shard = artifacts.read_json(Path(examples) / "shard.json", "shard")
-    manifest = list(artifacts.read_jsonl(Path(dataset) / "manifest.jsonl"))
-    totals = Counter(row["split"] for row in manifest)
+    plan, shard = FREEZE_PLAN.read(Path(freeze_plan)), SHARD.read(Path(examples))
+    manifest = MANIFEST.read(Path(dataset))
+    totals = Counter[str](row["split"] for row in manifest)
     schedule = phases(plan, epochs, 1.0)
     uses = cache_plan.decide(plan, schedule, totals, cache_config, augment_config)
-    for use in uses if shard["shard"].startswith("00000-") else ():
+    for use in uses if shard["shard"].startswith("00000-") else ():  # the same in every shard
         say(f"phase {use.phase}: {use.reason}")
-    made: Json = {"sets": [], "verdicts": {}, "computed": 0, "reused": 0}
+    made: MadeFeatures = {"sets": [], "verdicts": {}, "computed": 0, "reused": 0}
     wanted = cache_plan.needed(uses, schedule, augment_config)
     if wanted:
-        from frostline.features import builder
+        from frostline.features.builder import FeatureBuilder, ImageRecords
 
-        source = artifacts.read_json(Path(backbone_weights) / "source.json", "weights")
+        source = WEIGHTS_SOURCE.read(Path(backbone_weights))
         with tempfile.TemporaryDirectory() as scratch:
-            images = builder.ImageRecords(shard["records"], plan["image_size"], augment_config, seed, Path(scratch))
-            maker = builder.FeatureBuilder.from_source(store, source, plan, images, cache_config)
-            made = maker.make_shard(shard["shard"], wanted, manifest)
+            images = ImageRecords(shard["records"], plan["image_size"], augment_config, seed, Path(scratch))
+            builder = FeatureBuilder.from_source(store, source, plan, images, cache_config)
+            made = builder.make_shard(shard["shard"], wanted, manifest)
         say(
-            f"shard {shard['shard']}: {made['computed']} images went through the prefix, "
-            f"{made['reused']} were found in the store"
+            f"shard {shard['shard']}: {made['computed']} images went through the prefix, {made['reused']} were found "
+            "in the store"
         )
-    decided = [dataclasses.asdict(use) for use in uses]
-    artifacts.write_json(Path(features) / "features.json", "features", {"uses": decided, **made})
+    FEATURES.write(
+        Path(features),
+        {
+            "uses": [use.document() for use in uses],
+            "sets": made["sets"],
+            "verdicts": made["verdicts"],
+            "computed": made["computed"],
+            "reused": made["reused"],
+        },
+    )

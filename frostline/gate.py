@@ -1,4 +1,4 @@
-"""The gate stage: may this model replace the one that serves? Decided from written evidence alone, failing closed."""
+"""The gate stage: can this model replace the one in production? Decided from written evidence alone, failing closed."""
 
 from __future__ import annotations
 
@@ -6,10 +6,14 @@ from pathlib import Path
 from typing import Any
 
 from frostline import artifacts
-from frostline.artifacts import Json
+from frostline.documents.data import VALIDATION
+from frostline.documents.evaluation import EVALUATION, WORST
+from frostline.documents.freeze import CERTIFICATE, FREEZE_PLAN
+from frostline.documents.release import DECISION, PUBLISHED_VALIDATION, REVIEW_FILE, Decision
+from frostline.documents.training import HISTORY, TRAINING
 from frostline.events import say, step
 from frostline.gating.config import GateConfig
-from frostline.gating.decision import decide, evidence
+from frostline.gating.decision import decide, load
 from frostline.gating.review import as_markdown
 from frostline.reporting import pages
 from frostline.section import parse
@@ -27,15 +31,15 @@ def run(
     page: str,
     report: str,
 ) -> bool:
-    """Decide, and write decision.json, decision.md, the evidence that no model carries yet, and two pages.
+    """Decide, and write decision.json, decision.md, validation.json and two pages.
 
     Args:
-        evaluation: holds evaluation.json.
-        model: holds freeze_certificate.json.
-        info: holds report.json, the data validation.
+        evaluation: directory with evaluation.json.
+        model: directory with freeze_certificate.json.
+        info: directory with report.json, the data validation.
         gate: the `gate` section of the configuration.
         decision: directory to create.
-        page: file to create, decision.md once more.
+        page: file to create, a copy of decision.md.
         report: file to create, the whole run on one page.
 
     Returns:
@@ -46,36 +50,36 @@ def run(
         StorageError: the decision cannot be written.
     """
     evaluation_dir, model_dir, out = Path(evaluation), Path(model), Path(decision)
-    validation = evidence(Path(info) / "report.json", "validation")
+    validation = load(Path(info) / VALIDATION.file, VALIDATION.kind)
     decided = decide(
-        evidence(evaluation_dir / "evaluation.json", "evaluation"),
-        evidence(model_dir / "freeze_certificate.json", "freeze_certificate"),
+        load(evaluation_dir / EVALUATION.file, EVALUATION.kind),
+        load(model_dir / CERTIFICATE.file, CERTIFICATE.kind),
         validation,
         parse(GateConfig, gate, field="gate"),
     )
     review = as_markdown(decided).encode()
-    artifacts.write_json(out / "decision.json", "decision", decided)
-    artifacts.write_file(out / "decision.md", review)
-    if isinstance(validation, dict):  # published with the model, so that a version can be judged again
-        artifacts.write_json(out / "validation.json", "validation", validation)
+    DECISION.write(out, decided)
+    artifacts.write_file(out / REVIEW_FILE, review)
+    if isinstance(validation, dict):  # published with the model, so that the gate can decide again on the version
+        artifacts.write_json(out / PUBLISHED_VALIDATION.file, PUBLISHED_VALIDATION.kind, validation)
     artifacts.write_file(Path(page), review)
-    _report(Path(report), evaluation_dir, model_dir, decided)
+    _write_report(Path(report), evaluation_dir, model_dir, decided)
     say(f"{decided['verdict']}: {decided['reason']}")
-    return bool(decided["verdict"] == "promote")
+    return decided["verdict"] == "promote"
 
 
-def _report(path: Path, evaluation: Path, model: Path, decision: Json) -> None:
-    """The whole run on one page, or where its files do not give one, the decision alone."""
+def _write_report(path: Path, evaluation_dir: Path, model_dir: Path, decision: Decision) -> None:
+    """The whole run on one page, or the decision alone if a file for the page is missing or damaged."""
     try:
-        measured = artifacts.read_json(evaluation / "evaluation.json", "evaluation")
+        evaluation = EVALUATION.read(evaluation_dir)
         pages.run_page(
             path,
-            model_name=measured["model_name"],
-            plan=artifacts.read_json(model / "freeze_plan.json", "freeze_plan"),
-            history=list(artifacts.read_jsonl(model / "training.jsonl")),
-            sentences=artifacts.read_json(model / "training.json", "training")["sentences"],
-            evaluation=measured,
-            worst=artifacts.read_json(evaluation / "worst.json", "worst")["images"],
+            model_name=evaluation["model_name"],
+            plan=FREEZE_PLAN.read(model_dir),
+            history=HISTORY.read(model_dir),
+            sentences=TRAINING.read(model_dir)["sentences"],
+            evaluation=evaluation,
+            worst=WORST.read(evaluation_dir)["images"],
             decision=decision,
         )
     except Exception as error:  # a page must not lose a decision

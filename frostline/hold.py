@@ -1,10 +1,10 @@
-"""hold: the model that serves stays, and the reason is recorded."""
+"""hold: the champion stays in production, and the reason is recorded."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from frostline import artifacts
+from frostline.documents.release import DECISION, HELD
 from frostline.errors import DataError
 from frostline.events import say, step
 
@@ -14,7 +14,7 @@ def run(*, decision: str, held: str) -> str:
     """Write held.json: the gate's verdict, its reason and its checks.
 
     Args:
-        decision: directory of decision.json.
+        decision: directory with decision.json.
         held: directory to create.
 
     Returns:
@@ -23,15 +23,14 @@ def run(*, decision: str, held: str) -> str:
     Raises:
         DataError: decision.json is missing or malformed, or its verdict is to promote.
     """
-    path = Path(decision) / "decision.json"
-    decided = artifacts.read_json(path, "decision")
-    verdict = decided.get("verdict")
+    path = Path(decision) / DECISION.file
+    decided = DECISION.read_file(path)
+    verdict, reason, checks = decided.get("verdict"), decided.get("reason"), decided.get("checks")
     if verdict not in ("hold", "inconclusive"):
         raise DataError(f"{path}: received the verdict {verdict!r}; only 'hold' and 'inconclusive' are held")
-    if not isinstance(decided.get("reason"), str) or not isinstance(decided.get("checks"), list):
+    if not isinstance(reason, str) or not isinstance(checks, list):
         raise DataError(f"{path}: has no reason or no checks")
-    record = {"verdict": verdict, "reason": decided["reason"], "checks": decided["checks"]}
-    artifacts.write_json(Path(held) / "held.json", "held", record)
-    outcome = f"held: {decided['reason']}"
+    HELD.write(Path(held), {"verdict": verdict, "reason": reason, "checks": checks})
+    outcome = f"held: {reason}"
     say(outcome)
     return outcome

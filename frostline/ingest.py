@@ -1,8 +1,8 @@
-"""The ingest stage: list the source's images, fix labels and splits, and name the shards.
+"""The ingest stage: list the source's images, assign labels and splits, and name the shards.
 
 The manifest's bytes are a pure function of the images' content, names, addresses and metadata, and of the `data`
-section: rows are ordered by split (by name), SHA-256 and id, whatever order a file system or bucket lists in.
-Images that have no file of their own (digits, TFDS) are packed into one blob of the store, named by its digest and
+section: rows are sorted by split (by name), SHA-256 and id, whatever the order in which a file system or bucket lists
+files. Images without their own files (digits, TFDS) are packed into one blob in the store, named by its digest and
 written once.
 """
 
@@ -18,18 +18,24 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from frostline import artifacts, digests, storage
-from frostline.artifacts import Json
-from frostline.data import metadata
+from frostline import digests, storage
+from frostline.data import metadata, splits
+from frostline.data import shards as shard_files
 from frostline.data.config import DataConfig
-from frostline.data.sources import Image, Source, open_source
-from frostline.data.splits import SPLITS, split_of
+from frostline.data.sources import ImageSource, SourceImage, open_source
+from frostline.documents.data import MANIFEST, SOURCE, Counts, FoundImage, ManifestRow, SplitName
 from frostline.errors import ConfigError, DataError, PreconditionFailed
 from frostline.events import progress, say, step
 from frostline.section import parse
 from frostline.text import listed
 
-_READERS = 8  # threads: they wait for disks and buckets
+_READERS = 8  # threads, which mostly wait for disks and buckets
+_NO_IMAGE = "add images, remove the folder, or leave the class out of data.classes"
+_TOO_FEW: dict[SplitName, str] = {
+    "train": "lower data.test_fraction or data.validation_fraction, or add images",
+    "validation": "raise data.validation_fraction, set it to 0, or add images",
+    "test": "raise data.test_fraction, or add images",
+}
 
 
 @step("ingest")
@@ -37,46 +43,47 @@ def run(*, source: str, data: dict[str, Any], shards: int, store: str, dataset: 
     """Write manifest.jsonl and source.json into `dataset`, and return the names of the shards.
 
     Args:
-        source: `digits`, `tfds://NAME`, a directory or gs:// prefix of class folders.
+        source: `digits`, `tfds://NAME`, or a directory or gs:// prefix with one folder per class.
         data: the `data` section of the configuration.
         shards: number of preprocessing shards.
         store: root of the heavy bytes.
         dataset: the dataset artifact, a local directory.
 
     Returns:
-        `SSSSS-of-NNNNN` for each shard.
+        The names of the shards, `SSSSS-of-NNNNN`.
 
     Raises:
         ConfigError: the section, a class or the number of shards is wrong.
-        DataError: the source is missing or empty, or a class or split has no image.
+        DataError: the source is missing or empty, or a class or split has no images.
         StorageError: the source cannot be read, or the store cannot be written.
     """
     config = parse(DataConfig, data, field="data")
     opened = open_source(source)
     labels = _choose(opened.labels, config.classes)
-    read = _pack(opened, store) if opened.packed else _digest_files(opened, labels)
-    rows, conflicts = _agreeing([row for row in read if row["label"] in labels])
-    rows = _select(rows, labels, config)
+    found = _pack(opened, store) if opened.packed else _digest_files(opened, labels)
+    unambiguous, conflicts = _without_conflicts([image for image in found if image["label"] in labels])
+    rows = _limit(_manifest_rows(unambiguous, labels, config), config.train_examples_per_class)
     if not 1 <= shards <= len(rows):
         raise ConfigError("shards", shards, f"expected 1 to {len(rows)}, the number of images used")
-    counts = _count(rows, labels, config)
-    manifest = Path(dataset) / "manifest.jsonl"
-    artifacts.write_jsonl(manifest, rows)
-    document = {
-        "source": source,
-        "name": opened.name,
-        "labels": list(labels),
-        "shards": shards,
-        "counts": counts,
-        "manifest_digest": digests.of_file(manifest),
-        "conflicts": conflicts,
-        "unmatched": {"count": len(opened.unknown), "first": next(iter(opened.unknown), None)},
-    }
-    artifacts.write_json(manifest.with_name("source.json"), "source", document)
-    _tell(source, opened, labels, counts)
-    if conflicts:
-        say(f"{len(conflicts)} files are left out: the same image under two labels, {conflicts[0]} first")
-    return [f"{number:05d}-of-{shards:05d}" for number in range(shards)]
+    counts = splits.count(rows, labels)
+    _check_counts(counts, labels, config)
+    directory = Path(dataset)
+    MANIFEST.write(directory, rows)
+    SOURCE.write(
+        directory,
+        {
+            "source": source,
+            "name": opened.name,
+            "labels": list(labels),
+            "shards": shards,
+            "counts": counts,
+            "manifest_digest": digests.of_file(directory / MANIFEST.file),
+            "conflicts": conflicts,
+            "unmatched": {"count": len(opened.unmatched), "first": next(iter(opened.unmatched), None)},
+        },
+    )
+    _summarize(source, opened, counts, conflicts)
+    return shard_files.names(shards)
 
 
 def _choose(found: tuple[str, ...], wanted: tuple[str, ...]) -> tuple[str, ...]:
@@ -90,44 +97,43 @@ def _choose(found: tuple[str, ...], wanted: tuple[str, ...]) -> tuple[str, ...]:
         raise ConfigError("data.classes", list(wanted), "expected each label once")
     labels = wanted or found
     if len(labels) < 2:
-        raise DataError(f"only one class, {labels[0]!r}; a classifier needs images of at least two")
+        raise DataError(f"source: received only one class, {labels[0]!r}; expected images of at least two")
     return labels
 
 
-def _digest_files(source: Source, labels: Sequence[str]) -> list[Json]:
-    """Read every image of the chosen classes once, for its digest; `label` is still a name."""
+def _digest_files(source: ImageSource, labels: Sequence[str]) -> list[FoundImage]:
+    """Read every image of the chosen classes once, for its digest."""
     images = [image for image in source.images if image.label in labels]
     _require_images(labels, images)
     with ThreadPoolExecutor(_READERS) as pool:
         return list(progress(pool.map(_digest_file, images), total=len(images), unit="images"))
 
 
-def _digest_file(image: Image) -> Json:
-    data = storage.read_bytes(image.uri)
-    return _row(image, image.uri, 0, data)
+def _digest_file(image: SourceImage) -> FoundImage:
+    return _found(image, image.uri, 0, storage.read_bytes(image.uri))
 
 
-def _pack(source: Source, store: str) -> list[Json]:
-    """Write all of the source's images into one blob in the store, whichever classes are used: runs share it."""
-    rows: list[Json] = []
+def _pack(source: ImageSource, store: str) -> list[FoundImage]:
+    """Write all of the source's images into one blob in the store, with unused classes, so that runs can reuse it."""
+    found: list[FoundImage] = []
     digest, offset = hashlib.sha256(), 0
     with tempfile.TemporaryDirectory() as directory:
         path = Path(directory) / "blob"
         with path.open("wb") as file:
             for image in progress(source.images, total=source.total, unit="images"):
                 data = image.data or b""
-                rows.append(_row(image, "", offset, data))
+                found.append(_found(image, "", offset, data))
                 file.write(data)
                 digest.update(data)
                 offset += len(data)
         uri = storage.join(store, "sources", f"{digest.hexdigest()}.bin")
         with contextlib.suppress(PreconditionFailed):  # an earlier run wrote the same bytes
             storage.upload_file(path, uri, if_generation=storage.ABSENT)
-    return [{**row, "uri": uri} for row in rows]
+    return [{**row, "uri": uri} for row in found]
 
 
-def _row(image: Image, uri: str, offset: int, data: bytes) -> Json:
-    row: Json = {
+def _found(image: SourceImage, uri: str, offset: int, data: bytes) -> FoundImage:
+    found: FoundImage = {
         "id": image.id,
         "uri": uri,
         "offset": offset,
@@ -135,74 +141,73 @@ def _row(image: Image, uri: str, offset: int, data: bytes) -> Json:
         "sha256": digests.of_bytes(data),
         "label": image.label,
     }
-    return {**row, "metadata": image.metadata} if image.metadata else row
+    if image.metadata:
+        found["metadata"] = image.metadata
+    return found
 
 
-def _agreeing(read: Sequence[Json]) -> tuple[list[Json], list[str]]:
-    """The rows without images that appear under two labels, of which none can be trusted; and the ids of those."""
+def _without_conflicts(found: Sequence[FoundImage]) -> tuple[list[FoundImage], list[str]]:
+    """Leave out images that appear under two labels, because neither can be trusted; also returns their ids."""
     labels_of: dict[str, set[str]] = {}
-    for row in read:
-        labels_of.setdefault(row["sha256"], set()).add(row["label"])
-    agreeing = [row for row in read if len(labels_of[row["sha256"]]) == 1]
-    return agreeing, sorted(row["id"] for row in read if len(labels_of[row["sha256"]]) > 1)
+    for image in found:
+        labels_of.setdefault(image["sha256"], set()).add(image["label"])
+    kept = [image for image in found if len(labels_of[image["sha256"]]) == 1]
+    return kept, sorted(image["id"] for image in found if len(labels_of[image["sha256"]]) > 1)
 
 
-def _require_images(labels: Sequence[str], images: Iterable[Image]) -> None:
+def _require_images(labels: Sequence[str], images: Iterable[SourceImage]) -> None:
     with_images = {image.label for image in images}
     for label in labels:
         if label not in with_images:
-            raise DataError(f"class {label!r}: has no image; add images, remove it, or leave it out of data.classes")
+            raise DataError(f"class {label!r}: has no images; {_NO_IMAGE}")
 
 
-def _select(read: Iterable[Json], labels: Sequence[str], config: DataConfig) -> list[Json]:
-    """The manifest's rows: chosen classes only, labels as indexes, splits fixed, in the manifest's order."""
+def _manifest_rows(found: Iterable[FoundImage], labels: Sequence[str], config: DataConfig) -> list[ManifestRow]:
+    """The images with their splits, and labels as indexes, in the manifest's order."""
     index = {label: number for number, label in enumerate(labels)}
     fractions = {"validation_fraction": config.validation_fraction, "test_fraction": config.test_fraction}
-    rows = [
-        {**row, "label": index[row["label"]], "split": split_of(row["sha256"], **fractions)}
-        for row in read
-        if row["label"] in index
+    rows: list[ManifestRow] = [
+        {**image, "label": index[image["label"]], "split": splits.split_of(image["sha256"], **fractions)}
+        for image in found
     ]
-    rows.sort(key=lambda row: (row["split"], row["sha256"], row["id"]))
-    limit, taken, kept = config.train_examples_per_class, Counter[int](), []
+    return sorted(rows, key=lambda row: (row["split"], row["sha256"], row["id"]))
+
+
+def _limit(rows: Sequence[ManifestRow], train_examples_per_class: int) -> list[ManifestRow]:
+    """Keep the first training images of each class; 0 keeps all."""
+    taken, kept = Counter[int](), []
     for row in rows:
         if row["split"] == "train":
             taken[row["label"]] += 1
-            if limit and taken[row["label"]] > limit:
+            if train_examples_per_class and taken[row["label"]] > train_examples_per_class:
                 continue
         kept.append(row)
     return kept
 
 
-def _count(rows: Sequence[Json], labels: Sequence[str], config: DataConfig) -> dict[str, dict[str, int]]:
-    """{split: {label: images}}; raises DataError where a class cannot be trained or tested, or a split is empty."""
-    counted = Counter((row["split"], row["label"]) for row in rows)
-    counts: dict[str, dict[str, int]] = {
-        split: {label: counted[split, number] for number, label in enumerate(labels)} for split in SPLITS
-    }
+def _check_counts(counts: Counts, labels: Sequence[str], config: DataConfig) -> None:
+    """Raise DataError if a class cannot be trained or tested, or the validation split is empty."""
     for label in labels:
-        if not any(counts[split][label] for split in SPLITS):
-            raise DataError(f"class {label!r}: has no image; add images, remove it, or leave it out of data.classes")
-    advice = {
-        "train": "lower data.test_fraction or data.validation_fraction, or add images",
-        "validation": "raise data.validation_fraction, set it to 0, or add images",
-        "test": "raise data.test_fraction, or add images",
-    }
-    for split in ("train", "test"):
+        if not any(counts[split][label] for split in splits.SPLITS):
+            raise DataError(f"class {label!r}: has no images; {_NO_IMAGE}")
+    required: tuple[SplitName, ...] = ("train", "test")
+    for split in required:
         for label, number in counts[split].items():
             if not number:
-                raise DataError(f"class {label!r}: no image of it falls into the {split} split; {advice[split]}")
+                raise DataError(f"class {label!r}: has no images in the {split} split; {_TOO_FEW[split]}")
     if config.validation_fraction and not sum(counts["validation"].values()):
-        raise DataError(f"no image falls into the validation split; {advice['validation']}")
-    return counts
+        raise DataError(f"there are no images in the validation split; {_TOO_FEW['validation']}")
 
 
-def _tell(source: str, opened: Source, labels: Sequence[str], counts: dict[str, dict[str, int]]) -> None:
-    sizes = ", ".join(f"{sum(of_label.values()):,} {split}" for split, of_label in counts.items())
-    say(f"{source}: {len(labels)} classes; images: {sizes}")
+def _summarize(source: str, opened: ImageSource, counts: Counts, conflicts: Sequence[str]) -> None:
+    """Print what was found, and what was left out."""
+    sizes = ", ".join(f"{sum(by_label.values()):,} {split}" for split, by_label in counts.items())
+    say(f"{source}: {len(counts['train'])} classes; images: {sizes}")
     if opened.left_out:
         reasons = ", ".join(f"{number:,} {reason}" for reason, number in sorted(opened.left_out.items()))
         say(f"{source}: files left out: {reasons}")
-    if opened.unknown:
-        first = opened.unknown[0]
-        say(f"{source}: {metadata.FILE}: {len(opened.unknown):,} rows match no image, {first!r} first")
+    if opened.unmatched:
+        first = opened.unmatched[0]
+        say(f"{source}: {metadata.FILE}: {len(opened.unmatched):,} rows match no image; the first is {first!r}")
+    if conflicts:
+        say(f"{source}: {len(conflicts)} files left out, because their image has two labels: {listed(conflicts)}")

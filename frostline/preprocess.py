@@ -1,6 +1,6 @@
-"""The preprocess stage: one shard of the manifest becomes TFRecords in the store.
+"""The preprocess stage: write the images of one shard as TFRecords into the store.
 
-The shard's state file is written last: a retried or repeated run that finds it does no work again.
+The shard's state file is written last; a retried or repeated run that finds it skips the work.
 """
 
 from __future__ import annotations
@@ -14,87 +14,103 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from frostline import artifacts, digests, storage
-from frostline.artifacts import Json
+from frostline import storage
 from frostline.data import images, records
+from frostline.data import shards as shard_files
 from frostline.data.splits import SPLITS
-from frostline.errors import DataError, NotFound
+from frostline.documents.data import (
+    INDEX,
+    MANIFEST,
+    QUARANTINE,
+    SHARD,
+    SOURCE,
+    IndexRow,
+    ManifestRow,
+    QuarantineRow,
+    ShardFile,
+    ShardState,
+)
+from frostline.errors import DataError
 from frostline.events import progress, say, step
 from frostline.text import one_line
 
-_AT_ONCE = 64  # images whose records are in memory
+_CHUNK = 64  # images whose records are in memory at once
 
 
 @step("preprocess")
 def run(*, dataset: str, shard: str, image_size: int, store: str, examples: str) -> None:
-    """Decode, resize and store one shard's images; write index.jsonl and quarantine.jsonl.
+    """Decode, resize and store one shard's images; write index.jsonl, quarantine.jsonl and shard.json.
 
-    An image that cannot be decoded is set aside with the reason; it never fails the shard.
+    An image that cannot be decoded is set aside with the reason, and does not fail the shard.
+
+    Args:
+        dataset: the dataset artifact, with the manifest.
+        shard: name of the shard, `SSSSS-of-NNNNN`.
+        image_size: stored height and width, in pixels.
+        store: root of the heavy bytes.
+        examples: the examples artifact, a local directory.
 
     Raises:
+        ConfigError: the name of the shard is malformed.
         DataError: an image's bytes are no longer those of the manifest.
         StorageError: the source cannot be read, or the store cannot be written.
     """
-    number, count = records.parse_shard(shard)
-    source = artifacts.read_json(Path(dataset) / "source.json", "source")
-    manifest = list(artifacts.read_jsonl(Path(dataset) / "manifest.jsonl"))
+    number, count = shard_files.parse_name(shard)
+    source, manifest = SOURCE.read(Path(dataset)), MANIFEST.read(Path(dataset))
     target = storage.join(store, "records", records.address(manifest, source, image_size))
     rows = manifest[number::count]
-    state_uri = storage.join(target, f"shard-{shard}.json")
-    state = _finished(state_uri, target)
+    state = _finished(target, shard)
     if state is None:
         with tempfile.TemporaryDirectory() as directory:
             state = _write(rows, source["name"], shard, image_size, Path(directory))
             for name in state["files"]:
                 storage.upload_file(Path(directory) / name, storage.join(target, name))
-        state = {"schema": artifacts.schema("shard_state"), **state}
-        storage.write_bytes(state_uri, digests.canonical_json(state))
+        shard_files.write_state(target, shard, state)
     else:
-        say(f"shard {shard}: found finished in the store")
-    artifacts.write_jsonl(Path(examples) / "index.jsonl", state["index"])
-    artifacts.write_jsonl(Path(examples) / "quarantine.jsonl", state["quarantine"])
-    artifacts.write_json(
-        Path(examples) / "shard.json", "shard", {"shard": shard, "records": target, "files": state["files"]}
-    )
+        say(f"shard {shard}: already finished in the store")
+    out = Path(examples)
+    INDEX.write(out, state["index"])
+    QUARANTINE.write(out, state["quarantine"])
+    SHARD.write(out, {"shard": shard, "records": target, "files": state["files"]})
     if state["quarantine"]:
         say(f"shard {shard}: {len(state['quarantine'])} of {len(rows)} images cannot be read and are set aside")
 
 
-def _finished(state_uri: str, target: str) -> Json | None:
-    """The shard's state if an earlier run finished it and its files still have the sizes that it wrote."""
+def _finished(target: str, shard: str) -> ShardState | None:
+    """The shard's state, if an earlier run finished it and its files still have the sizes that it wrote."""
     try:
-        state = artifacts.parse_json(storage.read_bytes(state_uri), state_uri)
-    except (NotFound, DataError):
-        return None
-    if state.get("schema") != artifacts.schema("shard_state"):
+        state = shard_files.read_state(target, shard)
+    except DataError:
         return None
     found = {name: storage.stat(storage.join(target, name)) for name in state["files"]}
-    whole = all(stat is not None and stat.size == state["files"][name]["bytes"] for name, stat in found.items())
-    return state if whole else None
+    intact = all(stat is not None and stat.size == state["files"][name]["bytes"] for name, stat in found.items())
+    return state if intact else None
 
 
-def _write(rows: Sequence[Json], dataset: str, shard: str, image_size: int, directory: Path) -> Json:
-    index, quarantine = [], []
+def _write(rows: Sequence[ManifestRow], dataset: str, shard: str, image_size: int, directory: Path) -> ShardState:
+    """Write the TFRecord files of a shard into `directory`."""
+    index: list[IndexRow] = []
+    quarantine: list[QuarantineRow] = []
     counts = dict.fromkeys(SPLITS, 0)
     with records.writers(directory, dataset, shard) as writer:
         for row, record in progress(_records(rows, image_size), total=len(rows), unit="images"):
             if isinstance(record, str):
-                quarantine.append({**_public(row), "reason": record})
+                quarantine.append({**_index_row(row), "reason": record})
                 continue
             writer[row["split"]].write(record)
             counts[row["split"]] += 1
-            index.append(_public(row))
-    files = {}
+            index.append(_index_row(row))
+    files: dict[str, ShardFile] = {}
     for split, examples in counts.items():
         path = directory / records.file_name(dataset, split, shard)
         files[path.name] = {"split": split, "examples": examples, "bytes": path.stat().st_size}
     return {"index": index, "quarantine": quarantine, "files": files}
 
 
-def _records(rows: Sequence[Json], image_size: int) -> Iterator[tuple[Json, bytes | str]]:
-    """Each row with its record, in order; with the reason where its image cannot be read. All cores decode."""
+def _records(rows: Sequence[ManifestRow], image_size: int) -> Iterator[tuple[ManifestRow, bytes | str]]:
+    """Yield each row, in order, with its record, or with the reason why its image cannot be read. All cores decode."""
 
-    def record(row: Json) -> bytes | str:
+    def record(row: ManifestRow) -> bytes | str:
         try:
             image = images.from_bytes(tf.constant(records.original(row)), image_size)
         except tf.errors.InvalidArgumentError as error:
@@ -102,13 +118,13 @@ def _records(rows: Sequence[Json], image_size: int) -> Iterator[tuple[Json, byte
         return records.serialize(image, row["label"], row["sha256"])
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        for start in range(0, len(rows), _AT_ONCE):
-            chunk = rows[start : start + _AT_ONCE]
+        for start in range(0, len(rows), _CHUNK):
+            chunk = rows[start : start + _CHUNK]
             yield from zip(chunk, pool.map(record, chunk), strict=True)
 
 
-def _public(row: Json) -> Json:
-    return {key: row[key] for key in ("id", "sha256", "label", "split")}
+def _index_row(row: ManifestRow) -> IndexRow:
+    return {"id": row["id"], "sha256": row["sha256"], "label": row["label"], "split": row["split"]}
 
 
 def _reason(error: tf.errors.InvalidArgumentError) -> str:

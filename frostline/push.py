@@ -1,6 +1,6 @@
-"""push: a promoted model becomes an immutable version, proves that it serves, and becomes the champion or a candidate.
+"""push: publish a promoted model as an immutable version, check that it serves, and make it champion or candidate.
 
-The alias moves only if the champion still is the one that the model was compared with.
+The alias moves only if the champion is still the one that the model was compared with.
 """
 
 from __future__ import annotations
@@ -12,25 +12,16 @@ from pathlib import Path
 
 from frostline import artifacts, digests, storage
 from frostline import registry as versions
-from frostline.artifacts import Json
+from frostline.documents.evaluation import EVALUATION, EVALUATION_FILES, Evaluation
+from frostline.documents.release import DECISION, DECISION_FILES, PUBLISHED, SERVICE_FILE, Decision, VersionMetadata
+from frostline.documents.training import MODEL, MODEL_FILES, SERVING_DIRECTORY, ModelDescription
 from frostline.errors import ChampionChanged, DataError, NotFound, RegistryError, StorageError
 from frostline.events import say, step
 from frostline.registry import Alias, Promotion, Version, inference_service
+from frostline.registry.version import check
 from frostline.reporting import model_card
 
-_MODEL_FILES = (
-    "model.keras",
-    "freeze_plan.json",
-    "freeze_certificate.json",
-    "training.jsonl",
-    "training.json",
-    "model.json",
-    "images.parquet",
-)
-_EVALUATION_FILES = ("evaluation.json", "golden.parquet")
-_DECISION_FILES = ("decision.json", "decision.md", "validation.json")
 _PIECE = 2**20  # bytes that are copied at a time
-_DESCRIBED = ("labels", "image_size", "backbone", "policy", "parameters", "frozen_parameters")
 
 
 @step("push")
@@ -38,84 +29,82 @@ def run(*, model: str, evaluation: str, decision: str, model_name: str, registry
     """Publish the model, prove it and move the alias; a repeated push finds its own version and changes nothing.
 
     Args:
-        model: what train emitted.
-        evaluation: directory of evaluation.json, which names the champion that the model was compared with, and of
+        model: what train wrote.
+        evaluation: directory with evaluation.json, which names the champion that the model was compared with, and
             golden.parquet.
-        decision: directory of decision.json, which says whether a person has to approve, and decision.md.
+        decision: directory with decision.json, which says whether approval is required, and decision.md.
         model_name: name of the model in the registry.
         registry: the registry, a directory or gs://.
         published: directory to create, with version.json and inference_service.yaml.
 
     Returns:
-        The outcome in one line: `pushed: ...`, `candidate: ...` if a person has to approve, or `held: ...` if another
-        model became the champion meanwhile, or a person rolled this one back.
+        The outcome in one line: `pushed: ...`, `candidate: ...` if approval is required, or `held: ...` if the champion
+        changed in the meantime, or if a person rolled this model back.
 
     Raises:
-        RegistryError: the decision is not to promote, or is about another model; or the stored version does not prove
-            itself, and is marked so that nothing promotes it.
+        RegistryError: the decision is not to promote, or is about another model; or the stored version fails its proof
+            and is marked so that it is never promoted.
         NotFound: a file of the model is missing.
         StorageError: the registry cannot be read or written.
     """
     model_dir, evaluation_dir, decision_dir = Path(model), Path(evaluation), Path(decision)
-    description = artifacts.read_json(model_dir / "model.json", "model")
-    measured = artifacts.read_json(evaluation_dir / "evaluation.json", "evaluation")
-    decided = artifacts.read_json(decision_dir / "decision.json", "decision")
+    description = MODEL.read(model_dir)
+    measured = EVALUATION.read(evaluation_dir)
+    decided = DECISION.read(decision_dir)
     _refuse_unless_promoted(description, measured, decided)
     out = Path(published)
     out.mkdir(parents=True, exist_ok=True)
     identity = description["model_digest"]
-    version = _serving(registry, model_name)
+    version = _champion(registry, model_name)
     if version is not None and version.manifest["identity"] == identity:
-        versions.record(registry, model_name)  # in case the push that made it so died before it could
-        outcome = f"pushed: {model_name} version {version.number} already serves this model"
+        versions.record(registry, model_name)  # in case the push that promoted it died before it could
+        outcome = f"pushed: {model_name} version {version.number} is already the champion"
     else:
         with tempfile.TemporaryDirectory(dir=out) as temporary:
             directory = Path(temporary) / "version"
             _assemble(model_dir, evaluation_dir, decision_dir, directory)
             metadata = _metadata(description, measured)
             version = versions.publish(registry, model_name, directory, identity=identity, metadata=metadata)
-            _prove(registry, version, Path(temporary) / "stored")
+            _require_serving(registry, version, Path(temporary) / "stored")
         outcome = _promote(registry, version, measured, decided)
     _write(out, version, outcome)
     say(outcome)
     return outcome
 
 
-def _refuse_unless_promoted(model: Json, evaluation: Json, decision: Json) -> None:
-    if decision.get("verdict") != "promote":
-        raise RegistryError(
-            f"decision.json: received the verdict {decision.get('verdict')!r}; only 'promote' is pushed"
-        )
-    if decision.get("approval") not in ("none", "required"):
-        received = decision.get("approval")
-        raise RegistryError(f"decision.json: received approval {received!r}; expected 'none' or 'required'")
+def _refuse_unless_promoted(model: ModelDescription, evaluation: Evaluation, decision: Decision) -> None:
+    verdict, approval = decision.get("verdict"), decision.get("approval")
+    if verdict != "promote":
+        raise RegistryError(f"{DECISION.file}: received the verdict {verdict!r}; only 'promote' is pushed")
+    if approval not in ("none", "required"):
+        raise RegistryError(f"{DECISION.file}: received approval {approval!r}; expected 'none' or 'required'")
     received = {
-        "model.json": model.get("model_digest"),
-        "evaluation.json": evaluation.get("model_digest"),
-        "decision.json": decision.get("model_digest"),
+        MODEL.file: model.get("model_digest"),
+        EVALUATION.file: evaluation.get("model_digest"),
+        DECISION.file: decision.get("model_digest"),
     }
-    if len(set(received.values())) != 1 or not received["model.json"]:
-        raise RegistryError(f"model_digest: expected one model in all three files; received {received}")
+    if len(set(received.values())) != 1 or not received[MODEL.file]:
+        raise RegistryError(f"model_digest: expected the same model in all three files; received {received}")
     if decision.get("evaluation_digest") != digests.of_json(evaluation):
-        raise RegistryError("decision.json: was decided on another evaluation.json; run the gate again")
+        raise RegistryError(f"{DECISION.file}: was decided on another {EVALUATION.file}; run the gate again")
 
 
 def _assemble(model: Path, evaluation: Path, decision: Path, directory: Path) -> None:
-    """What is published, a pure function of the three directories: a repeated push has the same content."""
-    serving = model / "serving"
+    """Collect what is published: a pure function of the three directories, so a repeated push has the same content."""
+    serving = model / SERVING_DIRECTORY
     served = [Path(item.uri) for item in storage.list_files(str(serving))]
     if not served:
         raise NotFound(f"{serving}: there is no such directory")
     for path in served:
         _copy(path, directory / path.relative_to(serving))
-    sources = ((model, _MODEL_FILES), (evaluation, _EVALUATION_FILES), (decision, _DECISION_FILES))
+    sources = ((model, MODEL_FILES), (evaluation, EVALUATION_FILES), (decision, DECISION_FILES))
     for path in (source / name for source, names in sources for name in names):
         _copy(path, directory / path.name)
     model_card.write(directory, model, evaluation, decision)
 
 
 def _copy(source: Path, target: Path) -> None:
-    """Not a link: a version must stay as it is, whatever becomes of the run's files."""
+    """Copy and do not link: a version must not change when the run's files do."""
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         with source.open("rb") as file, target.open("xb") as copy:
@@ -126,24 +115,30 @@ def _copy(source: Path, target: Path) -> None:
         raise StorageError(f"{target}: cannot be written: {error.strerror or error}") from error
 
 
-def _metadata(description: Json, measured: Json) -> Json:
-    test_split = (measured.get("test_split") or {}).get("digest")
-    described = {name: description.get(name) for name in _DESCRIBED}
-    return {**described, "accuracy": measured["accuracy"], "test_split": test_split}
+def _metadata(description: ModelDescription, measured: Evaluation) -> VersionMetadata:
+    return {
+        "labels": description["labels"],
+        "image_size": description["image_size"],
+        "backbone": description["backbone"],
+        "policy": description["policy"],
+        "parameters": description["parameters"],
+        "frozen_parameters": description["frozen_parameters"],
+        "accuracy": measured["accuracy"],
+        "test_split": measured["test_split"]["digest"],
+    }
 
 
-def _serving(root: str, model_name: str) -> Version | None:
+def _champion(root: str, model_name: str) -> Version | None:
     if versions.champion(root, model_name) is None:
         return None
     return versions.look_up(root, f"registry:{model_name}@champion")
 
 
-def _prove(root: str, version: Version, into: Path) -> None:
-    """Load what is stored, as a server does; a version that does not serve as measured is marked for good.
+def _require_serving(root: str, version: Version, into: Path) -> None:
+    """Load what is stored, as a server does; reject the version if its predictions are not those of the evaluation.
 
-    A registry that cannot be read says nothing about the version: that is a StorageError, and the push is repeated.
+    A registry that cannot be read says nothing about the version: that is a StorageError, and the push can be retried.
     """
-
     from frostline.evaluation import golden
 
     try:
@@ -155,15 +150,15 @@ def _prove(root: str, version: Version, into: Path) -> None:
         ) from error
 
 
-def _promote(root: str, version: Version, measured: Json, decided: Json) -> str:
-    name, number, expected = version.model, version.number, None
-    compared, split = measured["champion"], (measured.get("test_split") or {}).get("digest")
-    left = _rolled_back(root, version)
-    if left is not None:  # a person's word stands, however often a scheduled run makes this model again
+def _promote(root: str, version: Version, measured: Evaluation, decided: Decision) -> str:
+    name, number = version.model, version.number
+    rollback = _rolled_back(root, version)
+    if rollback is not None:  # a person's decision holds, however often a scheduled run trains this model again
         command = f"frostline registry rollback {shlex.quote(root)} {name} --to {number} --approver NAME --reason TEXT"
-        return f"held: {name} version {number} was rolled back by {left.approver}; to let it serve again: {command}"
-    if compared is not None:
-        expected = Alias(compared["version"], compared["manifest_digest"], compared["promotion"])
+        by = f"{name} version {number} was rolled back by {rollback.approver}"
+        return f"held: {by}; to make it the champion again: {command}"
+    opponent, split = measured["champion"], measured["test_split"]["digest"]
+    expected = None if opponent is None else check(Alias, opponent, f"{EVALUATION.file}: champion")
     try:
         if decided["approval"] == "required":
             versions.nominate(root, version, compared_with=expected, test_split=split)
@@ -176,7 +171,7 @@ def _promote(root: str, version: Version, measured: Json, decided: Json) -> str:
 
 
 def _rolled_back(root: str, version: Version) -> Promotion | None:
-    """The rollback that made another version serve instead of this one, if that was the last word on it."""
+    """The rollback from this version to another one, if it is the latest change that concerns this version."""
     about = [
         one
         for one in versions.history(root, version.model)
@@ -187,12 +182,14 @@ def _rolled_back(root: str, version: Version) -> Promotion | None:
 
 def _write(published: Path, version: Version, outcome: str) -> None:
     manifest = inference_service.manifest(version, outcome)
-    artifacts.write_file(published / "inference_service.yaml", manifest.encode())
-    record = {
-        "model": version.model,
-        "version": version.number,
-        "uri": version.uri,
-        "manifest_digest": version.manifest_digest,
-        "outcome": outcome,
-    }
-    artifacts.write_json(published / "version.json", "published", record)
+    artifacts.write_file(published / SERVICE_FILE, manifest.encode())
+    PUBLISHED.write(
+        published,
+        {
+            "model": version.model,
+            "version": version.number,
+            "uri": version.uri,
+            "manifest_digest": version.manifest_digest,
+            "outcome": outcome,
+        },
+    )

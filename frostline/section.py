@@ -1,19 +1,19 @@
-"""What every configuration section is made of: strict, immutable models, and errors of one line.
+"""The base of every configuration section: strict, immutable models with one-line errors.
 
-A section reaches its step through KFP, which hands every number of a dict over as a float and every tuple as a list:
-the types here take exactly that back, and nothing else.
+A section reaches its step through KFP, which turns every number of a dict into a float and every tuple into a list. The
+types here convert exactly that back, and nothing else.
 """
 
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, NamedTuple, TypeVar
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from frostline.errors import ConfigError
 
-_MODEL_NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")  # RFC 1123 label, as Kubernetes has it
+_MODEL_NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")  # RFC 1123 label, as in Kubernetes
 
 
 def _integral(value: Any) -> Any:
@@ -21,23 +21,23 @@ def _integral(value: Any) -> Any:
 
 
 def _number(value: Any) -> Any:
-    """YAML 1.1 reads 1e-3, without a point, as text."""
+    """YAML 1.1 reads a number without a point, such as 1e-3, as text."""
     return float(value) if isinstance(value, str) and re.fullmatch(r"\d+(\.\d*)?[eE][+-]?\d+", value) else value
 
 
 def as_tuple(value: Any) -> Any:
-    """A list as the tuple that an immutable section holds; anything else as it is."""
+    """Convert a list to a tuple, which an immutable section holds; leave anything else as it is."""
     return tuple(value) if isinstance(value, list) else value
 
 
 def check_model_name(name: str) -> str:
-    """The name of a model in a registry, if it is one: it becomes a directory and the name of a Kubernetes object.
+    """Check the name of a model in a registry; it becomes a directory and the name of a Kubernetes object.
 
     Raises:
-        ValueError: says what would be right.
+        ValueError: says what is expected.
     """
     if not _MODEL_NAME.fullmatch(name):
-        raise ValueError("expected 1 to 63 lower-case letters, digits and hyphens, a hyphen neither first nor last")
+        raise ValueError("expected 1 to 63 lower-case letters, digits and hyphens, with no hyphen at either end")
     return name
 
 
@@ -48,21 +48,38 @@ ModelName = Annotated[str, AfterValidator(check_model_name)]
 
 
 class Section(BaseModel):
-    """Base of every configuration section: immutable, strict about types and unknown keys."""
+    """Base of every configuration section: immutable, and strict about types and unknown keys."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
 
-_TOLD = {  # pydantic's words where they speak of Python
+_PLAIN = {  # instead of pydantic's messages that name Python types
     "tuple_type": "expected a list",
     "model_type": "expected a mapping",
-    "too_short": "expected at least one item",
 }
 S = TypeVar("S", bound=Section)
 
 
+class Problem(NamedTuple):
+    """What is wrong with a value: its dotted place, what was received there, and what is expected."""
+
+    place: str
+    received: object
+    expected: str
+
+
+def first_problem(error: ValidationError) -> Problem:
+    """The first problem of a value that does not fit its model; `place` is empty for the value as a whole."""
+    first = error.errors(include_url=False)[0]
+    message = _PLAIN.get(first["type"]) or first["msg"].removeprefix("Value error, ")
+    if first["type"] == "too_short":
+        least = first["ctx"]["min_length"]
+        message = f"expected at least {'one item' if least == 1 else f'{least} items'}"
+    return Problem(".".join(map(str, first["loc"])), first["input"], message[:1].lower() + message[1:])
+
+
 def parse(model: type[S], value: Any, *, field: str = "") -> S:
-    """Check `value` against a section.
+    """Parse `value` as a section.
 
     Args:
         model: the section's class.
@@ -70,27 +87,21 @@ def parse(model: type[S], value: Any, *, field: str = "") -> S:
         field: dotted name of the section, as a prefix for messages.
 
     Raises:
-        ConfigError: names the first field that is wrong, what was received and what would be right.
+        ConfigError: names the first wrong field, what was received and what is expected.
     """
     try:
         return model.model_validate(value)
     except ValidationError as error:
+        place, received, expected = first_problem(error)
         first = error.errors(include_url=False)[0]
-        where = ".".join(str(part) for part in (*([field] if field else []), *first["loc"])) or "configuration"
-        raise ConfigError(where, first["input"], _expected(model, first)) from None
-
-
-def _expected(model: type[Section], error: Any) -> str:
-    if error["type"] == "extra_forbidden":
-        return f"unknown key; known keys are {', '.join(_owner(model, error['loc'][:-1]).model_fields)}"
-    if error["type"] in _TOLD:
-        return _TOLD[error["type"]]
-    message = str(error["msg"]).removeprefix("Value error, ")
-    return message[0].lower() + message[1:]
+        if first["type"] == "extra_forbidden":
+            expected = f"unknown key; known keys are {', '.join(_owner(model, first['loc'][:-1]).model_fields)}"
+        where = ".".join(part for part in (field, place) if part) or "configuration"
+        raise ConfigError(where, received, expected) from None
 
 
 def _owner(model: type[Section], path: tuple[int | str, ...]) -> type[Section]:
-    """The section at a place inside another one; a position in a list stays with the list's own section."""
+    """The section at a path inside another section; list positions in the path are skipped."""
     for part in path:
         if isinstance(part, str):
             annotation: Any = model.model_fields[part].annotation

@@ -1,4 +1,4 @@
-"""What bounds a run, in time and in memory, and its history as scalars for TensorBoard."""
+"""Time, memory and history of a run: what bounds it, its peak memory, and scalars for TensorBoard."""
 
 from __future__ import annotations
 
@@ -8,24 +8,24 @@ import time
 from collections.abc import Iterable, Iterator
 from typing import TypeVar
 
-from frostline.artifacts import Json
+from frostline.documents.training import EpochRow, Lap, Memory
 
 T = TypeVar("T")
 
-# Below it, input that takes no time at all would make the run at most 1 / (1 - 0.2) = 1.25 times as fast.
+# Below this fraction, free input would make the run at most 1 / (1 - 0.2) = 1.25 times as fast.
 INPUT_BOUND = 0.2
 _VALIDATION = "validation_"
 
 
 class Clock:
-    """One loop: how long it waited for input, and how long it took in all. The first lap starts now."""
+    """Measures a loop: the time it waited for input, and the whole time. The first lap starts now."""
 
     def __init__(self) -> None:
         self._began = time.perf_counter()
         self._waited = 0.0
 
     def waiting(self, items: Iterable[T]) -> Iterator[T]:
-        """Yield `items`, adding up the time until each is there."""
+        """Yield `items`, adding up the time until each arrives."""
         iterator = iter(items)
         while True:
             began = time.perf_counter()
@@ -37,17 +37,15 @@ class Clock:
                 self._waited += time.perf_counter() - began
             yield item
 
-    def lap(self, images: int) -> Json:
-        """What happened since the last lap, in which `images` were processed; a new one starts.
+    def lap(self, images: int) -> Lap:
+        """End a lap in which `images` were processed, and start the next.
 
-        Returns:
-            `seconds`, `images_per_second`, and `input_wait`: the share (0 to 1) of the time that went into waiting.
-            A GPU that is still busy with earlier steps while the loop waits makes that an upper limit of what
-            faster input would save.
+        If a GPU is still busy with earlier steps while the loop waits, `input_wait` is an upper bound of what faster
+        input would save.
         """
         now = time.perf_counter()
         seconds = max(now - self._began, 1e-9)
-        lap = {
+        lap: Lap = {
             "seconds": seconds,
             "images_per_second": images / seconds,
             "input_wait": min(self._waited / seconds, 1.0),
@@ -56,12 +54,12 @@ class Clock:
         return lap
 
 
-def peak_memory() -> Json:
-    """The most memory that this process has held so far.
+def peak_memory() -> Memory:
+    """Peak memory of this process so far.
 
     Returns:
-        `host_bytes`: the largest resident set (getrusage's ru_maxrss). `device_bytes`: by GPU, such as `GPU:0`, the
-        most that TensorFlow's allocator handed out; empty without a GPU.
+        `host_bytes`: the largest resident set (getrusage's ru_maxrss). `device_bytes`: per GPU, such as `GPU:0`, the
+        peak of TensorFlow's allocator; empty without a GPU.
     """
     import tensorflow as tf
 
@@ -76,22 +74,22 @@ def peak_memory() -> Json:
 
 
 def bound(input_wait: float, cached: bool) -> str:
-    """One sentence: what a run spends its time on.
+    """What limits the speed of a run, in one clause.
 
     Args:
-        input_wait: share (0 to 1) of the time that went into waiting for input.
-        cached: whether the input is read from a feature cache, or decoded from records.
+        input_wait: fraction (0..1) of the time spent waiting for input.
+        cached: whether the input is read from the feature cache, or decoded from records.
     """
     reading = "reading cached features" if cached else "input (decoding records)"
     by = "compute" if input_wait < INPUT_BOUND else reading
-    return f"bound by {by}: {100 * input_wait:.0f} % of the time went into waiting for input"
+    return f"bound by {by}: {100 * input_wait:.0f} % of the time spent waiting for input"
 
 
 class Scalars:
-    """Writes a history as TensorBoard's scalars, into one new event file below a directory. A context manager."""
+    """Writes a history as TensorBoard scalars, into a new event file in a directory. A context manager."""
 
     def __init__(self, directory: str) -> None:
-        """Take the directory, which need not exist; the file is made on entering."""
+        """Take the directory, which need not exist; the file is created on entering."""
         self._directory = directory
 
     def __enter__(self) -> Scalars:
@@ -103,14 +101,14 @@ class Scalars:
     def __exit__(self, *_: object) -> None:
         self._writer.close()
 
-    def write(self, row: Json) -> None:
-        """Write every number of a history row at step `epoch`; the file holds it on return.
+    def write(self, row: EpochRow) -> None:
+        """Write every number of a history row at step `epoch`, and flush.
 
-        `validation_loss` becomes `validation/loss`, `loss` and all else `train/loss` and so on.
+        `validation_loss` becomes `validation/loss`, `loss` becomes `train/loss`, and so on.
         """
         import tensorflow as tf
 
-        # tf.summary.scalar needs the tensorboard package, which only who looks at the file has to have.
+        # tf.summary.scalar needs the tensorboard package, which only readers of the file need.
         values = [
             tf.compat.v1.Summary.Value(tag=_tag(key), simple_value=value)
             for key, value in row.items()

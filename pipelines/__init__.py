@@ -1,1 +1,1 @@
-"""The pipeline graph, its compiler and checks, and the ways to run it: here, or on a Kubeflow cluster."""
+"""The pipeline graph, its compiler and checks, the ways to run it (locally or on a cluster), and the command line."""

@@ -1,8 +1,8 @@
-"""Is a compiled pipeline whole? Every field known, every reference leading somewhere.
+"""Check that a compiled pipeline is complete: every field is known, and every reference leads somewhere.
 
-KFP's own loader takes a file with a dangling reference and fails, or skips, when the run gets there: hours later, on
-a cluster. Here document 1 is parsed into PipelineSpec, each executor into ExecutorSpec, document 2 into PlatformSpec
-and KubernetesExecutorConfig (unknown fields refused), and every reference between them is followed.
+KFP's own loader accepts a file with a dangling reference. The run then fails, or skips a task, when it gets there:
+hours later, on a cluster. Here document 1 is parsed as PipelineSpec, each executor as ExecutorSpec, and document 2 as
+PlatformSpec and KubernetesExecutorConfig. Unknown fields are refused, and every reference between them is followed.
 """
 
 from __future__ import annotations
@@ -17,28 +17,27 @@ import yaml
 
 from frostline.errors import ConfigError
 from frostline.text import one_line
-from pipelines.lint import documents
+from pipelines.lint import Node, load
 
-Json = dict[str, Any]
 _PLACEHOLDER = re.compile(r"\{\{\$\.inputs\.(?:parameters|artifacts)\['([^']+)'\]")
 _CONDITION = re.compile(r"inputs\.parameter_values\['([^']+)'\]")
 
 
 def check(text: str) -> None:
-    """Refuse a compiled pipeline that is not whole.
+    """Refuse a compiled pipeline that is not complete.
 
     Args:
-        text: one YAML document (PipelineSpec), or two (and PlatformSpec).
+        text: one YAML document (PipelineSpec), or two (PipelineSpec and PlatformSpec).
 
     Raises:
-        ConfigError: where the first fault is, what stands there, and what would be right.
+        ConfigError: names the place of the first fault, the value there, and what is expected.
     """
     try:
-        parts = documents(text)
+        parts = load(text)
     except yaml.YAMLError as error:
         raise ConfigError("pipeline", one_line(error, 500), "expected YAML") from None
     if not 1 <= len(parts) <= 2 or not all(isinstance(part, dict) for part in parts):
-        raise ConfigError("pipeline", f"{len(parts)} documents", "expected a PipelineSpec and at most a PlatformSpec")
+        raise ConfigError("pipeline", f"{len(parts)} documents", "expected a PipelineSpec and at most one PlatformSpec")
     spec, platform = _parse(parts[0], parts[1] if len(parts) == 2 else {})
     for path in ("pipelineInfo.name", "schemaVersion", "root.dag.tasks"):
         _required(spec, path, "pipeline")
@@ -49,8 +48,8 @@ def check(text: str) -> None:
     _placeholders(spec, platform)
 
 
-def _parse(spec: Json, platform: Json) -> tuple[Json, Json]:
-    """Both documents in protobuf's own spelling, by the messages that the backend reads the file with."""
+def _parse(spec: Node, platform: Node) -> tuple[Node, Node]:
+    """Both documents as protobuf spells them, parsed with the messages that the backend uses."""
     from kfp.kubernetes import kubernetes_executor_config_pb2 as kubernetes
     from kfp.pipeline_spec import pipeline_spec_pb2 as ir
 
@@ -67,8 +66,8 @@ def _parse(spec: Json, platform: Json) -> tuple[Json, Json]:
     return spec, platform
 
 
-def _into(message: Any, value: Any, where: str) -> Json:
-    """`value` as the message spells it, keys sorted: a protobuf map's order changes from process to process."""
+def _into(message: Any, value: Any, where: str) -> Node:
+    """`value` as the message spells it. Keys are sorted: a protobuf map's order changes from process to process."""
     from google.protobuf import json_format
 
     try:
@@ -79,8 +78,8 @@ def _into(message: Any, value: Any, where: str) -> Json:
         raise ConfigError(where, reason, f"expected the fields of {message.DESCRIPTOR.name}") from None
 
 
-def _components(spec: Json) -> None:
-    """Every component is a DAG or has an executor, every executor can run, every input and output has a type."""
+def _components(spec: Node) -> None:
+    """Check that components have a DAG or an executor, executors can run, and inputs and outputs have a type."""
     executors = spec["deploymentSpec"].get("executors", {})
     for label, executor in executors.items():
         if "container" in executor:
@@ -99,7 +98,7 @@ def _components(spec: Json) -> None:
                 _required(definition, "artifactType.schemaTitle", f"{scope}.{side}.{name}")
 
 
-def _dag(scope: str, component: Json, components: Json) -> None:
+def _dag(scope: str, component: Node, components: Node) -> None:
     tasks = component["dag"].get("tasks", {})
     bodies = {}
     for name, task in tasks.items():
@@ -108,7 +107,7 @@ def _dag(scope: str, component: Json, components: Json) -> None:
     for name, task in tasks.items():
         where = f"{scope}.{name}"
         for upstream in task.get("dependentTasks", []):
-            _known(upstream, tasks, f"{where}.dependentTasks", "a task beside it")
+            _known(upstream, tasks, f"{where}.dependentTasks", "another task of the DAG")
         for kind in ("parameters", "artifacts"):
             for key, source in task.get("inputs", {}).get(kind, {}).items():
                 _source(f"{where}.inputs.{key}", kind, source, component, bodies, task.get("dependentTasks", []))
@@ -120,8 +119,8 @@ def _dag(scope: str, component: Json, components: Json) -> None:
     _outputs(scope, component, bodies)
 
 
-def _source(where: str, kind: str, source: Json, component: Json, bodies: Json, upstream: Iterable[str]) -> None:
-    """Where one input of a task comes from: the DAG's own input, a task beside it, a constant, a final status."""
+def _source(where: str, kind: str, source: Node, component: Node, bodies: Node, upstream: Iterable[str]) -> None:
+    """Check one input's source: an input of the DAG, another task of it, a constant or a final status."""
     single = kind.removesuffix("s").title()
     if f"componentInput{single}" in source:
         defined = component.get("inputDefinitions", {}).get(kind, {})
@@ -131,15 +130,15 @@ def _source(where: str, kind: str, source: Json, component: Json, bodies: Json, 
         _output(where, kind, output, "producerTask", bodies)
         _known(output["producerTask"], upstream, where, "listed in dependentTasks")
     elif "taskFinalStatus" in source:
-        _known(_required(source, "taskFinalStatus.producerTask", where), bodies, where, "a task beside it")
+        _known(_required(source, "taskFinalStatus.producerTask", where), bodies, where, "another task of the DAG")
     elif "runtimeValue" in source:
         _required(source, "runtimeValue.constant", where)
     else:
         raise ConfigError(where, source, "expected a source: an input, an output, a constant or a final status")
 
 
-def _inputs(where: str, task: Json, body: Json) -> None:
-    """Every input that the component needs is given, and none that it does not know."""
+def _inputs(where: str, task: Node, body: Node) -> None:
+    """Check that a task gives every input that its component needs, and no unknown one."""
     loop = task.get("parameterIterator") or task.get("artifactIterator") or {}
     if loop:
         kind = "parameters" if "parameterIterator" in task else "artifacts"
@@ -151,9 +150,9 @@ def _inputs(where: str, task: Json, body: Json) -> None:
         defined = body.get("inputDefinitions", {}).get(kind, {})
         for name, definition in defined.items():
             if name not in given and name != loop.get("itemInput") and not definition.get("isOptional"):
-                raise ConfigError(f"{where}.inputs.{name}", None, "the component needs it, and it has no default")
+                raise ConfigError(f"{where}.inputs.{name}", None, "the component needs this input; it has no default")
         for name in given:
-            # A parameter in an image, a limit or a variable is handed over under a name that no component declares.
+            # KFP passes a parameter of an image, a limit or a variable under a name that no component declares.
             if name != "base_image" and not name.startswith("pipelinechannel--"):
                 _known(name, defined, f"{where}.inputs", "an input of the component")
     parameters = task.get("inputs", {}).get("parameters", {})
@@ -161,7 +160,7 @@ def _inputs(where: str, task: Json, body: Json) -> None:
         _known(name, parameters, f"{where}.triggerPolicy", "an input of the task")
 
 
-def _items(where: str, items: Json, given: Json) -> None:
+def _items(where: str, items: Node, given: Node) -> None:
     if "raw" in items:
         try:
             if isinstance(json.loads(items["raw"]), list):
@@ -172,7 +171,7 @@ def _items(where: str, items: Json, given: Json) -> None:
     _known(items.get("inputParameter", items.get("inputArtifact")), given, f"{where}.items", "an input of the task")
 
 
-def _outputs(scope: str, component: Json, bodies: Json) -> None:
+def _outputs(scope: str, component: Node, bodies: Node) -> None:
     for kind in ("parameters", "artifacts"):
         wired = component["dag"].get("outputs", {}).get(kind, {})
         defined = component.get("outputDefinitions", {}).get(kind, {})
@@ -184,23 +183,23 @@ def _outputs(scope: str, component: Json, bodies: Json) -> None:
                 _output(f"{scope}.outputs.{name}", kind, selector, "producerSubtask", bodies)
 
 
-def _selectors(where: str, output: Json) -> list[Json]:
+def _selectors(where: str, output: Node) -> list[Node]:
     one_of = output.get("valueFromOneof", {}).get("parameterSelectors", [])
     single = [output["valueFromParameter"]] if "valueFromParameter" in output else []
-    selectors: list[Json] = output.get("artifactSelectors", []) + one_of + single
+    selectors: list[Node] = output.get("artifactSelectors", []) + one_of + single
     if not selectors:
         raise ConfigError(where, output, "expected the output of a task")
     return selectors
 
 
-def _output(where: str, kind: str, reference: Json, task_key: str, bodies: Json) -> None:
-    body = _known(_required(reference, task_key, where), bodies, where, "a task beside it")
+def _output(where: str, kind: str, reference: Node, task_key: str, bodies: Node) -> None:
+    body = _known(_required(reference, task_key, where), bodies, where, "another task of the DAG")
     key = _required(reference, "outputParameterKey" if kind == "parameters" else "outputArtifactKey", where)
     _known(key, body.get("outputDefinitions", {}).get(kind, {}), where, f"an output of {reference[task_key]}")
 
 
-def _placeholders(spec: Json, platform: Json) -> None:
-    """What an executor, a constant or the platform's settings read must be among the inputs of the task that runs."""
+def _placeholders(spec: Node, platform: Node) -> None:
+    """Check that what executors, constants and platform settings read is an input of the task that runs."""
     executors = spec["deploymentSpec"].get("executors", {})
     settings = platform.get("platforms", {}).get("kubernetes", {}).get("deploymentSpec", {}).get("executors", {})
     for scope, component in _all_components(spec):
@@ -222,7 +221,7 @@ def _placeholders(spec: Json, platform: Json) -> None:
                 _output(f"{where}: platform {label}", "parameters", output, "producerTask", tasks)
 
 
-def _all_components(spec: Json) -> Iterator[tuple[str, Json]]:
+def _all_components(spec: Node) -> Iterator[tuple[str, Node]]:
     yield "root", spec["root"]
     yield from spec["components"].items()
 
@@ -247,7 +246,7 @@ def _values(value: Any, wanted: str) -> Iterator[Any]:
             yield from _values(item, wanted)
 
 
-def _required(value: Json, path: str, where: str) -> Any:
+def _required(value: Node, path: str, where: str) -> Any:
     current: Any = value
     for part in path.split("."):
         current = current.get(part) if isinstance(current, dict) else None
@@ -257,7 +256,7 @@ def _required(value: Json, path: str, where: str) -> Any:
 
 
 def _known(name: Any, among: Any, where: str, what: str) -> Any:
-    """The thing called `name`; an error that lists what there is when there is none."""
+    """What is called `name`; if there is no such thing, an error that lists what there is."""
     if name not in among:
         raise ConfigError(where, name, f"expected {what}: {', '.join(sorted(among)) or 'there is none'}")
     return among[name] if isinstance(among, dict) else name

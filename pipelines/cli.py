@@ -1,6 +1,6 @@
-"""The command `frostline`. Errors are one line on standard error, with the exit code of the error's class.
+"""The command `frostline`. An error is one line on standard error, with the exit code of its class.
 
-Everything heavy is imported by the command that needs it: `--help` answers at once.
+Each command imports what it needs, so that `--help` answers at once.
 """
 
 from __future__ import annotations
@@ -9,22 +9,25 @@ import json
 import sys
 import traceback
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
 from frostline.errors import FrostlineError
 from pipelines import registry_commands
-from pipelines.options import AsJson, Debug, traceback_is_asked_for
+from pipelines.options import AsJson, Debug, set_debug, shows_tracebacks
 
 if TYPE_CHECKING:
     from frostline.config import RunConfig
+    from frostline.documents.release import VerifyRow
+    from pipelines.documents import Summary
 
-INTERRUPTED = 130  # what a shell gives a command that Ctrl-C ended: 128 + SIGINT
+INTERRUPTED = 130  # as a shell reports a command that Ctrl-C ended: 128 + SIGINT
+_ABOUT = "Fine-tune pretrained image models with a planned, verified and gated freeze boundary."
 
 app = typer.Typer(
     name="frostline",
-    help="Fine-tune pretrained image models, with a freeze boundary that is planned, proven and gated.",
+    help=_ABOUT,
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -41,21 +44,22 @@ def _print_version(value: bool) -> None:
         raise typer.Exit
 
 
-Config = Annotated[Path, typer.Argument(metavar="CONFIG", help="YAML file of the run.")]
+Config = Annotated[Path, typer.Argument(metavar="CONFIG", help="YAML file with the run's configuration.")]
 Overrides = Annotated[
-    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override a value: epochs=3, data.classes=[a,b].")
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help=r"Override a value, such as epochs=3 or data.classes=\[cat,dog]."),
 ]
 Host = Annotated[str, typer.Option("--host", metavar="URL", help="Address of Kubeflow Pipelines.")]
-Experiment = Annotated[str, typer.Option("--experiment", help="Experiment that the run belongs to.")]
+Experiment = Annotated[str, typer.Option("--experiment", metavar="NAME", help="Experiment of the run.")]
 
 
-@app.callback()
+@app.callback(help=_ABOUT)
 def common(
     version: Annotated[
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
     ] = False,
 ) -> None:
-    """Fine-tune pretrained image models, with a freeze boundary that is planned, proven and gated."""
+    """Take the options of `frostline` itself."""
 
 
 @app.command()
@@ -63,12 +67,16 @@ def run(
     config: Config,
     overrides: Overrides = None,
     root: Annotated[
-        Path, typer.Option("--root", help="Holds the runs and, unless configured, store and registry.")
+        Path,
+        typer.Option("--root", metavar="DIR", help="Directory for runs, and for store and registry unless configured."),
     ] = Path("runs"),
     debug: Debug = False,
     as_json: AsJson = False,
 ) -> None:
-    """Check the configuration, then run the pipeline on this machine. A held model is exit code 0 too."""
+    """Run the pipeline on this machine.
+
+    The configuration is checked first. The exit code is 0 for a pushed model and for a held one.
+    """
     summary = run_config(config, overrides or [], root)
     if as_json:
         typer.echo(json.dumps(summary, indent=2))
@@ -76,8 +84,8 @@ def run(
         _print_summary(summary)
 
 
-def run_config(path: Path, overrides: list[str], root: Path) -> dict[str, Any]:
-    """What `frostline run` does: load, complete, check, run. Returns summary.json's content."""
+def run_config(path: Path, overrides: list[str], root: Path) -> Summary:
+    """Load, complete and check a configuration, then run it. Returns the content of summary.json."""
     from rich.console import Console
 
     from frostline.config import load
@@ -88,34 +96,40 @@ def run_config(path: Path, overrides: list[str], root: Path) -> dict[str, Any]:
     return local.run(config, root, Console(stderr=True))
 
 
-def _print_summary(summary: dict[str, Any]) -> None:
+def _print_summary(summary: Summary) -> None:
     typer.echo(summary["outcome"])
     steps = ", ".join(f"{name} {seconds:.1f}" for name, seconds in summary["steps"].items())
-    typer.echo(f"  {'seconds':<12} {summary['seconds']:.1f} in all: {steps}")
+    typer.echo(f"  {'seconds':<12} {summary['seconds']:.1f} in total: {steps}")
     for name, path in summary["pages"].items():
         typer.echo(f"  {name:<12} {path}")
 
 
 @app.command()
 def freeze(
-    backbone: Annotated[str, typer.Argument(metavar="BACKBONE", help="Model of keras.applications, or .keras file.")],
+    backbone: Annotated[
+        str,
+        typer.Argument(metavar="BACKBONE", help="Name of a keras.applications model, SmallConvNet, or a .keras file."),
+    ],
     policy: Annotated[
-        str, typer.Option("--policy", metavar="JSON", help='The freeze section: {"through": "mixed7"}, or head_only.')
+        str, typer.Option("--policy", metavar="JSON", help='Freeze policy, such as {"through": "mixed7"} or head_only.')
     ],
     weights: Annotated[
-        str | None, typer.Option("--weights", metavar="REF", help="Resolve these weights too, to see whether they fit.")
+        str | None, typer.Option("--weights", metavar="REF", help="Also resolve these weights and check that they fit.")
     ] = None,
     image_size: Annotated[
-        int | None, typer.Option("--image-size", metavar="N", help="Height and width in pixels; else the model's own.")
+        int | None,
+        typer.Option(
+            "--image-size", metavar="N", help="Height and width of the input in pixels; default: the model's own."
+        ),
     ] = None,
-    registry: Annotated[str, typer.Option("--registry", metavar="ROOT", help="Where registry: weights are.")] = (
-        "runs/registry"
-    ),
-    html: Annotated[Path | None, typer.Option("--html", metavar="FILE", help="Write the plan as a page, too.")] = None,
+    registry: Annotated[
+        str, typer.Option("--registry", metavar="ROOT", help="Registry for weights of the form registry:MODEL.")
+    ] = ("runs/registry"),
+    html: Annotated[Path | None, typer.Option("--html", metavar="FILE", help="Also write the plan as a page.")] = None,
     as_json: AsJson = False,
     debug: Debug = False,
 ) -> None:
-    """Resolve a freeze policy against the real layer graph and show the plan, without training."""
+    """Show what a freeze policy freezes in a backbone, without training."""
     from rich.console import Console
 
     from frostline.reporting import pages
@@ -133,15 +147,20 @@ def freeze(
 @app.command("compile")
 def compile_(
     config: Annotated[
-        Path | None, typer.Argument(metavar="[CONFIG]", help="YAML file whose values become the defaults.")
+        Path | None, typer.Argument(metavar="CONFIG", help="YAML file whose values become the pipeline's defaults.")
     ] = None,
-    output: Annotated[Path, typer.Option("--output", "-o", help="File to write.")] = Path("pipeline.yaml"),
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="File to write.")] = Path(
+        "pipeline.yaml"
+    ),
     check: Annotated[
-        Path | None, typer.Option("--check", metavar="FILE", help="Write nothing; fail if FILE is out of date.")
+        Path | None, typer.Option("--check", metavar="FILE", help="Write nothing, but fail if FILE is out of date.")
     ] = None,
     debug: Debug = False,
 ) -> None:
-    """Compile the pipeline to YAML, byte-identical for the same input."""
+    """Compile the pipeline to YAML and check it.
+
+    The same input gives the same bytes.
+    """
     from frostline.config import load
     from pipelines.compile import compile_pipeline, is_current
 
@@ -158,23 +177,30 @@ def compile_(
 @app.command()
 def verify(
     model_dir: Annotated[
-        str, typer.Argument(metavar="MODEL_DIR", help="Directory of a trained model or of a version in a registry.")
+        str, typer.Argument(metavar="MODEL_DIR", help="Directory of a trained model, or of a version in a registry.")
     ],
     weights: Annotated[
         str | None,
-        typer.Option("--weights", metavar="SOURCE", help="Compare with these: artifact, file or registry reference."),
+        typer.Option(
+            "--weights", metavar="SOURCE", help="Weights to compare with: an artifact, a file or a registry reference."
+        ),
     ] = None,
-    registry: Annotated[str, typer.Option("--registry", metavar="ROOT", help="Where SOURCE is looked up.")] = "",
+    registry: Annotated[
+        str, typer.Option("--registry", metavar="ROOT", help="Registry for a SOURCE of the form registry:MODEL.")
+    ] = "",
     as_json: AsJson = False,
     debug: Debug = False,
 ) -> None:
-    """Prove a model's freeze certificate again, from its files. Exit code 1 if a check fails."""
+    """Verify a model's freeze certificate from its files.
+
+    The exit code is 1 if a check fails.
+    """
     from pipelines import quiet
 
     quiet.import_tensorflow()
-    from frostline.verification.verify import verify as prove
+    from frostline.verification.verify import verify as verify_model
 
-    result = prove(model_dir, weights, registry)
+    result = verify_model(model_dir, weights, registry)
     if as_json:
         typer.echo(json.dumps(result, indent=2))
     else:
@@ -182,13 +208,13 @@ def verify(
         for word, check in zip(words, result["checks"], strict=True):
             typer.echo(f"{word:<7} {check['name']:<16} {check['reason']}")
         failed = words.count("FAILED")
-        still = f"{result['frozen_tensors']} frozen tensors are bit-identical to those that training started from"
-        typer.echo(f"verified: {still}" if result["verified"] else f"not verified: {failed} failed")
+        unchanged = f"{result['frozen_tensors']} frozen tensors are bit-identical to those that training started from"
+        typer.echo(f"verified: {unchanged}" if result["verified"] else f"not verified: {failed} failed")
     if not result["verified"]:
         raise typer.Exit(1)
 
 
-def _word(check: dict[str, Any]) -> str:
+def _word(check: VerifyRow) -> str:
     if check["passed"]:
         return "passed"
     return "skipped" if check["reason"].startswith("not checked") else "FAILED"
@@ -201,12 +227,15 @@ def gate(
     ],
     config: Annotated[
         Path | None,
-        typer.Option("--config", metavar="FILE", help="Decide by this run's gate section."),
+        typer.Option("--config", metavar="FILE", help="Use the gate section of this run's configuration instead."),
     ] = None,
     as_json: AsJson = False,
     debug: Debug = False,
 ) -> None:
-    """May this model replace the one that serves? Exit code 0: promote; 1: hold or inconclusive."""
+    """Decide whether a model may be promoted.
+
+    The exit code is 0 for promote, and 1 for hold or inconclusive.
+    """
     from frostline.gating.review import as_markdown
     from pipelines import gate_command
 
@@ -221,11 +250,11 @@ def submit(
     config: Config,
     host: Host,
     overrides: Overrides = None,
-    wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Follow the run to its end.")] = True,
+    wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Follow the run until it ends.")] = True,
     experiment: Experiment = "frostline",
     debug: Debug = False,
 ) -> None:
-    """Upload the pipeline to a cluster and start a run."""
+    """Start a run on a cluster."""
     from pipelines import submit as remote
 
     typer.echo(remote.submit(_for_cluster(config, overrides), host=host, experiment=experiment, wait=wait))
@@ -235,13 +264,22 @@ def submit(
 def schedule(
     config: Config,
     host: Host,
-    cron: Annotated[str, typer.Option("--cron", metavar="EXPRESSION", help="When to run, as a cron expression.")],
+    cron: Annotated[
+        str,
+        typer.Option(
+            "--cron",
+            metavar="EXPRESSION",
+            help='When to run, such as "0 2 * * *": minute hour day month weekday, UTC by default.',
+        ),
+    ],
     overrides: Overrides = None,
-    name: Annotated[str, typer.Option("--name", help="Name of the schedule; the model's name if not given.")] = "",
+    name: Annotated[
+        str, typer.Option("--name", metavar="NAME", help="Name of the schedule; default: the model's name.")
+    ] = "",
     experiment: Experiment = "frostline",
     debug: Debug = False,
 ) -> None:
-    """Create the recurring run of that name on a cluster, or replace it."""
+    """Create or replace a recurring run on a cluster."""
     from pipelines import submit as remote
 
     checked = _for_cluster(config, overrides)
@@ -258,15 +296,16 @@ def _for_cluster(path: Path, overrides: list[str] | None) -> RunConfig:
 
 
 def main(arguments: list[str] | None = None) -> NoReturn:
-    """Run the command line and exit: 0 done, 1 failed, 2 wrong usage or configuration, 130 interrupted."""
+    """Run the command line and exit: 0 success, 1 failure, 2 wrong usage or configuration, 130 interrupted."""
+    set_debug(False)
     try:
         code = app(arguments, standalone_mode=False)
     except FrostlineError as error:
-        if traceback_is_asked_for():
+        if shows_tracebacks():
             traceback.print_exc()
         fail(str(error), error.exit_code)
     except typer.TyperException as error:
-        message = error.format_message()  # empty where the help was printed because no command was given
+        message = error.format_message()  # empty if the help was printed because no command was given
         fail(f"{message.rstrip('.')}; see frostline --help", error.exit_code) if message else sys.exit(error.exit_code)
     if code == INTERRUPTED:
         fail("interrupted", code)
@@ -274,6 +313,6 @@ def main(arguments: list[str] | None = None) -> NoReturn:
 
 
 def fail(message: str, code: int) -> NoReturn:
-    """Write `frostline: error: MESSAGE`, in one line, and exit."""
+    """Write `frostline: error: MESSAGE` in one line, and exit."""
     sys.stderr.write(f"frostline: error: {' '.join(message.split())}\n")
     sys.exit(code)

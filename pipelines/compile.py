@@ -1,4 +1,8 @@
-"""From the graph to the YAML file that both a cluster and a laptop run: same input, same bytes."""
+"""Compile the graph to the YAML file that a cluster and a laptop run: the same input gives the same bytes.
+
+The compiled file ships with the package, so neither `frostline run` nor `frostline submit` needs KFP's compiler.
+`make check` fails if it is out of date.
+"""
 
 from __future__ import annotations
 
@@ -11,21 +15,22 @@ from frostline.errors import ConfigError
 from pipelines.check import check
 from pipelines.lint import lint
 
+SHIPPED = Path(__file__).parent / "compiled" / "finetune.yaml"
 _HEADER = "# The pipeline of pipelines/finetune.py, written by `frostline compile`: change that file, not this one.\n"
 
 
 def compile_pipeline(output: Path, config: RunConfig | None = None) -> Path:
-    """Write the pipeline's YAML, checked, whole or not at all.
+    """Compile the pipeline, check it, and write it whole or not at all.
 
     Args:
         output: the file to write.
-        config: values that become the pipeline's defaults; None: the defaults of RunConfig.
+        config: values that become the pipeline's defaults; None for the defaults of RunConfig.
 
     Returns:
         `output`.
 
     Raises:
-        ConfigError: the graph has a dangling reference, or a shape that kfp.local answers wrongly.
+        ConfigError: the graph has a dangling reference, or a shape that kfp.local runs wrongly.
         StorageError: the file cannot be written.
     """
     write_file(output, compiled(config).encode())
@@ -33,7 +38,7 @@ def compile_pipeline(output: Path, config: RunConfig | None = None) -> Path:
 
 
 def compiled(config: RunConfig | None = None) -> str:
-    """The pipeline's YAML; see `compile_pipeline`."""
+    """The pipeline's YAML, with the errors of `compile_pipeline`."""
     from kfp import compiler
 
     from pipelines.finetune import finetune
@@ -51,7 +56,7 @@ def compiled(config: RunConfig | None = None) -> str:
 
 
 def is_current(path: Path, config: RunConfig | None = None) -> bool:
-    """Whether `path` holds exactly what `compile_pipeline` would write; False when there is no file."""
+    """Whether `path` holds exactly what `compile_pipeline` would write; False if there is no file."""
     try:
         return path.read_bytes() == compiled(config).encode()
     except FileNotFoundError:
@@ -59,9 +64,9 @@ def is_current(path: Path, config: RunConfig | None = None) -> bool:
 
 
 def _without_comments(text: str) -> str:
-    """KFP's summary of the inputs left out.
+    """The YAML without KFP's summary of the inputs.
 
-    It prints dict defaults in the order of protobuf's hash map, another one in each process, and a default with a
-    line break ends its comment.
+    The summary prints dict defaults in the order of protobuf's hash map, which changes from process to process, and a
+    default with a line break would end its comment.
     """
     return text[text.index("\ncomponents:\n") + 1 :]

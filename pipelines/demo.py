@@ -1,74 +1,80 @@
-"""`make demo`: learn the digits 0-4, fine-tune on 5-9 with the first block frozen, and say what came of it.
+"""`make demo`: learn the digits 0-4, fine-tune on 5-9 with the first block frozen, and summarize both runs.
 
-Both runs go through what `frostline run` calls; this module only chooses the configurations and reads the results.
+Both runs use what `frostline run` uses; this module only chooses the configurations and reads the results.
 """
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from frostline import registry
-from frostline.artifacts import Json, read_json
+from frostline.documents.evaluation import EVALUATION, Compared, Interval, Uncompared
+from frostline.documents.freeze import CERTIFICATE, FREEZE_PLAN, Certificate, FreezePlan
+from frostline.documents.kinds import Document
+from frostline.documents.release import DECISION
 from frostline.errors import DataError, FrostlineError
 from pipelines.cli import INTERRUPTED, fail, run_config
+from pipelines.documents import ARGUMENTS, ARTIFACTS_DIRECTORY, Summary
+
+T = TypeVar("T", bound=Mapping[str, Any])
 
 CONFIGS = ("digits-base", "digits-finetune")
 ROOT = Path("runs")
-_EVIDENCE = {  # kind of file: where a run's artifacts hold it
-    "freeze_plan": "plan/freeze_plan/freeze_plan.json",
-    "freeze_certificate": "train/model/freeze_certificate.json",
-    "evaluation": "evaluate/evaluation/evaluation.json",
-    "decision": "gate/decision/decision.json",
-}
 
 
 def main() -> None:
-    """Run both configurations, then print what was frozen, proven, measured and decided."""
+    """Run both configurations, then print what was frozen, verified, measured and decided."""
     summaries = [run_config(Path(str(files("pipelines") / "configs" / f"{name}.yaml")), [], ROOT) for name in CONFIGS]
     for name, summary in zip(CONFIGS, summaries, strict=True):
         show(name, story(summary))
     print(f"\n{sum(summary['seconds'] for summary in summaries):.1f} s for both runs")
 
 
-def story(summary: Json) -> dict[str, str]:
-    """What a run's files say, as short lines by topic.
+def story(summary: Summary) -> dict[str, str]:
+    """Summarize the files of a run in short lines by topic.
 
     Raises:
         DataError: a file of the run is missing.
     """
-    evidence = {kind: _read(Path(summary["directory"]), kind, path) for kind, path in _EVIDENCE.items()}
+    run = Path(summary["directory"])
+    plan = _read(run, FREEZE_PLAN, "plan/freeze_plan")
+    certificate = _read(run, CERTIFICATE, "train/model")
+    evaluation = _read(run, EVALUATION, "evaluate/evaluation")
+    decision = _read(run, DECISION, "gate/decision")
     steps = ", ".join(f"{name} {seconds:.1f}" for name, seconds in summary["steps"].items())
     return {
         "outcome": summary["outcome"],
-        "frozen": _frozen(evidence["freeze_plan"]),
-        "proven": _proven(evidence["freeze_certificate"]),
-        "accuracy": _accuracy(evidence["evaluation"]),
-        "champion": _champion(evidence["evaluation"]["champion"]),
-        "verdict": f"{evidence['decision']['verdict']}: {evidence['decision']['reason']}",
-        "registry": _registry(summary),
+        "frozen": _frozen(plan),
+        "verified": _verified(certificate),
+        "accuracy": f"{_interval(evaluation['accuracy'])} on {evaluation['examples']} test images",
+        "champion": _champion(evaluation["champion"]),
+        "verdict": f"{decision['verdict']}: {decision['reason']}",
+        "registry": _registry(run),
         "report": summary["pages"].get("report.html", "none"),
         "seconds": f"{summary['seconds']:.1f} ({steps})",
     }
 
 
 def show(title: str, lines: dict[str, str]) -> None:
-    """Print the lines under their title."""
+    """Print the lines under a title."""
     print(f"\n{title}")
     for topic, line in lines.items():
         print(f"  {topic:<9} {line}")
 
 
-def _read(directory: Path, kind: str, path: str) -> Json:
-    found = list(directory.glob(f"artifacts/*/{path}"))
+def _read(run: Path, document: Document[T], artifact: str) -> T:
+    pattern = f"*/{artifact}/{document.file}"
+    found = list((run / ARTIFACTS_DIRECTORY).glob(pattern))
     if len(found) != 1:
-        raise DataError(f"{directory / 'artifacts'}: found {len(found)} files */{path}; expected one")
-    return read_json(found[0], kind)
+        raise DataError(f"{run / ARTIFACTS_DIRECTORY}: found {len(found)} files {pattern}; expected one")
+    return document.read_file(found[0])
 
 
-def _frozen(plan: Json) -> str:
+def _frozen(plan: FreezePlan) -> str:
     totals, boundary = plan["totals"], plan["boundary"]
     upto = f", up to {boundary['layer']}" if boundary else ""
     return (
@@ -77,19 +83,15 @@ def _frozen(plan: Json) -> str:
     )
 
 
-def _proven(certificate: Json) -> str:
+def _verified(certificate: Certificate) -> str:
     if not certificate["verified"]:
-        return f"NOT proven: {len(certificate['moved'])} frozen tensors moved"
+        return f"NOT verified: {len(certificate['moved'])} frozen tensors changed"
     if not certificate["frozen_tensors"]:
         return "nothing: no tensor was frozen"
     return f"{certificate['frozen_tensors']} frozen tensors are bit-identical before and after training"
 
 
-def _accuracy(evaluation: Json) -> str:
-    return f"{_interval(evaluation['accuracy'])} on {evaluation['examples']} test images"
-
-
-def _champion(champion: Json | None) -> str:
+def _champion(champion: Compared | Uncompared | None) -> str:
     if champion is None:
         return "there was none"
     if not champion["comparable"]:
@@ -98,17 +100,17 @@ def _champion(champion: Json | None) -> str:
     return f"version {champion['version']}: accuracy {champion['accuracy']['value']:.3f}; new minus old {difference}"
 
 
-def _interval(measured: dict[str, Any], sign: str = "") -> str:
-    value, low, high = (format(measured[key], f"{sign}.3f") for key in ("value", "low", "high"))
-    return f"{value} (interval {low} to {high})"
+def _interval(interval: Interval, sign: str = "") -> str:
+    value, low, high = interval["value"], interval["low"], interval["high"]
+    return f"{value:{sign}.3f} (interval {low:{sign}.3f} to {high:{sign}.3f})"
 
 
-def _registry(summary: Json) -> str:
-    arguments = read_json(Path(summary["directory"]) / "arguments.json", "arguments")["arguments"]
+def _registry(run: Path) -> str:
+    arguments = ARGUMENTS.read(run)["arguments"]
     root, model = arguments["registry"], arguments["model_name"]
-    serving = registry.champion(root, model)
+    champion = registry.champion(root, model)
     count = len(registry.versions(root, model))
-    state = f"version {serving.version} serves" if serving else "none serves"
+    state = f"version {champion.version} is the champion" if champion else "no champion"
     return f"{root}: {count} version{'' if count == 1 else 's'} of {model}; {state}"
 
 

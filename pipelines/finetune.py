@@ -1,14 +1,14 @@
-"""Fine-tune a pretrained image model, and replace the one that serves only if the evidence allows it.
+"""Fine-tune a pretrained image model, and replace the model in production only if the evidence allows it.
 
-1. plan        weights resolved, freeze policy drawn        (beside ingest: a wrong policy fails in seconds)
-2. ingest      the source's images, labels, splits
-3. preprocess  TFRecords, one pod a shard
-   featurize   each shard through the frozen prefix, once, where keeping that pays
-4. validate    the dataset as a whole
-5. train       MirroredStrategy, frozen as planned, certified after
-6. evaluate    the export, on original bytes, beside the champion
+1. plan        resolve the weights and the freeze policy    (parallel to ingest: a wrong policy fails in seconds)
+2. ingest      list the source's images, labels and splits
+3. preprocess  write TFRecords, one pod per shard
+   featurize   run each shard through the frozen prefix once, if caching its features pays off
+4. validate    check the whole dataset
+5. train       with MirroredStrategy, frozen as planned; certify what did not change
+6. evaluate    the exported model on the original images, compared with the champion
 7. gate        one bool and a written decision
-8. push | hold
+8. push or hold
 """
 
 from kfp import dsl, kubernetes
@@ -30,10 +30,10 @@ VOLUME_CLAIM, VOLUME_PATH = "frostline", "/frostline"
 
 
 def on_cluster(task: dsl.PipelineTask, image: str) -> dsl.PipelineTask:
-    """What every task needs on a cluster: the image, the shared volume, retries, and no KFP cache.
+    """Give a task what it needs on a cluster: the image, the shared volume, retries, and no KFP cache.
 
-    KFP's cache key is the identity of inputs, not their content; the store does the reuse. The retry ceiling counts
-    from the first attempt's start, so it is set above the longest step.
+    KFP's cache key is the identity of the inputs, not their content; here the store reuses results. The limit on retry
+    delays counts from the start of the first attempt, so it is longer than the longest step.
     """
     task.set_container_image(image)
     task.set_caching_options(False)
@@ -98,7 +98,7 @@ def finetune_graph(
     return dsl.OneOf(pushed.outputs["Output"], kept.outputs["Output"])
 
 
-# Descriptions of the run form's fields come from the configuration, their one source.
+# The run form takes the descriptions of its fields from the configuration.
 finetune_graph.__doc__ = f"{finetune_graph.__doc__}\n\nArgs:\n" + "".join(
     f"    {name}: {field.description}\n" for name, field in RunConfig.model_fields.items()
 )

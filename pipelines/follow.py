@@ -1,7 +1,7 @@
-"""What `frostline run` shows of a run while it happens, and what it remembers of it: the reader of events.jsonl.
+"""Follow a local run: read events.jsonl, show progress, and remember times and failures.
 
-In a terminal there is a bar for each process at work; everywhere there is a line for each finished step and for
-each line that a step says. All of it goes to standard error: standard output is for the result.
+A terminal shows a progress bar for each running process. Each message of a step and the end of each process are a
+line, in a terminal or not. All of it goes to standard error; standard output is for the result.
 """
 
 from __future__ import annotations
@@ -10,28 +10,27 @@ import json
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, TextColumn
 from rich.table import Column
 from rich.text import Text
 
-Event = dict[str, Any]
+from pipelines.documents import Event
 
 
 @dataclass
 class Steps:
-    """What the events said so far. Times are seconds since the epoch."""
+    """What the events have reported so far. Times are in seconds since the epoch."""
 
-    launched: dict[str, float] = field(default_factory=dict)  # by step: when its first process was started
+    launched: dict[str, float] = field(default_factory=dict)  # by step: when its first process started
     finished: dict[str, float] = field(default_factory=dict)  # by step: when its last process ended
-    processes: dict[int, float] = field(default_factory=dict)  # by process number: when it was started
+    processes: dict[int, float] = field(default_factory=dict)  # by process number: when it started
     errors: list[Event] = field(default_factory=list)
     failures: list[Event] = field(default_factory=list)  # exit events with a code other than 0
 
     def add(self, event: Event) -> None:
-        """Take one event into account."""
+        """Record one event."""
         kind, step, time = event["kind"], event["step"], event["time"]
         if kind == "launch":
             self.launched.setdefault(step, time)
@@ -44,12 +43,12 @@ class Steps:
                 self.failures.append(event)
 
     def seconds(self) -> dict[str, float]:
-        """Wall time of each finished step in seconds, process start included; parallel processes count once."""
+        """Wall time of each finished step in seconds, including process start; parallel processes count once."""
         return {name: round(end - self.launched[name], 2) for name, end in self.finished.items()}
 
 
 class _Pace(ProgressColumn):
-    """The rate over the last half minute and the time left at it; until there is a rate, the time since the start."""
+    """The rate over the last 30 s and the estimated time left; the elapsed time until there is a rate."""
 
     def render(self, task: Task) -> Text:
         """`85/s  0:00:33 left`."""
@@ -61,20 +60,20 @@ class _Pace(ProgressColumn):
 
 
 class Follower:
-    """Tails an events file; draws bars and prints lines. A context manager, so that bars are always taken away."""
+    """Follows an events file: draws bars and prints lines. A context manager, so that the bars are always removed."""
 
     def __init__(self, path: Path, console: Console) -> None:
         self.steps = Steps()
         self._path = path
         self._console = console
         self._read = 0
-        self._bars: dict[int, TaskID] = {}  # by process id, once the process has reported
-        self._starting: dict[str, list[TaskID]] = {}  # by step: processes that have not reported yet
+        self._bars: dict[int, TaskID] = {}  # by process id, once the process has sent an event
+        self._starting: dict[str, list[TaskID]] = {}  # by step: processes that have not sent an event yet
         self._progress = Progress(
             TextColumn("{task.fields[step]:<11}", table_column=Column(min_width=11, no_wrap=True)),
             BarColumn(),
             TextColumn("{task.fields[count]}"),
-            _Pace(table_column=Column(min_width=18, no_wrap=True)),  # where the terminal is narrow, the bar gives way
+            _Pace(table_column=Column(min_width=18, no_wrap=True)),  # in a narrow terminal the bar shrinks first
             console=console,
             transient=True,
             disable=not console.is_terminal,
@@ -88,7 +87,7 @@ class Follower:
         self._progress.stop()
 
     def poll(self) -> None:
-        """Read the events that were written since the last call; a line that is still being written waits."""
+        """Read the events written since the last call; an incomplete last line waits for the next call."""
         if not self._path.exists():
             return
         with self._path.open("rb") as file:

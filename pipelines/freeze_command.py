@@ -1,4 +1,4 @@
-"""What `frostline freeze` does: a freeze policy against the real layer graph, without data, store or training."""
+"""`frostline freeze`: resolve a freeze policy against the real layer graph, without data, store or training."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ import sys
 
 import yaml
 
-from frostline import artifacts
-from frostline.artifacts import Json
+from frostline.documents.freeze import FREEZE_PLAN, FreezePlan, ResolvedWeights
 from frostline.errors import ConfigError, RegistryError, WeightsError
 from frostline.freeze.config import FreezeConfig
 from frostline.model import backbones
@@ -18,22 +17,22 @@ from pipelines import quiet
 
 def resolve(
     backbone: str, policy: str, *, weights: str | None, image_size: int | None, registry: str
-) -> tuple[Json, Json | None]:
-    """Make the plan of a policy, and resolve the weights if any are named.
+) -> tuple[FreezePlan, ResolvedWeights | None]:
+    """Plan a freeze policy, and resolve the weights if any are given.
 
     Args:
         backbone: the backbone's name.
-        policy: the whole freeze section as JSON or YAML, or one bare word.
-        weights: a weights reference, or None for the graph alone.
-        image_size: height and width of the input, in pixels; None for the architecture's own.
-        registry: root of the registry that a weights reference may name.
+        policy: the whole freeze section as JSON or YAML, or a bare word such as head_only.
+        weights: a weights reference; None for the graph alone.
+        image_size: height and width of the input in pixels; None for the architecture's own.
+        registry: root of the registry for weights of the form registry:MODEL.
 
     Returns:
-        The plan, and what the weights resolved to.
+        The plan, and what the weights reference resolved to.
 
     Raises:
         ConfigError, PolicyError: the policy, the backbone or the image size is wrong.
-        WeightsError, RegistryError: the weights cannot be had or do not fit; with the exit code of wrong usage.
+        WeightsError, RegistryError: the weights cannot be loaded or do not fit; with the exit code of wrong usage.
     """
     config = parse(FreezeConfig, _read(policy), field="freeze")
     backbones.require(backbone)
@@ -41,7 +40,7 @@ def resolve(
         backbones.require_size(backbone, image_size)
     quiet.import_tensorflow()
     size = image_size if image_size is not None else backbones.default_image_size(backbone)
-    with contextlib.redirect_stdout(sys.stderr):  # Keras draws the bar of a download on standard output
+    with contextlib.redirect_stdout(sys.stderr):  # Keras shows downloads on standard output
         from frostline.freeze.graph import from_model
         from frostline.freeze.plan import make_plan
         from frostline.model import weights as references
@@ -53,14 +52,14 @@ def resolve(
             try:
                 model, source, _ = references.resolve(weights, backbone, size, 0, registry)
             except (WeightsError, RegistryError) as error:
-                error.exit_code = ConfigError.exit_code  # nothing was spent: what was asked for is wrong
+                error.exit_code = ConfigError.exit_code  # the command line is wrong, and no work was lost
                 raise
         return make_plan(from_model(model), config, backbone=backbone, image_size=size), source
 
 
-def as_file(plan: Json) -> str:
-    """The plan as the text of freeze_plan.json, byte for byte as the plan stage writes it."""
-    return artifacts.encode("freeze_plan", plan).decode().rstrip("\n")
+def as_file(plan: FreezePlan) -> str:
+    """The text of freeze_plan.json, byte for byte as the plan stage writes it."""
+    return FREEZE_PLAN.encode(plan).decode().rstrip("\n")
 
 
 def _read(policy: str) -> object:

@@ -1,4 +1,4 @@
-"""What `frostline gate` does: the promotion gate for a release process, on what a run or a version has written."""
+"""The `frostline gate` command: the promotion gate for a release process, on the files of a run or a version."""
 
 from __future__ import annotations
 
@@ -6,81 +6,90 @@ import tempfile
 from pathlib import Path
 
 from frostline import storage
-from frostline.artifacts import Json
-from frostline.config import load
+from frostline.config import load as load_config
+from frostline.documents.data import VALIDATION
+from frostline.documents.evaluation import EVALUATION
+from frostline.documents.freeze import CERTIFICATE
+from frostline.documents.release import DECISION, PUBLISHED_VALIDATION, Decision
 from frostline.errors import ConfigError, NotFound
 from frostline.gating.config import GateConfig
-from frostline.gating.decision import Look, decide, evidence
+from frostline.gating.decision import Check, decide, load
 from frostline.gating.result import Result
 from frostline.section import parse
 from frostline.text import one_line
 from frostline.verification import version_checks
 from frostline.verification.certificate_checks import Failed
 
-# Each kind of evidence: below a run's artifacts/*/, in a version's directory, and its schema.
+# Each document of the evidence: its place in a run's artifacts/*/, its file in a version, and its kind.
 _EVIDENCE = {
-    "evaluation": ("evaluate/evaluation/evaluation.json", "evaluation.json", "evaluation"),
-    "certificate": ("train/model/freeze_certificate.json", "freeze_certificate.json", "freeze_certificate"),
-    "validation": ("validate/info/report.json", "validation.json", "validation"),
+    "evaluation": (f"evaluate/evaluation/{EVALUATION.file}", EVALUATION.file, EVALUATION.kind),
+    "certificate": (f"train/model/{CERTIFICATE.file}", CERTIFICATE.file, CERTIFICATE.kind),
+    "validation": (f"validate/info/{VALIDATION.file}", PUBLISHED_VALIDATION.file, VALIDATION.kind),
 }
-_DECISION = ("gate/decision/decision.json", "decision.json")
+_DECISION = (f"gate/decision/{DECISION.file}", DECISION.file)
 
 
-def run(directory: str, config: Path | None) -> Json:
+def run(directory: str, config: Path | None) -> Decision:
     """Decide again, from files alone; nothing is written.
 
     Args:
         directory: of a run, or of a version in a registry; local or gs://.
-        config: a run's YAML file, whose `gate` section counts; None for what was asked for when the gate decided there.
+        config: a run's YAML file, of which the `gate` section is used; None for the configuration of the earlier
+            decision.
 
     Returns:
-        The decision, as `frostline.gating.decision.decide` gives it; of a version also whether it is as it was
-        published, and still may replace the one that serves. What is missing holds.
+        The decision of `frostline.gating.decision.decide`. For a version it also checks that the files are unchanged
+        and that the version can still replace the one in production. If evidence is missing, the verdict is `hold`.
 
     Raises:
-        ConfigError: there is no such directory, or it is neither a run's nor a version's, or the section is wrong.
+        ConfigError: the directory does not exist, or is not that of a run or a version, or the section is wrong.
         StorageError: a bucket cannot be read.
     """
     with tempfile.TemporaryDirectory() as scratch:
         root = _localize(directory, Path(scratch))
-        of_run = (root / "artifacts").is_dir()
-        if not of_run and not any((root / place).exists() for _, place, _ in _EVIDENCE.values()):
+        is_run = (root / "artifacts").is_dir()
+        if not is_run and not any((root / file).exists() for _, file, _ in _EVIDENCE.values()):
             raise ConfigError("RUN_DIR", directory, "expected the directory of a run, or of a version in a registry")
-        found = {kind: _find(root, *places, of_run=of_run) for kind, (*places, _) in _EVIDENCE.items()}
-        documents = {kind: evidence(found[kind], schema) for kind, (*_, schema) in _EVIDENCE.items()}
-        asked = load(config).gate if config else _asked(_find(root, *_DECISION, of_run=of_run))
-        section = asked if isinstance(asked, GateConfig) else GateConfig()
-        place = {} if of_run else _of_a_version(root, version_checks.place(directory))
-        if isinstance(asked, str):
-            place["configuration"] = lambda: Result("fail", asked)
-        return decide(documents["evaluation"], documents["certificate"], documents["validation"], section, place)
+        evidence = {
+            name: load(_find(root, in_run, in_version, is_run=is_run), kind)
+            for name, (in_run, in_version, kind) in _EVIDENCE.items()
+        }
+        section = load_config(config).gate if config else _earlier_config(_find(root, *_DECISION, is_run=is_run))
+        further: dict[str, Check] = {} if is_run else _version_checks(root, version_checks.place(directory))
+        if isinstance(section, str):
+            unknown = Result("fail", section)
+            further["configuration"] = lambda: unknown
+        gate = section if isinstance(section, GateConfig) else GateConfig()
+        return decide(evidence["evaluation"], evidence["certificate"], evidence["validation"], gate, further)
 
 
-def _of_a_version(root: Path, where: tuple[str, str, int] | None) -> dict[str, Look]:
-    """A version is whole, and in its registry the champion is still the one that it was compared with."""
+def _version_checks(root: Path, place: tuple[str, str, int] | None) -> dict[str, Check]:
+    """The version is unchanged and, if it is in a registry, the champion is still the one it was compared with."""
 
     def published() -> Result:
         manifest = version_checks.manifest_holds(root)
-        if where is not None:
-            version_checks.registry_agrees(where, root, manifest)
-        return Result("pass", "every published file is as it was written")
+        if place is not None:
+            version_checks.registry_agrees(place, root, manifest)
+        return Result("pass", "every published file is unchanged")
 
-    if where is None:
-        return {"published": _answered(published)}
+    if place is None:
+        return {"published": _failing(published)}
     return {
-        "published": _answered(published),
-        "registry": _answered(lambda: Result("pass", version_checks.may_serve(where, root))),
+        "published": _failing(published),
+        "registry": _failing(lambda: Result("pass", version_checks.may_serve(place, root))),
     }
 
 
-def _answered(look: Look) -> Look:
-    def answer() -> Result:
+def _failing(check: Check) -> Check:
+    """The check, with Failed as its result."""
+
+    def checked() -> Result:
         try:
-            return look()
+            return check()
         except Failed as error:
             return Result("fail", str(error))
 
-    return answer
+    return checked
 
 
 def _localize(directory: str, scratch: Path) -> Path:
@@ -93,25 +102,28 @@ def _localize(directory: str, scratch: Path) -> Path:
     return path
 
 
-def _find(root: Path, in_run: str, in_version: str, *, of_run: bool) -> Path:
-    """Where a file is, or should be: more than one in a run's directory is none."""
-    if not of_run:
+def _find(root: Path, in_run: str, in_version: str, *, is_run: bool) -> Path:
+    """Where a file is, or should be; several candidates in a run's directory count as none."""
+    if not is_run:
         return root / in_version
     found = sorted(root.glob(f"artifacts/*/{in_run}"))
     return found[0] if len(found) == 1 else root / "artifacts" / f"({len(found)} found)" / in_run
 
 
-def _asked(decision: Path) -> GateConfig | str:
-    """What the gate was told when it decided there, whole; or in one line why that is not known."""
-    document = evidence(decision, "decision")
-    config = document.get("config") if isinstance(document, dict) else None
+def _earlier_config(decision: Path) -> GateConfig | str:
+    """The complete configuration of the earlier decision, or in one line why it is not known."""
+    document = load(decision, DECISION.kind)
+    if isinstance(document, str):
+        return _unknown_config(document)
+    config = document.get("config")
     missing = GateConfig.model_fields.keys() - (config.keys() if isinstance(config, dict) else ())
-    if isinstance(document, dict) and not missing:
-        try:
-            return parse(GateConfig, config, field="gate")
-        except ConfigError as error:
-            document = f"{decision}: {error}"
-    told = (
-        document if isinstance(document, str) else f"{decision}: its configuration lacks {', '.join(sorted(missing))}"
-    )
-    return one_line(f"what the gate was configured with is not known: {told}; pass --config", 500)
+    if missing:
+        return _unknown_config(f"{decision}: its configuration lacks {', '.join(sorted(missing))}")
+    try:
+        return parse(GateConfig, config, field="gate")
+    except ConfigError as error:
+        return _unknown_config(f"{decision}: {error}")
+
+
+def _unknown_config(reason: str) -> str:
+    return one_line(f"the gate's earlier configuration is not known: {reason}; pass --config", 500)

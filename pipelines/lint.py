@@ -1,9 +1,9 @@
-"""The shapes of a compiled pipeline that `kfp.local` answers wrongly, most of them without a word.
+"""Find the shapes in a compiled pipeline that `kfp.local` runs wrongly, most of them silently.
 
-Seen in kfp 2.17.3 by running each shape: its local orchestrator finds values by the *name* of a channel, so a branch
-can be skipped, and a loop body can read the wrong value, in a run that ends as a success. A pipeline whose YAML has
-none of these shapes gives the same answer here as on a cluster. (Not visible in a YAML file: integers in lists and
-dicts arrive as floats; a step's limits and environment mean nothing locally.)
+Each was found by running it in kfp 2.17.3. Its local orchestrator looks values up by the *name* of a channel, so a
+branch can be skipped, or a loop body can read the wrong value, in a run that ends as a success. A pipeline whose YAML
+has none of these shapes gives the same result locally as on a cluster. Two differences do not show in the YAML:
+integers in lists and dicts arrive as floats, and a step's limits and environment have no effect locally.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ from typing import Any
 
 import yaml
 
-_Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml where it is built in: ten times faster
+Node = dict[str, Any]  # a JSON object somewhere in a compiled pipeline
+_Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml if PyYAML has it: ten times faster
 _CHANNEL = "pipelinechannel--"
 _REFERENCE = re.compile(r"inputs\.parameter_values\['([^']+)'\]")
 _LITERAL = re.compile(r"'[^']*'")
@@ -23,21 +24,25 @@ _OPERATORS = re.compile(r"(?:LITERAL(?!\s*LITERAL)|[\s()!<>=&|]|-?\d[\d.e+-]*|tr
 _LARGEST_INTEGER = 2**53
 
 
-def documents(text: str) -> list[Any]:
-    """The YAML documents of a compiled pipeline; yaml.YAMLError when it is not YAML."""
+def load(text: str) -> list[Any]:
+    """Read the YAML documents of a compiled pipeline.
+
+    Raises:
+        yaml.YAMLError: it is not YAML.
+    """
     return list(yaml.load_all(text, Loader=_Loader))
 
 
 def lint(text: str) -> list[str]:
-    """Name every shape that `kfp.local` answers wrongly.
+    """Find every shape that `kfp.local` runs wrongly.
 
     Args:
         text: a compiled pipeline that `pipelines.check.check` accepts.
 
     Returns:
-        One line a finding: where, what goes wrong, what to do; empty when there is none.
+        One line per finding: where it is, what goes wrong, and what to do instead; empty if there is none.
     """
-    spec = documents(text)[0]
+    spec = load(text)[0]
     components = spec.get("components", {})
     found = list(_executors(spec))
     for scope, component in [("root", spec["root"]), *components.items()]:
@@ -51,26 +56,26 @@ def lint(text: str) -> list[str]:
                 found += _loop(where, name, task, component, components[task["componentRef"]["name"]])
         for key, output in component.get("dag", {}).get("outputs", {}).get("artifacts", {}).items():
             if len(output["artifactSelectors"]) > 1:
-                found.append(f"{scope}.{key}: OneOf of artifacts fails, here and on backends to 2.16; use parameters")
+                found.append(f"{scope}.{key}: OneOf of artifacts fails locally and on backends to 2.16; use parameters")
     return found
 
 
-def _resolves(channel: str, component: dict[str, Any]) -> bool:
-    """Whether kfp.local finds the value that `channel` means, inside a DAG with this component's inputs."""
+def _resolves(channel: str, component: Node) -> bool:
+    """Whether kfp.local finds the value of `channel` inside a DAG with this component's inputs."""
     name = channel.removeprefix(_CHANNEL)
-    if "-Output" in name:  # taken for the unnamed output of the task before it, whatever follows
+    if "-Output" in name:  # kfp.local reads it as the unnamed output of the task before it
         return name.endswith("-Output")
     inputs = component.get("inputDefinitions", {}).get("parameters", {})
     return name in inputs or channel in inputs
 
 
-def _condition(where: str, task: dict[str, Any], component: dict[str, Any]) -> Iterator[str]:
+def _condition(where: str, task: Node, component: Node) -> Iterator[str]:
     condition = task.get("triggerPolicy", {}).get("condition", "")
     for channel in dict.fromkeys(_REFERENCE.findall(condition)):
         if _resolves(channel, component):
             continue
         if "-loop-item" in channel or "-subvar-" in channel or "loop-item-param" in channel:
-            yield f"{where}: If on a loop item ({channel}) is never true; decide inside the step"
+            yield f"{where}: If on a loop item ({channel}) is never true; put the condition inside the step"
         else:
             yield f"{where}: If on a named output ({channel}) is always skipped; return one unnamed value"
     rest = _LITERAL.sub(" LITERAL ", _REFERENCE.sub("0", condition))
@@ -78,9 +83,9 @@ def _condition(where: str, task: dict[str, Any], component: dict[str, Any]) -> I
         yield f"{where}: If against a string with a quote is never true: {' '.join(condition.split())}"
 
 
-def _task(where: str, task: dict[str, Any]) -> Iterator[str]:
+def _task(where: str, task: Node) -> Iterator[str]:
     if task.get("cachingOptions", {}).get("cacheKey"):
-        yield f"{where}: cache_key makes one answer of all arguments; leave it out"
+        yield f"{where}: cache_key reuses one result for all arguments; leave it out"
     inputs = task.get("inputs", {})
     is_exit = any("taskFinalStatus" in source for source in inputs.get("parameters", {}).values())
     if is_exit and inputs.get("artifacts"):
@@ -89,9 +94,7 @@ def _task(where: str, task: dict[str, Any]) -> Iterator[str]:
         yield from _value(f"{where}.{name}", source.get("runtimeValue", {}).get("constant"))
 
 
-def _loop(
-    where: str, name: str, task: dict[str, Any], component: dict[str, Any], body: dict[str, Any]
-) -> Iterator[str]:
+def _loop(where: str, name: str, task: Node, component: Node, body: Node) -> Iterator[str]:
     iterator = task.get("parameterIterator") or task["artifactIterator"]
     items = iterator["items"].get("inputParameter", "")
     parameters = task.get("inputs", {}).get("parameters", {})
@@ -100,11 +103,11 @@ def _loop(
         yield f"{where}: ParallelFor over a named output or an outer loop's item ({items}); loop over an unnamed list"
     for key, source in parameters.items():
         if source.get("componentInputParameter", "").endswith("-loop-item"):
-            yield f"{where}: an inner loop gets its own item for the outer loop's ({key}); use one loop"
+            yield f"{where}: an inner loop gets its own item instead of the outer loop's ({key}); use one loop"
         elif "taskOutputParameter" in source and key != items:
-            yield f"{where}: the loop body gets the loop item for {key}; pass an artifact or a pipeline parameter"
+            yield f"{where}: the loop body gets the loop item instead of {key}; use an artifact or a pipeline parameter"
         elif "taskOutputParameter" in source and _reads(body, key):
-            yield f"{where}: the loop body gets the loop item for the whole list {key}; pass an artifact"
+            yield f"{where}: the loop body gets the loop item instead of the whole list {key}; use an artifact"
     for producer in _producers(task):
         if "parameterIterator" in siblings[producer] or "artifactIterator" in siblings[producer]:
             yield f"{where}: Collected from {producer} into a second loop; gather it in a step between them"
@@ -113,14 +116,14 @@ def _loop(
         yield f"{where}: Collected from a loop over an empty list fails; give the list an item"
 
 
-def _producers(task: dict[str, Any]) -> set[str]:
+def _producers(task: Node) -> set[str]:
     inputs = task.get("inputs", {})
     sources = [*inputs.get("parameters", {}).values(), *inputs.get("artifacts", {}).values()]
     outputs = [source.get("taskOutputParameter") or source.get("taskOutputArtifact") or {} for source in sources]
     return {output["producerTask"] for output in outputs if output}
 
 
-def _reads(body: dict[str, Any], parameter: str) -> bool:
+def _reads(body: Node, parameter: str) -> bool:
     return any(
         source.get("componentInputParameter") == parameter
         for task in body["dag"]["tasks"].values()
@@ -128,7 +131,7 @@ def _reads(body: dict[str, Any], parameter: str) -> bool:
     )
 
 
-def _is_empty(items: dict[str, Any], source: dict[str, Any], component: dict[str, Any]) -> bool:
+def _is_empty(items: Node, source: Node, component: Node) -> bool:
     if "raw" in items:
         return not json.loads(items["raw"])
     inputs = component.get("inputDefinitions", {}).get("parameters", {})
@@ -136,20 +139,20 @@ def _is_empty(items: dict[str, Any], source: dict[str, Any], component: dict[str
     return isinstance(default, list) and not default
 
 
-def _executors(spec: dict[str, Any]) -> Iterator[str]:
+def _executors(spec: Node) -> Iterator[str]:
     for label, executor in spec.get("deploymentSpec", {}).get("executors", {}).items():
         command = executor.get("container", {}).get("command", [])
         if "container" in executor and not any("kfp.dsl.executor_main" in part for part in command):
             yield f"{label}: a container component does not run on a laptop; use dsl.component"
 
 
-def _numbers(scope: str, component: dict[str, Any]) -> Iterator[str]:
+def _numbers(scope: str, component: Node) -> Iterator[str]:
     for name, definition in component.get("inputDefinitions", {}).get("parameters", {}).items():
         yield from _value(f"{scope}.{name}", definition.get("defaultValue"))
 
 
 def _value(where: str, value: Any) -> Iterator[str]:
-    """Values that do not survive the journey as protobuf doubles."""
+    """Values that do not survive the conversion to protobuf doubles."""
     if isinstance(value, dict):
         for key, item in value.items():
             if item is None:

@@ -1,7 +1,7 @@
 """The child process of `frostline run`: runs RUN_DIR/pipeline.yaml through kfp.local and writes its outcome.
 
-Started as `python -m pipelines.local_worker RUN_DIR`, in a session of its own. What it and the steps print is the
-run's log; what happens is told through events: `launch` and `exit` of each step's process, besides the step's own.
+Started as `python -m pipelines.local_worker RUN_DIR`, in its own session. What it and the steps print is the run's
+log. It also writes two events for each step's process, `launch` and `exit`, around the step's own events.
 """
 
 from __future__ import annotations
@@ -19,19 +19,19 @@ from pathlib import Path
 from typing import Any
 
 from frostline import events
-from frostline.artifacts import read_json, write_json
+from pipelines.documents import ARGUMENTS, ARTIFACTS_DIRECTORY, OUTCOME, PIPELINE_FILE
 
 _numbers = itertools.count(1)
 
 
 def run_step(full_command: Sequence[str], env_vars: Mapping[str, str] | None = None) -> int:
-    """Run one step's process, copy its output, each line after the step's name, and return its exit code.
+    """Run one step's process, log its output with the step's name before each line, and return its exit code.
 
-    A failure makes kfp.local wait for 30 s and try again, as the pipeline says: on a cluster a lost node is worth
-    that. Here the parent ends the run at the `exit` event of the first failure, which would only come again.
+    After a failure kfp.local waits 30 s and retries, as the pipeline says: on a cluster that survives a lost node.
+    Locally a retry would only fail again, so the parent ends the run at the `exit` event of the first failure.
     """
     name = full_command[full_command.index("--function_to_execute") + 1]
-    number, last = next(_numbers), deque[str](maxlen=2)  # two: a shell adds "Killed" after a step's own last line
+    number, last = next(_numbers), deque[str](maxlen=2)  # two: a shell adds "Killed" after the step's own last line
     events.emit("launch", step=name, number=number)
     with subprocess.Popen(  # noqa: S603  (the command of the compiled pipeline)
         full_command,
@@ -51,21 +51,23 @@ def run_step(full_command: Sequence[str], env_vars: Mapping[str, str] | None = N
 
 
 def run(run_dir: Path) -> None:
-    """Run the directory's `pipeline.yaml` on its `arguments.json`; write `outcome.json`."""
+    """Run the directory's pipeline.yaml with its arguments.json, and write outcome.json."""
+    # Not installed, as far as kfp.local knows: it would take a folder called docker on PYTHONPATH for Docker's client.
+    sys.modules["docker"] = None  # type: ignore[assignment]
     from kfp import components, local
     from kfp.local import subprocess_task_handler as handler
 
-    # kfp.local writes the interpreter's path over every "python3" in a command, those inside arguments (a directory
-    # called python3-work) included, and unquoted. PATH names the interpreter instead.
+    # kfp.local replaces every "python3" in a command by the interpreter's path, unquoted, even inside arguments (a
+    # directory called python3-work). Here PATH selects the interpreter instead.
     handler.replace_python_executable = lambda full_command, new_executable: full_command
     handler.run_local_subprocess = run_step
     os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
-    warnings.filterwarnings("ignore", message="You may be attemping to run a task")  # the image is not used here
+    warnings.filterwarnings("ignore", message="You may be attemping to run a task")  # local runs use no image
 
-    local.init(local.SubprocessRunner(use_venv=False), pipeline_root=str(run_dir / "artifacts"))
-    pipeline = components.load_component_from_file(str(run_dir / "pipeline.yaml"))
-    task = pipeline(**read_json(run_dir / "arguments.json", "arguments")["arguments"])
-    write_json(run_dir / "outcome.json", "outcome", {"outcome": _only_output(task)})
+    local.init(local.SubprocessRunner(use_venv=False), pipeline_root=str(run_dir / ARTIFACTS_DIRECTORY))
+    pipeline = components.load_component_from_file(str(run_dir / PIPELINE_FILE))
+    task = pipeline(**ARGUMENTS.read(run_dir)["arguments"])
+    OUTCOME.write(run_dir, {"outcome": _only_output(task)})
 
 
 def _only_output(task: Any) -> str:
@@ -74,10 +76,10 @@ def _only_output(task: Any) -> str:
 
 
 def _end_with_parent() -> None:
-    """End the whole group when the parent is gone, however it went: its end of our standard input closes then."""
+    """Kill the whole process group when the parent ends, however it ends: that closes our standard input."""
 
     def wait() -> None:
-        os.read(0, 1)  # not through sys.stdin, whose lock would still be held when the interpreter shuts down
+        os.read(0, 1)  # sys.stdin would hold its lock until the interpreter shuts down
         os.killpg(os.getpgrp(), signal.SIGKILL)
 
     threading.Thread(target=wait, daemon=True).start()

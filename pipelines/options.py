@@ -6,19 +6,19 @@ from typing import Annotated
 
 import typer
 
-_asked = False
+_debug = False
 
 
-def traceback_is_asked_for() -> bool:
-    """Whether an error is to be shown with its traceback."""
-    return _asked
+def shows_tracebacks() -> bool:
+    """Whether the command line was called with --debug."""
+    return _debug
 
 
-def _ask_for_traceback(value: bool) -> None:
-    """Typer calls this for every command; once asked for, it stays so."""
-    global _asked
-    _asked = _asked or value
+def set_debug(value: bool | None) -> None:
+    """Remember --debug: errors are printed with their traceback if `value` is true."""
+    global _debug
+    _debug = bool(value)  # typer passes None for an option that was not given
 
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")]
-Debug = Annotated[bool, typer.Option("--debug", callback=_ask_for_traceback, help="Show the traceback of an error.")]
+Debug = Annotated[bool, typer.Option("--debug", callback=set_debug, help="Show the traceback if the command fails.")]

@@ -1,6 +1,6 @@
-"""What is checked about a configuration before anything is compiled, submitted or run.
+"""Check a configuration before anything is submitted or run.
 
-`for_this_machine` completes a configuration for a local run (store, registry, absolute paths); `check_model` and
+`for_this_machine` completes a configuration for a local run (store, registry, absolute paths). `check_model` and
 `check_here` refuse, in one line and within milliseconds, what would otherwise fail minutes later in a step.
 """
 
@@ -16,16 +16,16 @@ from frostline.errors import ConfigError, FrostlineError
 from frostline.model import backbones
 from frostline.text import listed
 
-PLACEHOLDER = "DIR"  # the source in configs/folder.yaml, which only its user knows
+PLACEHOLDER = "DIR"  # the source in configs/folder.yaml, which the user has to set
 _REMOTE_OR_BUILT_IN = re.compile(r"digits|tfds://[A-Za-z0-9_]\S*|gs://[^/\s]+(/.*)?")
 _NAMED_WEIGHTS = ("imagenet", "random", "own")
 
 
 def for_this_machine(config: RunConfig, root: Path) -> RunConfig:
-    """Complete a configuration for a run here.
+    """Complete a configuration for a run on this machine.
 
-    Store and registry become `root`/store and `root`/registry unless the configuration sets them, and every local
-    path becomes absolute, relative to the current directory. A source that is still the placeholder stays as it is.
+    Unless the configuration sets them, store and registry become `root`/store and `root`/registry. Local paths are
+    resolved against the current directory. A source that is still the placeholder stays as it is.
     """
     places = {
         name: _absolute(getattr(config, name) if name in config.model_fields_set else str(root / name))
@@ -38,11 +38,11 @@ def for_this_machine(config: RunConfig, root: Path) -> RunConfig:
 
 
 def check_model(config: RunConfig) -> None:
-    """Check what needs nothing but the configuration: the source's form, the backbone, and sections that contradict.
+    """Check the configuration alone: the form of the source, the backbone, and sections that contradict each other.
 
     Raises:
-        ConfigError: the source is still a placeholder or an unknown address, the backbone is unknown, the image is
-            smaller than it accepts, or a section asks for what another one rules out.
+        ConfigError: the source is the placeholder or an unknown kind of address, the backbone is unknown, the image is
+            smaller than the backbone accepts, or two sections contradict each other.
     """
     _check_source_form(config.source)
     if len(config.data.classes) == 1:
@@ -51,10 +51,10 @@ def check_model(config: RunConfig) -> None:
     own = backbones.is_file(config.backbone)
     if own and config.weights in ("imagenet", "random"):
         raise ConfigError(
-            "weights", config.weights, "a .keras backbone brings its own: use own, a file or registry:MODEL"
+            "weights", config.weights, "a .keras backbone has its own weights; use own, a file or registry:MODEL"
         )
     if config.weights == "own" and not own:
-        raise ConfigError("weights", "own", "is for a backbone that is a .keras file")
+        raise ConfigError("weights", "own", "this needs a backbone that is a .keras file")
     if config.weights == "imagenet" and config.backbone == backbones.SMALL:
         raise ConfigError("weights", "imagenet", f"{config.backbone} has none; use random, registry:MODEL or a file")
     _check_sections(config)
@@ -62,23 +62,23 @@ def check_model(config: RunConfig) -> None:
 
 def _check_sections(config: RunConfig) -> None:
     if config.cache.mode == "require" and config.freeze.none:
-        # Features of the source's weights serve no later phase either, once the first has moved all of them.
+        # A later phase cannot use features of the initial weights either: the first phase has changed all of them.
         raise ConfigError(
-            "cache", "require", "freeze: none leaves no frozen prefix to keep; use auto, or freeze the first blocks"
+            "cache", "require", "freeze: none leaves no frozen prefix to cache; use auto, or freeze the first blocks"
         )
     if config.training.patience > 0 and config.data.validation_fraction == 0:
         raise ConfigError(
             "training.patience",
             config.training.patience,
-            "it looks at validation images; set data.validation_fraction above 0, or patience: 0",
+            "early stopping needs validation images; set data.validation_fraction above 0, or patience to 0",
         )
 
 
 def check_here(config: RunConfig) -> None:
-    """Check what a local run touches: the source's folders, the weights, and that store and registry can be written.
+    """Check what a local run uses: the source's folders, the weights, and whether store and registry are writable.
 
     Raises:
-        ConfigError: names the field, what was received and what would be right.
+        ConfigError: names the field, what was received and what is expected.
     """
     check_model(config)
     if not _known_source(config.source):
@@ -118,7 +118,7 @@ def _check_folders(source: Path, classes: tuple[str, ...]) -> None:
 
 
 def _folders(folder: Path) -> Iterator[Path]:
-    """Visible folders in it; links to folders are not followed, as ingest follows none."""
+    """Visible folders inside `folder`, without links to folders: ingest does not follow links either."""
     return (
         path for path in folder.iterdir() if path.is_dir() and not path.name.startswith(".") and not path.is_symlink()
     )
@@ -161,4 +161,4 @@ def _check_writable(config: RunConfig) -> None:
 
 
 def _absolute(path: str) -> str:
-    return path if "://" in path else os.path.abspath(Path(path).expanduser())  # noqa: PTH100  (takes `..` out)
+    return path if "://" in path else os.path.abspath(Path(path).expanduser())  # noqa: PTH100  (removes `..`)

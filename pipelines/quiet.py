@@ -1,4 +1,4 @@
-"""Import TensorFlow without what its C++ libraries write to standard error while they load."""
+"""Import TensorFlow without the lines that its C++ libraries write to standard error while they load."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from contextlib import contextmanager
 
 
 def import_tensorflow() -> None:
-    """Import TensorFlow with nothing on the terminal, unless the import fails: then all it wrote is shown.
+    """Import TensorFlow silently; if the import fails, show everything that it wrote.
 
-    TF_CPP_MIN_LOG_LEVEL silences what comes later, but what is logged before TensorFlow sets its logging up (oneDNN,
-    the search for CUDA) is written whatever the level is, and past Python's own `sys.stderr`.
+    TF_CPP_MIN_LOG_LEVEL is not enough: what the libraries log before TensorFlow sets up its logging (oneDNN, the search
+    for CUDA) ignores the level, and bypasses Python's `sys.stderr`.
     """
     if "tensorflow" in sys.modules:
         return
@@ -24,7 +24,7 @@ def import_tensorflow() -> None:
 
 @contextmanager
 def _shown_only_on_failure() -> Iterator[None]:
-    """Keep back what anybody writes to file descriptor 2; write it out when the body raises."""
+    """Hold back everything written to file descriptor 2; write it out if the body raises."""
     sys.stderr.flush()
     terminal = os.dup(2)
     with tempfile.TemporaryFile() as kept:

@@ -1,9 +1,9 @@
-"""The commands `frostline registry`: look at the versions of a model, decide which one serves, clear up."""
+"""The commands `frostline registry`: list a model's versions, decide which one is the champion, remove old ones."""
 
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, TypedDict
 
 import typer
 
@@ -13,18 +13,29 @@ from pipelines.options import AsJson, Debug
 if TYPE_CHECKING:
     from frostline.registry import Alias, Version
 
-app = typer.Typer(help="Look into a model registry, and decide which version serves.", no_args_is_help=True)
+
+class _Row(TypedDict):
+    """What the commands print of a version."""
+
+    model: str
+    version: int
+    state: str
+    uri: str
+    manifest_digest: str
+
+
+app = typer.Typer(help="Inspect a model registry, and decide which version is the champion.", no_args_is_help=True)
 
 
 Root = Annotated[str, typer.Argument(metavar="ROOT", help="Root of the registry: a directory or gs://.")]
 Model = Annotated[str, typer.Argument(metavar="MODEL", help="Name of the model.")]
-Approver = Annotated[str, typer.Option("--approver", metavar="NAME", help="Who decides this, for the record.")]
+Approver = Annotated[str, typer.Option("--approver", metavar="NAME", help="Who decides, for the record.")]
 Reason = Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why, for the record; at most 500 characters.")]
 
 
 @app.command("list")
 def list_(root: Root, model: Model, as_json: AsJson = False, debug: Debug = False) -> None:
-    """List a model's versions and what each one is: champion, candidate, earlier champion, superseded, ..."""
+    """List a model's versions and their states: champion, candidate, earlier champion, superseded, ..."""
     from frostline import registry
 
     found = registry.versions(root, model)
@@ -70,11 +81,11 @@ def promote(
     as_json: AsJson = False,
     debug: Debug = False,
 ) -> None:
-    """Approve a candidate: make it the champion, if the champion still is the one that it was compared with."""
+    """Approve a candidate: make it the champion, if the champion is still the one that it was compared with."""
     from frostline import registry
 
     before = registry.champion(root, model)
-    _tell(model, before, registry.approve(root, model, number, approver=approver, reason=reason), as_json)
+    _print_champion(model, before, registry.approve(root, model, number, approver=approver, reason=reason), as_json)
 
 
 @app.command()
@@ -84,28 +95,28 @@ def rollback(
     approver: Approver,
     reason: Reason,
     to: Annotated[
-        int | None, typer.Option("--to", metavar="N", help="An earlier champion; the one before this, if not given.")
+        int | None, typer.Option("--to", metavar="N", help="An earlier champion; default: the previous one.")
     ] = None,
     as_json: AsJson = False,
     debug: Debug = False,
 ) -> None:
-    """Let an earlier champion serve again."""
+    """Make an earlier champion the champion again."""
     from frostline import registry
 
     before = registry.champion(root, model)
-    _tell(model, before, registry.rollback(root, model, to=to, approver=approver, reason=reason), as_json)
+    _print_champion(model, before, registry.rollback(root, model, to=to, approver=approver, reason=reason), as_json)
 
 
 @app.command()
 def prune(
     root: Root,
     model: Model,
-    keep: Annotated[int, typer.Option("--keep", metavar="N", help="How many of the newest versions stay in any case.")],
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Remove nothing; tell what would be removed.")] = False,
+    keep: Annotated[int, typer.Option("--keep", metavar="N", help="Number of newest versions to keep in any case.")],
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only list what would be removed.")] = False,
     as_json: AsJson = False,
     debug: Debug = False,
 ) -> None:
-    """Remove old versions and what dead publishers left; never the champion, its predecessor, or a candidate."""
+    """Remove old versions and remains of dead publishers; never the champion, its predecessor, or a candidate."""
     from frostline import registry
 
     removals = registry.prune(root, model, keep=keep, dry_run=dry_run)
@@ -119,7 +130,7 @@ def prune(
     typer.echo(f"{'would remove' if dry_run else 'removed'} {len(removals)} of {model}, {total:,} bytes")
 
 
-def _tell(model: str, before: Alias | None, after: Alias, as_json: bool) -> None:
+def _print_champion(model: str, before: Alias | None, after: Alias, as_json: bool) -> None:
     previous = None if before is None else before.version
     if as_json:
         result = {"model": model, "version": after.version, "manifest_digest": after.manifest_digest}
@@ -129,7 +140,7 @@ def _tell(model: str, before: Alias | None, after: Alias, as_json: bool) -> None
     typer.echo(f"{model} version {after.version} is the champion{replaced}")
 
 
-def _identity(version: Version, states: dict[int, str]) -> dict[str, Any]:
+def _identity(version: Version, states: dict[int, str]) -> _Row:
     return {
         "model": version.model,
         "version": version.number,

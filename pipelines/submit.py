@@ -1,7 +1,7 @@
-"""Start or schedule the pipeline on a Kubeflow cluster, through `kfp.Client`.
+"""Start or schedule the pipeline on a Kubeflow cluster through `kfp.Client`.
 
-The pipeline is uploaded once; each different YAML becomes a version named by its digest, so the same YAML never
-makes a second one. The configuration travels as the run's arguments.
+The compiled pipeline is uploaded once. Each new content becomes a version that is named by its digest, so the same YAML
+never makes a second version. The configuration becomes the run's arguments.
 """
 
 from __future__ import annotations
@@ -11,12 +11,10 @@ import io
 import json
 import posixpath
 import re
-import tempfile
 import time
 import types
 import warnings
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 from frostline import digests
@@ -24,12 +22,14 @@ from frostline.config import RunConfig
 from frostline.errors import ConfigError, FrostlineError
 from frostline.events import say
 from frostline.model import backbones
+from frostline.text import one_line
+from pipelines.compile import SHIPPED
 from pipelines.cron import six_fields
 
 PIPELINE = "frostline-finetune"
 SERVICE_ACCOUNT = "frostline"
 POLL_SECONDS = 5.0
-_PATIENCE = 12  # failed polls in a row before a run is given up: a minute of a restarting gateway
+_PATIENCE = 12  # failed polls in a row before following ends: a minute, enough for a gateway to restart
 _ENDED = ("SUCCEEDED", "FAILED", "SKIPPED", "CANCELED")
 _CONNECT_SECONDS = 10.0
 _CONFLICT = 409
@@ -37,22 +37,22 @@ _PAGE = 100
 
 
 def submit(config: RunConfig, *, host: str, experiment: str = "frostline", wait: bool = False) -> str:
-    """Upload the pipeline where it is not there yet, and start a run.
+    """Upload the pipeline unless it is already there, and start a run.
 
     Args:
         config: the run's arguments.
         host: address of Kubeflow Pipelines, `http://` or `https://`.
-        experiment: name of the experiment, made when it does not exist.
-        wait: follow the run to its end.
+        experiment: name of the experiment, created if it does not exist.
+        wait: follow the run until it ends.
 
     Returns:
         One line: the run's address, and how it ended if it was followed.
 
     Raises:
-        ConfigError: an address that the cluster cannot see, or a malformed host.
-        FrostlineError: the host does not answer or refuses, or the followed run did not succeed.
+        ConfigError: the cluster cannot reach an address in the configuration, or the host is malformed.
+        FrostlineError: the host does not answer, it refuses the request, or the followed run did not succeed.
     """
-    _check_visible(config)
+    _check_reachable(config)
     with _connected(host) as client:
         pipeline_id, version_id = _version(client)
         run = client.run_pipeline(
@@ -75,30 +75,31 @@ def submit(config: RunConfig, *, host: str, experiment: str = "frostline", wait:
 
 
 def schedule(config: RunConfig, *, cron: str, host: str, experiment: str = "frostline", name: str) -> str:
-    """Create the recurring run `name`, or replace it: the new one is made first, older ones of that name go after.
+    """Create the recurring run `name`; then delete older ones of that name.
 
-    Runs do not overlap, and missed ones are not made up for.
+    Runs do not overlap, and missed runs are not caught up.
 
     Args:
         config: the arguments of every run.
-        cron: minutes, hours, day of month, month, day of week; or six fields with seconds in front (see
-            `pipelines.cron`). In the cluster's time zone for schedules: UTC, unless it was installed otherwise.
+        cron: minutes, hours, day of month, month and day of week; or six fields with seconds first. The server checks
+            it. Times are in the cluster's time zone for schedules, which is UTC by default.
         host: address of Kubeflow Pipelines, `http://` or `https://`.
         experiment: name of the experiment, made when it does not exist.
         name: name of the recurring run.
 
     Returns:
-        One line: what was made, and how many older ones were replaced.
+        One line: what was created, and how many older ones it replaced.
 
     Raises:
-        ConfigError: a malformed cron expression or host, or an address that the cluster cannot see.
-        FrostlineError: the host does not answer or refuses.
+        ConfigError: the expression does not have five or six fields, the cluster cannot reach an address in the
+            configuration, or the host is malformed.
+        FrostlineError: the host does not answer, or refuses the request, such as a wrong cron expression.
     """
     expression = six_fields(cron)
-    _check_visible(config)
+    _check_reachable(config)
     with _connected(host) as client:
         pipeline_id, version_id = _version(client)
-        made = client.create_recurring_run(
+        created = client.create_recurring_run(
             client.create_experiment(experiment).experiment_id,
             name,
             cron_expression=expression,
@@ -110,16 +111,16 @@ def schedule(config: RunConfig, *, cron: str, host: str, experiment: str = "fros
             service_account=SERVICE_ACCOUNT,
         )
         older = [run.recurring_run_id for run in _recurring_runs(client) if run.display_name == name]
-        older.remove(made.recurring_run_id)
+        older.remove(created.recurring_run_id)
         for recurring_run_id in older:
             client.delete_recurring_run(recurring_run_id)
-    replaced = f", in place of {len(older)} older" if older else ""
-    url = f"{host.rstrip('/')}/#/recurringrun/details/{made.recurring_run_id}"
+    replaced = f", replacing {len(older)} older" if older else ""
+    url = f"{host.rstrip('/')}/#/recurringrun/details/{created.recurring_run_id}"
     return f"scheduled {name} at {expression!r}{replaced}: {url}"
 
 
-def _check_visible(config: RunConfig) -> None:
-    """Refuse addresses on the machine that submits: a pod sees the mounted volume, buckets and the network."""
+def _check_reachable(config: RunConfig) -> None:
+    """Refuse paths of this machine: a pod reaches the mounted volume, buckets and the network."""
     from pipelines.finetune import VOLUME_PATH
 
     built_in = {"source": ("digits",), "weights": ("imagenet", "random", "own"), "backbone": backbones.names()}
@@ -128,12 +129,12 @@ def _check_visible(config: RunConfig) -> None:
         on_volume = posixpath.normpath(value).startswith(f"{VOLUME_PATH}/")
         remote = value.startswith(("gs://", "tfds://", "registry:"))
         if not (remote or on_volume or value in built_in.get(field, ())):
-            raise ConfigError(field, value, f"the cluster cannot see it; use gs:// or a path below {VOLUME_PATH}")
+            raise ConfigError(field, value, f"the cluster cannot reach it; use gs:// or a path below {VOLUME_PATH}")
 
 
 @contextlib.contextmanager
 def _connected(host: str) -> Iterator[Any]:
-    """A client that prints no links and no warnings, and whose errors are one line."""
+    """Yield a client that prints no links and no warnings, and whose errors become one line."""
     if not re.fullmatch(r"https?://[^\s/]+\S*", host):
         raise ConfigError("host", host, "expected http://HOST or https://HOST")
     import kfp_server_api
@@ -148,11 +149,11 @@ def _connected(host: str) -> Iterator[Any]:
         raise FrostlineError(f"{host}: refused: {_reason(error)}") from error
     except (urllib3.exceptions.HTTPError, kfp_server_api.OpenApiException) as error:
         reason = str(getattr(error, "reason", error)).rsplit(": ", 1)[-1]
-        raise FrostlineError(f"{host}: no Kubeflow Pipelines answers there: {reason}") from error
+        raise FrostlineError(f"{host}: Kubeflow Pipelines does not answer: {reason}") from error
 
 
 def _check_answers(host: str) -> None:
-    """Ask once whether anybody is there: kfp.Client tries again and again, with a warning each time."""
+    """Send one request first: kfp.Client would retry many times, with a warning each time."""
     import kfp_server_api
 
     settings = kfp_server_api.Configuration(host=host.rstrip("/"))
@@ -162,7 +163,7 @@ def _check_answers(host: str) -> None:
 
 
 def _client(host: str) -> Any:
-    """A kfp.Client; its own question about the server's health logs five tracebacks in 25 s before it gives up."""
+    """A kfp.Client with a quiet health check: its own logs five tracebacks in 25 s before it gives up."""
     import kfp
 
     class Client(kfp.Client):  # type: ignore[misc]
@@ -171,52 +172,48 @@ def _client(host: str) -> Any:
             try:
                 return types.SimpleNamespace(multi_user=json.loads(answer.data).get("multi_user", False))
             except (ValueError, AttributeError):
-                raise FrostlineError(f"{host}: a web server answers there, not Kubeflow Pipelines") from None
+                raise FrostlineError(f"{host}: this is a web server, but not Kubeflow Pipelines") from None
 
     return Client(host=host)
 
 
 def _reason(error: Any) -> str:
-    """The server's own words, or the HTTP status."""
+    """The server's message in one line, or the HTTP status."""
     try:
         body = json.loads(error.body)
-        return str(body.get("message") or body["error"])
+        return one_line(body.get("message") or body["error"], 500)
     except (TypeError, ValueError, KeyError, AttributeError):
         return f"HTTP {error.status} {error.reason or ''}".strip()
 
 
 def _version(client: Any) -> tuple[str, str]:
-    """Identifiers of the pipeline and of the version that holds today's YAML, both made when missing."""
+    """Identifiers of the pipeline and of its version with the shipped YAML; both are created if missing."""
     import kfp_server_api
 
-    from pipelines.compile import compile_pipeline
-
     namespace = client.get_user_namespace() or None
-    pipeline = _find_or_make(
+    pipeline = _find_or_create(
         lambda: client.list_pipelines(filter=_named(PIPELINE), namespace=namespace).pipelines,
         lambda: client.pipelines.pipeline_service_create_pipeline(
             kfp_server_api.V2beta1Pipeline(name=PIPELINE, display_name=PIPELINE, namespace=namespace)
         ),
     )
-    with tempfile.TemporaryDirectory() as directory:
-        file = compile_pipeline(Path(directory) / "pipeline.yaml")
-        name = f"{PIPELINE}-{digests.of_file(file)[:16]}"
-        version = _find_or_make(
-            lambda: client.list_pipeline_versions(pipeline.pipeline_id, filter=_named(name)).pipeline_versions,
-            lambda: client.upload_pipeline_version(str(file), name, pipeline_id=pipeline.pipeline_id),
-        )
+    name = f"{PIPELINE}-{digests.of_file(SHIPPED)[:16]}"
+    version = _find_or_create(
+        lambda: client.list_pipeline_versions(pipeline.pipeline_id, filter=_named(name)).pipeline_versions,
+        lambda: client.upload_pipeline_version(str(SHIPPED), name, pipeline_id=pipeline.pipeline_id),
+    )
     return pipeline.pipeline_id, version.pipeline_version_id
 
 
-def _find_or_make(find: Callable[[], list[Any] | None], make: Callable[[], Any]) -> Any:
+def _find_or_create(find: Callable[[], list[Any] | None], create: Callable[[], Any]) -> Any:
     import kfp_server_api
 
     found = find()
     if not found:
         try:
-            return make()
+            return create()
         except kfp_server_api.ApiException as error:
-            found = find() if error.status == _CONFLICT else None  # another submit came between
+            found = find() if error.status == _CONFLICT else None  # another submit was faster
             if not found:
                 raise
     return found[0]
@@ -227,7 +224,7 @@ def _named(name: str) -> str:
 
 
 def _recurring_runs(client: Any) -> Iterator[Any]:
-    """All of them, in every experiment: the schedule may have moved from one to another."""
+    """All recurring runs of all experiments: a schedule may have moved from one experiment to another."""
     token = ""
     while True:
         page = client.list_recurring_runs(page_token=token, page_size=_PAGE)
@@ -238,7 +235,7 @@ def _recurring_runs(client: Any) -> Iterator[Any]:
 
 
 def _follow(client: Any, run_id: str) -> Any:
-    """Wait for a run's end; kfp.Client's own wait never returns when a run is cancelled."""
+    """Wait until the run ends; kfp.Client's own wait never returns if a run is cancelled."""
     import kfp_server_api
     import urllib3
 

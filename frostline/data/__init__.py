@@ -1,4 +1,5 @@
-"""Images before they meet a model: where they come from, how they are split, stored, varied and read in batches.
+"""Images before they reach a model: where they come from, how they are split, stored, augmented and read in batches.
 
-Imports the storage and the ground, and no other package. Stages see images through manifests and records alone.
+May import the storage and the modules at the top of `frostline`, and no other package. A stage reads images only
+through manifests and records.
 """

@@ -1,6 +1,6 @@
 """Batches for training: each is a pure function of (seed, epoch, step), so training can start at any step.
 
-Two sources give them: images, decoded from records and varied here, and `features.source.Features` from the cache.
+There are two sources: `Images` decodes records and augments the images, `features.source.Features` reads the cache.
 """
 
 from __future__ import annotations
@@ -21,72 +21,89 @@ from frostline.data import augment, records
 from frostline.data.config import AugmentConfig
 from frostline.data.examples import Examples
 
-_UNVARIED = AugmentConfig()
-_AHEAD = 2  # batches read before they are asked for
-_DECODERS = os.cpu_count() or 1  # images of a batch at once
+_NO_AUGMENTATION = AugmentConfig()
+_PREFETCHED = 2  # batches
+_DECODERS = os.cpu_count() or 1  # images decoded at once
 
 
 def steps(examples: int, batch_size: int) -> int:
-    """Number of batches that one pass takes."""
+    """Number of batches in one pass."""
     return -(-examples // batch_size)
 
 
 def order(examples: int, seed: int, epoch: int) -> NDArray[np.int64]:
-    """The positions of all examples in the order of one epoch: [examples] int64, a function of (seed, epoch)."""
+    """Order of all examples in one epoch: their positions, [examples] int64, a pure function of (seed, epoch)."""
     return np.random.default_rng([seed, epoch]).permutation(examples)
 
 
 def cut(positions: NDArray[np.int64], batch_size: int) -> list[NDArray[np.int64]]:
-    """The positions of one pass, batch by batch.
+    """Cut one pass into batches.
 
-    n examples are spread over ceil(n / batch_size) batches whose sizes differ by at most one, the larger first: no
-    batch is so small that a replica gets nothing or that BatchNorm sees a handful; none is lost and none comes twice.
+    n examples make ceil(n / batch_size) batches whose sizes differ by at most one, larger ones first. So no batch is
+    too small for BatchNorm or for the number of replicas, and every example is in exactly one batch.
+
+    Args:
+        positions: [examples] int64.
+        batch_size: largest number of examples per batch.
+
+    Returns:
+        The positions in each batch, [batch] int64.
     """
     return np.array_split(positions, steps(len(positions), batch_size)) if len(positions) else []
 
 
 class BatchSource(Protocol):
-    """Where the model's inputs come from.
-
-    Attributes:
-        layer: name of the layer whose output the inputs are; empty for images.
-        examples: what there is to read.
-        spec: of one batch of inputs.
-    """
+    """Where the model's inputs come from: images, or cached features."""
 
     @property
     def layer(self) -> str:
-        """See above."""
+        """Name of the layer whose output the inputs are; empty for images."""
 
     @property
     def examples(self) -> Examples:
-        """See above."""
+        """The examples that can be read."""
 
     @property
     def spec(self) -> Any:
-        """See above."""
+        """The tf.TensorSpec of a batch of inputs."""
 
     def read(self, positions: NDArray[np.int64], view: int) -> Any:
-        """The inputs of one batch; `view` is which variant of each image. Safe to call from several threads."""
+        """Read one batch of inputs. Safe to call from several threads.
+
+        Args:
+            positions: [batch] int64.
+            view: number of the variant of each image.
+
+        Returns:
+            A tensor as `spec` says.
+        """
 
 
 @dataclass(frozen=True)
 class Images:
-    """Images decoded from records, and varied where they are for training: [batch, size, size, 3] uint8."""
+    """Images decoded from records, and augmented if they are for training: [batch, size, size, 3] uint8.
+
+    Attributes:
+        examples: the records.
+        image_size: height and width, in pixels.
+        augment: random changes to the images; none by default.
+        seed: seed of these changes.
+        layer: empty, as for every source of images.
+    """
 
     examples: Examples
     image_size: int
-    augment: AugmentConfig = _UNVARIED
+    augment: AugmentConfig = _NO_AUGMENTATION
     seed: int = 0
     layer: str = ""
 
     @property
     def spec(self) -> Any:
-        """Of one batch."""
+        """The tf.TensorSpec of a batch."""
         return tf.TensorSpec([None, self.image_size, self.image_size, 3], tf.uint8)
 
     def read(self, positions: NDArray[np.int64], view: int) -> Any:
-        """The images of one batch, decoded on all cores."""
+        """Read one batch; all CPU cores decode."""
         serialized, keys = self.examples.read(positions), self.examples.keys(positions)
         with tf.device("CPU:0"):
             return self._decode(tf.constant(serialized), tf.constant(keys), tf.constant(view, tf.int64))
@@ -109,32 +126,32 @@ class Images:
 
 
 def stream(source: BatchSource, parts: Iterable[NDArray[np.int64]], view: int = 0) -> Iterator[tuple[Any, Any]]:
-    """Read batches in order, a few ahead of the caller.
+    """Read batches in order, and prefetch a few.
 
     Args:
-        source: of the inputs.
-        parts: the positions of each batch.
-        view: which variant of the images.
+        source: images or features.
+        parts: the positions in each batch, [batch] int64.
+        view: number of the variant of each image.
 
     Yields:
         (inputs as `source.spec`, labels [batch] int64).
 
     Raises:
-        FrostlineError: what the source met while reading.
+        FrostlineError: the source cannot read a batch.
     """
-    coming: deque[tuple[NDArray[np.int64], Future[Any]]] = deque()
+    pending: deque[tuple[NDArray[np.int64], Future[Any]]] = deque()
 
     def first() -> tuple[Any, Any]:
-        part, inputs = coming.popleft()
+        part, inputs = pending.popleft()
         return inputs.result(), tf.constant(source.examples.labels[part])
 
-    pool = ThreadPoolExecutor(_AHEAD)
+    pool = ThreadPoolExecutor(_PREFETCHED)
     try:
         for part in parts:
-            coming.append((part, pool.submit(source.read, part, view)))
-            if len(coming) > _AHEAD:
+            pending.append((part, pool.submit(source.read, part, view)))
+            if len(pending) > _PREFETCHED:
                 yield first()
-        while coming:
+        while pending:
             yield first()
-    finally:  # also where the caller wants no more
+    finally:  # also if the caller stops early
         pool.shutdown(cancel_futures=True)

@@ -1,4 +1,4 @@
-"""Which images are used, how they are split and how training images are varied: as configuration."""
+"""The `data` and `augment` sections: which images are used, how they are split, how training images are augmented."""
 
 from __future__ import annotations
 
@@ -13,16 +13,20 @@ class DataConfig(Section):
     """Which images of the source are used, and how they are split."""
 
     classes: Annotated[tuple[str, ...], BeforeValidator(as_tuple)] = Field(
-        (), description="labels to keep, in this order; empty: all, sorted by name"
+        (), description="class names to keep, in the order of their indexes; empty keeps all, sorted by name"
     )
     train_examples_per_class: Integer = Field(
-        0, ge=0, description="images a class in the training split, the first by content hash; 0: all"
+        0, ge=0, description="images per class in the training split, chosen by content hash; 0 keeps all"
     )
-    validation_fraction: Fraction = Field(0.1, ge=0.0, description="share of all images used to watch training")
-    test_fraction: Fraction = Field(0.2, gt=0.0, description="share of all images used by evaluation only")
+    validation_fraction: Fraction = Field(
+        0.1, ge=0.0, description="fraction of all images in the validation split (0..1), used to monitor training"
+    )
+    test_fraction: Fraction = Field(
+        0.2, gt=0.0, description="fraction of all images in the test split (0..1), used by evaluation only"
+    )
 
     @model_validator(mode="after")
-    def _something_to_train_on(self) -> DataConfig:
+    def _leaves_training_images(self) -> DataConfig:
         if self.validation_fraction + self.test_fraction >= 1.0:
             raise ValueError("validation_fraction + test_fraction must be below 1")
         return self
@@ -31,15 +35,15 @@ class DataConfig(Section):
 class AugmentConfig(Section):
     """Random changes to training images, each a pure function of (seed, view, image)."""
 
-    flip: bool = Field(False, description="mirror left to right, one image in two")
+    flip: bool = Field(False, description="mirror images left to right with probability 0.5")
     crop: Fraction = Field(
-        0.0, description="largest share of height and width cut away; what is left is scaled up again"
+        0.0, description="largest fraction of height and width that a random crop removes, before it is resized back"
     )
     colour: Fraction = Field(
-        0.0, description="largest relative change of brightness, of contrast and of saturation; 0.2: factors 0.8 to 1.2"
+        0.0, description="largest relative change of brightness, contrast and saturation; 0.2 means factors 0.8 to 1.2"
     )
     views: Annotated[Integer, Field(ge=0)] = Field(
-        0, description="variants of each image, taken in turn, so that a feature cache can hold them; 0: one an epoch"
+        0, description="variants per image, used in turn, so that features can be cached; 0 makes a new one per epoch"
     )
 
     @property
@@ -48,7 +52,7 @@ class AugmentConfig(Section):
         return self.flip or self.crop > 0 or self.colour > 0
 
     @model_validator(mode="after")
-    def _views_of_something(self) -> AugmentConfig:
+    def _views_need_a_change(self) -> AugmentConfig:
         if self.views and not self.active:
-            raise ValueError(f"views: {self.views} variants of images that nothing changes; set flip, crop or colour")
+            raise ValueError(f"views: {self.views} needs flip, crop or colour; without them all variants are equal")
         return self

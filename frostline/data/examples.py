@@ -1,7 +1,7 @@
 """The examples of one split, in the order of their records, each readable by its position.
 
-What preprocessing wrote is told by its state files; where a record lies in its file, by the file's own framing. So a
-batch is a function of positions alone: any order, resumed at any step, needs no pass over what comes before.
+The state files list what preprocessing wrote, and the framing of a TFRecord file gives the offset of each record. So a
+batch is a function of positions alone: any order, from any step, without reading the records before it.
 """
 
 from __future__ import annotations
@@ -17,29 +17,25 @@ import google_crc32c
 import numpy as np
 from numpy.typing import NDArray
 
-from frostline import artifacts, storage
-from frostline.artifacts import Json
+from frostline import storage
+from frostline.data import shards as shard_files
 from frostline.errors import DataError, NotFound
 
-_HEADER = struct.Struct("<QI")  # of a TFRecord: length of the data, and a checksum of the length
+_HEADER = struct.Struct("<QI")  # starts a TFRecord: length of the data, and a checksum of the length
 _CHECKSUM = struct.Struct("<I")
-
-
-def state_name(shard: str) -> str:
-    """Name of the file, beside the records, that tells what preprocessing wrote of a shard, in order."""
-    return f"shard-{shard}.json"
+_REMEDY = "remove the directory and run the pipeline again"
 
 
 @dataclass(frozen=True)
 class Examples:
-    """One split's examples; close it to close its files.
+    """The examples of one split. `close` closes the files.
 
     Attributes:
-        origin: the records' address, for messages.
+        origin: address of the records, for messages.
         ids: SHA-256 of each example's original bytes, hexadecimal.
         labels: [n] int64, class indexes.
-        files: address of each record file, and how many examples it holds.
-        scratch: where files of a bucket are downloaded to, when they are first read.
+        files: address and number of examples of each record file.
+        scratch: directory to which files of a bucket are downloaded when they are first read.
     """
 
     origin: str
@@ -55,15 +51,26 @@ class Examples:
         return len(self.ids)
 
     def keys(self, positions: NDArray[np.int64]) -> NDArray[np.int64]:
-        """A number for each example that depends on its bytes alone: the first 64 bits of its id."""
+        """A number for each example: the first 64 bits of its id, so a function of its original bytes.
+
+        Args:
+            positions: [n] int64.
+
+        Returns:
+            [n] int64.
+        """
         heads = b"".join(bytes.fromhex(self.ids[position][:16]) for position in positions)
         return np.frombuffer(heads, ">i8").astype(np.int64)
 
     def read(self, positions: NDArray[np.int64]) -> list[bytes]:
-        """The serialized records at these positions. Safe to call from several threads.
+        """Read the serialized records at these positions. Safe to call from several threads.
+
+        Args:
+            positions: [n] int64.
 
         Raises:
-            DataError: a record is not as it was written, or a file holds other records than preprocessing says.
+            DataError: a record is damaged, or a file is missing or has another number of records than its state says.
+            StorageError: a file cannot be read or downloaded.
         """
         self._open()
         return [self._record(int(position)) for position in positions]
@@ -77,12 +84,12 @@ class Examples:
                 try:
                     path = storage.localize(uri, self.scratch)
                 except NotFound:
-                    raise DataError(f"{uri}: is missing; run the pipeline again, which writes it again") from None
+                    raise DataError(f"{uri}: is missing; run the pipeline again to write it") from None
                 descriptor = os.open(path, os.O_RDONLY)
                 self._descriptors.append(descriptor)
                 found = [(descriptor, offset, length) for offset, length in _frames(descriptor, str(path))]
                 if len(found) != count:
-                    raise DataError(f"{path}: holds {len(found)} examples; preprocessing wrote {count}")
+                    raise DataError(f"{path}: contains {len(found)} examples; preprocessing wrote {count}")
                 places += found
             self._places.extend(places)
 
@@ -90,13 +97,13 @@ class Examples:
         descriptor, offset, length = self._places[position]
         data = os.pread(descriptor, length + _CHECKSUM.size, offset)
         record, identifier = data[:length], self.ids[position]
-        whole = len(data) == length + _CHECKSUM.size and _masked(record) == _CHECKSUM.unpack(data[length:])[0]
-        if not whole or identifier.encode() not in record:  # the id that a record holds is its first field
-            raise DataError(f"{self.origin}: the record of example {identifier} is damaged; remove the directory")
+        intact = len(data) == length + _CHECKSUM.size and _masked_crc(record) == _CHECKSUM.unpack(data[length:])[0]
+        if not intact or identifier.encode() not in record:  # a record's first field is its id
+            raise DataError(f"{self.origin}: the record of example {identifier} is damaged; {_REMEDY}")
         return record
 
     def close(self) -> None:
-        """Close the files; reading opens them again."""
+        """Close the files; the next read opens them again."""
         with self._lock:
             self._places.clear()
             while self._descriptors:
@@ -104,25 +111,23 @@ class Examples:
 
 
 def load(records: str, split: str, scratch: Path, shards: Sequence[str] | None = None) -> Examples:
-    """The examples of a split; their files are opened when the first of them is read.
+    """Find the examples of a split; the record files are opened at the first read.
 
     Args:
         records: address of the records, a directory or gs://.
         split: train, validation or test.
-        scratch: where files of a bucket may be downloaded to.
-        shards: names of the shards to take, `SSSSS-of-NNNNN`; None for all that are there.
+        scratch: directory to which files of a bucket may be downloaded.
+        shards: names of the shards to read, `SSSSS-of-NNNNN`; None reads all.
 
     Raises:
-        DataError: a shard's state file is missing or not one.
+        DataError: the state file of a shard is missing or cannot be used.
+        StorageError: the records cannot be listed or read.
     """
-    if shards is None:
-        names = [item.uri.rpartition("/")[2] for item in storage.list_files(records)]
-        shards = [name.removeprefix("shard-").removesuffix(".json") for name in names if _is_state(name)]
     ids: list[str] = []
     labels: list[int] = []
-    files = []
-    for shard in sorted(shards):
-        state = _state(storage.join(records, state_name(shard)))
+    files: list[tuple[str, int]] = []
+    for shard in shard_files.with_state(records) if shards is None else sorted(shards):
+        state = shard_files.read_state(records, shard)
         rows = [row for row in state["index"] if row["split"] == split]
         ids += [row["sha256"] for row in rows]
         labels += [row["label"] for row in rows]
@@ -134,22 +139,8 @@ def load(records: str, split: str, scratch: Path, shards: Sequence[str] | None =
     return Examples(records, tuple(ids), np.array(labels, np.int64), tuple(files), scratch)
 
 
-def _is_state(name: str) -> bool:
-    return name.startswith("shard-") and name.endswith(".json")
-
-
-def _state(uri: str) -> Json:
-    try:
-        state = artifacts.parse_json(storage.read_bytes(uri), uri)
-    except NotFound:
-        raise DataError(f"{uri}: is missing; run the pipeline again, which writes it again") from None
-    if state.get("schema") != artifacts.schema("shard_state"):
-        raise DataError(f"{uri}: received schema {state.get('schema')!r}; expected {artifacts.schema('shard_state')!r}")
-    return state
-
-
 def _frames(descriptor: int, path: str) -> Iterator[tuple[int, int]]:
-    """Offset and length of each record's data in a TFRecord file.
+    """Yield offset and length, in bytes, of each record's data in a TFRecord file.
 
     Source of the format: "TFRecords format details", TensorFlow's guide to TFRecord and tf.train.Example.
     """
@@ -158,13 +149,13 @@ def _frames(descriptor: int, path: str) -> Iterator[tuple[int, int]]:
         header = os.pread(descriptor, _HEADER.size, at)
         length, checksum = _HEADER.unpack(header) if len(header) == _HEADER.size else (0, -1)
         following = at + _HEADER.size + length + _CHECKSUM.size
-        if _masked(header[:8]) != checksum or following > end:
-            raise DataError(f"{path}: is damaged at byte {at}; remove the directory, and the next run makes it again")
+        if _masked_crc(header[:8]) != checksum or following > end:
+            raise DataError(f"{path}: is damaged at byte {at}; {_REMEDY}")
         yield at + _HEADER.size, length
         at = following
 
 
-def _masked(data: bytes) -> int:
-    """CRC32C as TFRecords store it: rotated right by 15 bits, plus a constant."""
+def _masked_crc(data: bytes) -> int:
+    """CRC32C as a TFRecord stores it: rotated right by 15 bits, plus a constant."""
     checksum = google_crc32c.value(data)
     return int((((checksum >> 15) | (checksum << 17)) + 0xA282EAD8) & 0xFFFFFFFF)

@@ -1,7 +1,7 @@
-"""From encoded bytes to the model's input, specified once, in TensorFlow ops.
+"""From encoded bytes to the model's input, defined once, in TensorFlow operations.
 
 Preprocessing, training, evaluation and serving all call this module. The resized image is rounded to uint8, so what
-preprocessing stores (as PNG, which loses nothing) is exactly what serving computes from the original bytes.
+preprocessing stores (as PNG, which is lossless) is exactly what serving computes from the original bytes.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ def decode(data: Any) -> Any:
         [height, width, 3] uint8; greyscale is repeated over the channels, alpha is dropped.
 
     Raises:
-        tf.errors.InvalidArgumentError: the bytes are no such image.
+        tf.errors.InvalidArgumentError: the bytes are not such an image.
     """
     image = tf.io.decode_image(data, channels=3, dtype=tf.uint8, expand_animations=False)
     return tf.ensure_shape(image, [None, None, 3])

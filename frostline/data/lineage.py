@@ -1,6 +1,6 @@
-"""Which images a model was made with: carried by every version, so that no later test counts an image it has seen.
+"""Which images a model was made with; every version carries the list, so later tests can exclude these images.
 
-What a model was made with includes what the version was made with whose weights it started from, and so on.
+The list includes the images of the version that the initial weights came from, and so on back to the first.
 """
 
 from __future__ import annotations
@@ -11,26 +11,34 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from frostline.documents.data import IMAGES_FILE
 from frostline.errors import DataError
 from frostline.text import one_line
 
-FILE = "images.parquet"
+FILE = IMAGES_FILE
 BEFORE = "before"  # the split of images that an earlier version was made with
 _SCHEMA = pa.schema([("sha256", pa.binary(32)), ("split", pa.string())])
 
 
 def write(directory: Path, splits: Mapping[str, Iterable[str]]) -> None:
-    """Write images.parquet: the SHA-256 (hexadecimal) of each image by split, sorted: equal content is equal bytes."""
+    """Write images.parquet, sorted, so that equal content gives equal bytes.
+
+    Args:
+        directory: where the file goes.
+        splits: SHA-256 digests (hexadecimal) of the images in each split.
+    """
     rows = sorted((identifier, split) for split, identifiers in splits.items() for identifier in set(identifiers))
     columns = {"sha256": [bytes.fromhex(one) for one, _ in rows], "split": [split for _, split in rows]}
     pq.write_table(pa.table(columns, _SCHEMA), directory / FILE)
 
 
 def read(directory: Path) -> set[str]:
-    """The SHA-256 (hexadecimal) of every image that weights or their choice depended on: training, validation, before.
+    """Read the SHA-256 digests (hexadecimal) of all images that the weights, or their selection, depend on.
+
+    These are the training and validation images, and those of earlier versions.
 
     Raises:
-        DataError: the file is missing or no such table.
+        DataError: the file is missing or is not such a table.
     """
     path = directory / FILE
     try:
@@ -38,5 +46,5 @@ def read(directory: Path) -> set[str]:
     except (OSError, pa.ArrowInvalid, pa.ArrowTypeError) as error:
         raise DataError(f"{path}: cannot be read: {one_line(error, 200)}") from error
     if table.column("sha256").null_count:
-        raise DataError(f"{path}: cannot be read: it has no digest in every row")
+        raise DataError(f"{path}: cannot be read: a row has no digest")
     return {one.hex() for one in table.column("sha256").to_pylist()}

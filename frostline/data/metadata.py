@@ -1,6 +1,6 @@
-"""What is known of images beside their pixels: a `metadata.csv` at the root of class folders, as ImageFolder has it.
+"""What is known about images besides their pixels: `metadata.csv` next to the class folders, in ImageFolder's format.
 
-Its column `file_name` is a path below the root with forward slashes; every further column is kept as text.
+The column `file_name` is a path relative to the source, with forward slashes; all other columns are kept as text.
 """
 
 from __future__ import annotations
@@ -12,26 +12,26 @@ from collections.abc import Sequence
 from frostline.errors import DataError
 
 FILE = "metadata.csv"
-CLASSES = "true label"  # what a comparison calls the classes among its slices
+CLASSES = "true label"  # the column under which a comparison lists the classes among its slices
 _KEY = "file_name"
 _MOST_COLUMNS = 64
-_LONGEST = 200  # characters of a value: what a table and a slice can be named by
+_LONGEST = 200  # characters of a name or value, which must fit into a table
 
 
 def parse(data: bytes, origin: str) -> dict[str, dict[str, str]]:
-    """Read the table; blank lines are passed over, and a row that ends early has empty values.
+    """Parse the table; blank lines are skipped, and values missing at the end of a row are empty.
 
     Args:
-        data: the file's bytes: CSV in UTF-8, with or without a byte order mark.
+        data: CSV in UTF-8, with or without a byte order mark.
         origin: names the file in messages.
 
     Returns:
-        {file_name: {column: value}}, columns sorted, outer spaces removed.
+        {file_name: {column: value}}, columns sorted by name, surrounding spaces removed.
 
     Raises:
-        DataError: the table is not UTF-8 or no CSV, has no column file_name, one twice or one without a name, more
-            than 64 columns or a value of more than 200 characters; or a row has more fields than there are columns,
-            or the file_name of another.
+        DataError: the table is not CSV in UTF-8, has no column file_name, a duplicate or unnamed column, more than 64
+            columns or a value longer than 200 characters; or a row has more fields than there are columns, or the
+            file_name of another row.
     """
     try:
         reader = csv.reader(io.StringIO(data.decode("utf-8-sig"), newline=""), strict=True)
@@ -42,7 +42,7 @@ def parse(data: bytes, origin: str) -> dict[str, dict[str, str]]:
             if fields:
                 name, values = _row(columns, fields, f"{origin}: line {reader.line_num}")
                 if name in found:
-                    raise DataError(f"{origin}: line {reader.line_num}: {_KEY}: received {name!r} for a second time")
+                    raise DataError(f"{origin}: line {reader.line_num}: {_KEY}: received {name!r} twice")
                 found[name] = values
     except UnicodeDecodeError as error:
         raise DataError(f"{origin}: byte {error.start} is not UTF-8; save it as CSV in UTF-8") from error
@@ -58,20 +58,21 @@ def _check_columns(columns: Sequence[str], origin: str) -> None:
     if len(columns) > _MOST_COLUMNS:
         first = columns[_MOST_COLUMNS][:_LONGEST]
         raise DataError(
-            f"{origin}: line 1: received {len(columns)} columns; expected at most {_MOST_COLUMNS}, {first!r} is beyond"
+            f"{origin}: line 1: received {len(columns)} columns, and {first!r} as number {_MOST_COLUMNS + 1}; "
+            f"expected at most {_MOST_COLUMNS}"
         )
     for number, name in enumerate(columns, start=1):
         if not name or name in (*columns[: number - 1], CLASSES) or len(name) > _LONGEST:
             raise DataError(
-                f"{origin}: line 1: column {number}: received {name[:_LONGEST]!r}; expected a name of its own of 1 to "
-                f"{_LONGEST} characters, and not {CLASSES!r}"
+                f"{origin}: line 1: column {number}: received {name[:_LONGEST]!r}; expected a unique name of 1 to "
+                f"{_LONGEST} characters other than {CLASSES!r}"
             )
 
 
 def _row(columns: Sequence[str], fields: Sequence[str], where: str) -> tuple[str, dict[str, str]]:
-    """One image's path, and its values by column."""
+    """An image's path, and its values by column."""
     if len(fields) > len(columns):
-        raise DataError(f"{where}: received {len(fields)} fields; expected {len(columns)}, one for each column")
+        raise DataError(f"{where}: received {len(fields)} fields; expected {len(columns)}, one per column")
     padded = [*fields, *[""] * (len(columns) - len(fields))]
     values = {column: field.strip() for column, field in sorted(zip(columns, padded, strict=True))}
     for column, value in values.items():

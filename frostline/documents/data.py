@@ -11,7 +11,7 @@ Counts = dict[str, dict[str, int]]  # images by split and label
 
 
 class Unmatched(TypedDict):
-    """Rows of metadata.csv that name no image: how many, and the first of them by name."""
+    """Rows of metadata.csv that match no image: how many, and the first of them by name."""
 
     count: int
     first: str | None
@@ -20,8 +20,8 @@ class Unmatched(TypedDict):
 class Source(Stored):
     """source.json of the dataset.
 
-    `source` is as configured and `name` is TFDS's name for it. `counts` has images by split and label. `conflicts` has
-    the ids of images that lie under two labels and are left out.
+    `source` is as configured, `name` its name in TFDS. `counts` has images by split and label. `conflicts` has the ids
+    of images that appear under two labels and are left out.
     """
 
     source: str
@@ -35,7 +35,7 @@ class Source(Stored):
 
 
 class FoundImage(TypedDict):
-    """An image of the source as ingest read it: `size` bytes at `offset` of `uri`; `label` is a name."""
+    """An image that ingest found: `size` bytes at `offset` of the file `uri`; `label` is the name of its class."""
 
     id: str
     uri: str
@@ -47,7 +47,7 @@ class FoundImage(TypedDict):
 
 
 class ManifestRow(TypedDict):
-    """An image of the manifest: `size` bytes at `offset` of `uri`; `label` is an index."""
+    """An image of the manifest: `size` bytes at `offset` of the file `uri`; `label` is the index of its class."""
 
     id: str
     uri: str
@@ -60,7 +60,7 @@ class ManifestRow(TypedDict):
 
 
 class IndexRow(TypedDict):
-    """An image that was written to a shard's records; `label` is an index."""
+    """An image that was written to a shard's records; `label` is the index of its class."""
 
     id: str
     sha256: str
@@ -69,13 +69,13 @@ class IndexRow(TypedDict):
 
 
 class QuarantineRow(IndexRow):
-    """An image that cannot be decoded, and why."""
+    """An image that cannot be decoded, and the reason."""
 
     reason: str
 
 
 class ShardFile(TypedDict):
-    """A shard's TFRecord file of one split; `bytes` is its size."""
+    """The TFRecord file of one shard and split; `bytes` is its size."""
 
     split: SplitName
     examples: int
@@ -83,7 +83,7 @@ class ShardFile(TypedDict):
 
 
 class Shard(Stored):
-    """shard.json: the shard's name, the address of its records, and its files by name."""
+    """shard.json: the name of the shard, the address of the records, and the shard's files by name."""
 
     shard: str
     records: str
@@ -91,7 +91,7 @@ class Shard(Stored):
 
 
 class ShardState(Stored):
-    """shard-SSSSS-of-NNNNN.json beside the records: all that preprocessing wrote of a shard, in order."""
+    """shard-SSSSS-of-NNNNN.json next to the records: all that preprocessing wrote for a shard, in order."""
 
     index: list[IndexRow]
     quarantine: list[QuarantineRow]
@@ -99,7 +99,7 @@ class ShardState(Stored):
 
 
 class Findings(TypedDict):
-    """What validation counted and found; `problems` stop the run, `warnings` do not."""
+    """What validation found; `problems` stop the run, `warnings` do not."""
 
     counts: Counts
     quarantined: int
@@ -109,13 +109,13 @@ class Findings(TypedDict):
 
 
 class Validation(Stored, Findings):
-    """The report of the data validation."""
+    """report.json of the dataset: the findings, and whether the dataset can be used."""
 
     valid: bool
 
 
 class DatasetInfo(Stored):
-    """info.json: the validated dataset. `records` is the address of its TFRecords, `splits` has images by split."""
+    """info.json: the validated dataset. `records` is the address of its TFRecords, `splits` has images per split."""
 
     name: str
     labels: list[str]
@@ -138,4 +138,4 @@ SHARD_STATE_KIND = "shard_state"
 VALIDATION = Document[Validation]("validation", "report.json")
 INFO = Document[DatasetInfo]("info", "info.json")
 LABELS_FILE = "labels.txt"
-IMAGES_FILE = "images.parquet"  # which images a model was made with, see `frostline.data.lineage`
+IMAGES_FILE = "images.parquet"  # the images that a model was made with, see `frostline.data.lineage`

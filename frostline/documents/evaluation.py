@@ -1,4 +1,4 @@
-"""What evaluate writes: measures with their intervals, the comparison with the champion, and the worst mistakes."""
+"""What evaluate writes: metrics with their intervals, the comparison with the champion, and the worst mistakes."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ class Interval(TypedDict):
 
 
 class TopK(Interval):
-    """The share of examples whose true class is among the k most probable."""
+    """The fraction of examples whose true class is among the k most probable."""
 
     k: int
 
 
 class CalibrationError(Interval):
-    """The expected calibration error (0..1); `at_most` is the one-sided bound that the gate decides by."""
+    """The expected calibration error (0..1); the gate decides by `at_most`, a one-sided upper bound."""
 
     at_most: float
 
 
 class ReliabilityBin(TypedDict):
-    """A bin of confidences: its edges, its examples, their mean confidence and their accuracy (0..1)."""
+    """A bin of confidences: its edges, the number of examples, their mean confidence and their accuracy (0..1)."""
 
     low: float
     high: float
@@ -39,14 +39,14 @@ class ReliabilityBin(TypedDict):
 
 
 class Calibration(TypedDict):
-    """The calibration error, and the bins that it is made of."""
+    """The calibration error, and the bins that it is computed from."""
 
     calibration_error: CalibrationError
     reliability: list[ReliabilityBin]
 
 
 class ClassRow(TypedDict):
-    """A class; no precision where it was never predicted, no recall where it has no examples."""
+    """A class; precision is None if it was never predicted, recall is None if it has no examples."""
 
     label: str
     examples: int
@@ -57,7 +57,7 @@ class ClassRow(TypedDict):
 
 
 class Classification(Calibration):
-    """What one model's predictions say of it; log loss in nats, Brier score 0..2; confusion's rows are true classes."""
+    """All metrics of one model; log loss in nats, Brier score 0..2; rows of the confusion matrix are true classes."""
 
     examples: int
     accuracy: Interval
@@ -70,7 +70,7 @@ class Classification(Calibration):
 
 
 class SliceRow(TypedDict):
-    """Images that share a value of a metadata column."""
+    """Images with the same value in a metadata column."""
 
     column: str
     value: str
@@ -79,7 +79,7 @@ class SliceRow(TypedDict):
 
 
 class LatencyRow(TypedDict):
-    """Calls with `batch` images each: percentiles in milliseconds, and how many calls."""
+    """Calls with `batch` images each: percentiles in milliseconds, and the number of calls."""
 
     batch: int
     p50: float
@@ -89,21 +89,21 @@ class LatencyRow(TypedDict):
 
 
 class Latency(TypedDict):
-    """Calls of every batch size; `throughput` is images per second of the largest."""
+    """Calls of each batch size; `throughput` is images per second at the largest."""
 
     latency: list[LatencyRow]
     throughput: float
 
 
 class Serving(Latency):
-    """What serving costs, in bytes besides."""
+    """Latency, and the size of the export and the peak memory in bytes."""
 
     size_bytes: int
     peak_memory_bytes: int
 
 
 class Skew(TypedDict):
-    """Training's input path against serving's: share of equal labels, largest difference of a probability."""
+    """The training and the serving input path: fraction of equal labels, largest difference of a probability."""
 
     images: int
     agreement: float
@@ -111,7 +111,7 @@ class Skew(TypedDict):
 
 
 class Measured(Classification):
-    """The challenger by itself; `leaked` counts test images that it was made with."""
+    """The challenger alone; `leaked` counts the test images that it was trained or validated on."""
 
     slices: list[SliceRow]
     columns_left_out: list[str]
@@ -153,7 +153,7 @@ class PairedSlice(Paired):
 
 
 class PairedWhole(Paired):
-    """The comparison as a whole; no difference of the log losses where the labels differ."""
+    """The comparison as a whole; `log_loss_difference` is None if the labels differ."""
 
     log_loss_difference: Interval | None
     slices: list[PairedSlice]
@@ -169,14 +169,14 @@ class Opponent(TypedDict):
 
 
 class Uncompared(Opponent):
-    """A champion that the model cannot be compared with, and why."""
+    """A champion that the model cannot be compared with, and the reason."""
 
     comparable: Literal[False]
     reason: str
 
 
 class Compared(Opponent, PairedWhole):
-    """The comparison with the champion; of `excluded` images the champion was made with `made_with`."""
+    """The comparison with the champion; it was trained or validated on `made_with` of the `excluded` images."""
 
     comparable: Literal[True]
     reason: str
@@ -186,14 +186,14 @@ class Compared(Opponent, PairedWhole):
 
 
 class TestSplit(TypedDict):
-    """Digest of the test split, and how many promotions were decided on it before."""
+    """Digest of the test split, and the number of promotions that were decided on it before."""
 
     digest: str
     promotions: int
 
 
 class Evaluation(Stored, Measured):
-    """evaluation.json. `champion` is null where there is none yet."""
+    """evaluation.json; `champion` is null if there is none yet."""
 
     model_name: str
     model_digest: str
@@ -221,7 +221,7 @@ class Worst(Stored):
 
 
 class RunNumbers(TypedDict):
-    """What the run's page in Kubeflow shows; rows of confusion are true classes."""
+    """What the run's page in Kubeflow shows; rows of the confusion matrix are true classes."""
 
     numbers: dict[str, float]
     labels: list[str]
@@ -233,4 +233,4 @@ WORST = Document[Worst]("worst", "worst.json")
 PREDICTIONS_FILE = "predictions.parquet"
 GOLDEN_FILE = "golden.parquet"
 REPORT_FILE = "report.html"
-EVALUATION_FILES = (EVALUATION.file, GOLDEN_FILE)  # what is published of them
+EVALUATION_FILES = (EVALUATION.file, GOLDEN_FILE)  # those that are published

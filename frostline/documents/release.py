@@ -1,15 +1,17 @@
-"""What gate, push and hold write, and what a registry and verify say of a version."""
+"""What gate, push and hold write, and what the registry and verify say about a version."""
 
 from __future__ import annotations
 
 from typing import Any, Literal, TypedDict
 
 from frostline.documents.data import Validation
+from frostline.documents.evaluation import Interval
+from frostline.documents.freeze import Policy
 from frostline.documents.kinds import Document, Stored
 
 
 class CheckRow(TypedDict):
-    """A check of the gate: what was measured and what it was held against, where either is one number."""
+    """A check of the gate; `value` is what was measured and `limit` its limit, where each is one number."""
 
     name: str
     verdict: Literal["pass", "fail", "inconclusive"]
@@ -19,7 +21,7 @@ class CheckRow(TypedDict):
 
 
 class Decision(Stored):
-    """decision.json; `examples_needed` is about how many test images would settle an inconclusive verdict."""
+    """decision.json; `examples_needed` is roughly how many test images an inconclusive verdict would need."""
 
     verdict: Literal["promote", "hold", "inconclusive"]
     model_digest: str | None
@@ -57,6 +59,19 @@ class FileEntry(TypedDict):
     size: int
 
 
+class VersionMetadata(TypedDict):
+    """What a version's manifest says about the model; parameters are counts."""
+
+    labels: list[str]
+    image_size: int
+    backbone: str
+    policy: Policy
+    parameters: int
+    frozen_parameters: int
+    accuracy: Interval
+    test_split: str
+
+
 class VersionManifest(Stored):
     """manifest.json of a version: `content` is the digest of identity, files and metadata."""
 
@@ -65,7 +80,7 @@ class VersionManifest(Stored):
     identity: str
     content: str
     files: dict[str, FileEntry]
-    metadata: dict[str, Any]
+    metadata: VersionMetadata
 
 
 class VerifyRow(TypedDict):
@@ -77,7 +92,7 @@ class VerifyRow(TypedDict):
 
 
 class Verification(Stored):
-    """What `frostline verify --json` prints; `moved` has the frozen tensors that are not as they were."""
+    """What `frostline verify --json` prints; `moved` has the frozen tensors that changed."""
 
     verified: bool
     frozen_tensors: int

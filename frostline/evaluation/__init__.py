@@ -1,5 +1,5 @@
-"""Evaluation: what an exported model does on test images, alone, against the champion, and as a server runs it.
+"""Evaluation: how an exported model performs on test images, alone, against the champion, and in a server's loader.
 
-Imports `model`, `data` and `registry`. Metrics, intervals and comparisons are NumPy alone; they
-start without TensorFlow.
+Imports `model`, `data` and `registry`. Metrics, intervals and comparisons need NumPy and SciPy only: they work without
+TensorFlow.
 """

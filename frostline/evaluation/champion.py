@@ -1,4 +1,4 @@
-"""The model that serves, on the same test images as its challenger."""
+"""The champion, the model in production, on the same test images as its challenger."""
 
 from __future__ import annotations
 
@@ -10,18 +10,22 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from frostline import artifacts, registry
-from frostline.artifacts import Json
+from frostline import registry
 from frostline.data import lineage, metadata
+from frostline.documents.data import IMAGES_FILE, ManifestRow
+from frostline.documents.evaluation import Compared, Opponent, PairedWhole, Uncompared
+from frostline.documents.training import MODEL
 from frostline.errors import DataError, RegistryError
 from frostline.evaluation import compare, metrics, slices
+from frostline.text import listed
 
-Predict = Callable[[Path, Sequence[Json]], NDArray[np.float32]]
+Probabilities = NDArray[np.float32]
+Predict = Callable[[Path, Sequence[ManifestRow]], Probabilities]
 
 
 @dataclass(frozen=True)
 class Challenger:
-    """What the new model made of the test images.
+    """The new model's predictions for the test images.
 
     Attributes:
         labels: its class names, by index.
@@ -30,25 +34,25 @@ class Challenger:
     """
 
     labels: Sequence[str]
-    rows: Sequence[Json]
-    probabilities: NDArray[np.float32]
+    rows: Sequence[ManifestRow]
+    probabilities: Probabilities
 
 
-def against(
+def compare_with_champion(
     root: str, model_name: str, challenger: Challenger, predict: Predict, confidence: float
-) -> tuple[Json | None, NDArray[np.float32] | None]:
-    """Compare with the champion, on the images that it was not made with and whose labels it knows.
+) -> tuple[Compared | Uncompared | None, Probabilities | None]:
+    """Compare on the images that the champion was not trained or validated on and whose labels it has.
 
     Args:
         root: the registry.
         model_name: name of the model.
-        challenger: the other side.
-        predict: gives probabilities, from a SavedModel's directory and manifest rows.
+        challenger: the new model.
+        predict: returns probabilities, from a SavedModel's directory and manifest rows.
         confidence: level of the intervals, 0..1.
 
     Returns:
-        The comparison, None where no champion serves yet; and the champion's probabilities for the challenger's rows
-        and labels (0 for labels that it lacks), None where they could not be made.
+        The comparison, None if there is no champion yet; and the champion's probabilities for the challenger's rows
+        and labels (0 for labels that it lacks), None if they could not be computed.
 
     Raises:
         RegistryError: the champion cannot be read.
@@ -61,54 +65,63 @@ def against(
         raise RegistryError(f"{model_name} version {alias.version} in {root} is not the one that was promoted")
     with tempfile.TemporaryDirectory() as scratch:
         directory = registry.download(version, Path(scratch) / "champion")
-        described = artifacts.read_json(directory / "model.json", "model")
-        known: Json = {
+        description = MODEL.read(directory)
+        opponent: Opponent = {
             "version": alias.version,
             "manifest_digest": alias.manifest_digest,
             "promotion": alias.promotion,
-            "model_digest": described["model_digest"],
+            "model_digest": description["model_digest"],
         }
-        missing = sorted(set(described["labels"]) - set(challenger.labels))
+        labels = description["labels"]
+        missing = sorted(set(labels) - set(challenger.labels))
         if missing:
             reason = (
-                f"it knows labels that this model lacks ({', '.join(missing[:5])}); push under another model_name, or "
-                "add images of them"
+                f"the champion has labels that this model lacks ({listed(missing, 5)}); use another model_name, or add "
+                "images with these labels"
             )
-            return {**known, "comparable": False, "reason": reason}, None
+            return {**opponent, "comparable": False, "reason": reason}, None
         try:
             made_with = lineage.read(directory)
         except DataError:
-            reason = f"version {alias.version} does not say which images it was made with ({lineage.FILE})"
-            return {**known, "comparable": False, "reason": reason}, None
-        theirs = predict(directory, challenger.rows)
-    spread = np.zeros_like(challenger.probabilities)
-    spread[:, [challenger.labels.index(label) for label in described["labels"]]] = theirs
-    usable = np.array(
-        [
-            row["sha256"] not in made_with and challenger.labels[row["label"]] in described["labels"]
-            for row in challenger.rows
-        ]
-    )
-    if not usable.any():
-        reason = "it was made with every test image, or does not know their labels"
-        return {**known, "comparable": False, "reason": reason}, spread
-    new = sorted(set(challenger.labels) - set(described["labels"]))
-    measured = _compare(challenger, spread, usable, confidence, same_labels=not new)
-    counts = {
-        "excluded": int(np.count_nonzero(~usable)),
-        "made_with": sum(row["sha256"] in made_with for row in challenger.rows),
-    }
-    return {**known, "comparable": True, "reason": "", **counts, "new_labels": new, **measured}, spread
+            reason = f"version {alias.version} does not say which images it was trained on: {IMAGES_FILE} is unreadable"
+            return {**opponent, "comparable": False, "reason": reason}, None
+        predicted = predict(directory, challenger.rows)
+    theirs = np.zeros_like(challenger.probabilities)
+    theirs[:, [challenger.labels.index(label) for label in labels]] = predicted
+    return _compare(opponent, labels, made_with, challenger, theirs, confidence), theirs
 
 
 def _compare(
+    opponent: Opponent,
+    labels: Sequence[str],
+    made_with: set[str],
     challenger: Challenger,
-    theirs: NDArray[np.float32],
-    usable: NDArray[np.bool_],
+    theirs: Probabilities,
     confidence: float,
-    *,
-    same_labels: bool,
-) -> Json:
+) -> Compared | Uncompared:
+    """The comparison on the usable images; `theirs` is [rows, challenger's labels] float32."""
+    known = np.array([row["sha256"] in made_with for row in challenger.rows])
+    has_label = np.array([challenger.labels[row["label"]] in labels for row in challenger.rows])
+    usable = ~known & has_label
+    if not usable.any():
+        reason = "the champion was trained or validated on every test image, or lacks their labels"
+        return {**opponent, "comparable": False, "reason": reason}
+    new_labels = sorted(set(challenger.labels) - set(labels))
+    return {
+        **opponent,
+        "comparable": True,
+        "reason": "",
+        "excluded": int(np.count_nonzero(~usable)),
+        "made_with": int(np.count_nonzero(known)),
+        "new_labels": new_labels,
+        **_compare_usable(challenger, theirs, usable, confidence, same_labels=not new_labels),
+    }
+
+
+def _compare_usable(
+    challenger: Challenger, theirs: Probabilities, usable: NDArray[np.bool_], confidence: float, *, same_labels: bool
+) -> PairedWhole:
+    """The counts on all usable images, on each class and on each metadata slice."""
     rows = [row for row, use in zip(challenger.rows, usable, strict=True) if use]
     truth = np.array([row["label"] for row in rows], np.int64)
     new, old = challenger.probabilities[usable], theirs[usable]

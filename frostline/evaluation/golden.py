@@ -1,6 +1,6 @@
-"""The golden batch: a few test images with the probabilities that were measured, published with the model.
+"""The golden batch: a few test images and the model's probabilities for them, published with the model.
 
-A stored version proves that it serves by predicting them again, in the loader that servers use.
+Before a stored version goes into production, it must reproduce these probabilities, loaded as a server loads it.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ import pyarrow.parquet as pq
 import tensorflow as tf
 from numpy.typing import NDArray
 
+from frostline.documents.evaluation import GOLDEN_FILE
 from frostline.errors import DataError, StorageError
 from frostline.model.serving import TRANSIENT, Served
 from frostline.text import one_line
 
-FILE = "golden.parquet"
 SIZE = 8  # images
-TOLERANCE = 1e-5  # of a probability, absolutely: what another machine's arithmetic may make of the same weights
+TOLERANCE = 1e-5  # absolute, per probability: room for another machine's arithmetic on the same weights
 _SCHEMA = pa.schema([("image_bytes", pa.binary()), ("probabilities", pa.list_(pa.float32()))])
 
 
@@ -28,40 +28,40 @@ def write(directory: Path, images: Sequence[bytes], probabilities: NDArray[np.fl
     """Write golden.parquet.
 
     Args:
-        directory: where.
-        images: encoded.
-        probabilities: [len(images), classes] float32, as the export gave them.
+        directory: where to write it.
+        images: encoded images.
+        probabilities: [len(images), classes] float32, from the export.
     """
     columns = {"image_bytes": list(images), "probabilities": list(probabilities)}
-    pq.write_table(pa.table(columns, _SCHEMA), directory / FILE)
+    pq.write_table(pa.table(columns, _SCHEMA), directory / GOLDEN_FILE)
 
 
 def read(directory: Path) -> tuple[list[bytes], NDArray[np.float32]]:
-    """The images, and [images, classes] float32.
+    """The encoded images and their probabilities, [images, classes] float32.
 
     Raises:
-        DataError: the file is missing, no such table, or empty.
+        DataError: the file is missing, is not such a table, or is empty.
     """
-    path = directory / FILE
+    path = directory / GOLDEN_FILE
     try:
         table = pq.read_table(path, schema=_SCHEMA)
         probabilities = np.array(table.column("probabilities").to_pylist(), np.float32)
     except (OSError, ValueError, pa.ArrowInvalid, pa.ArrowTypeError) as error:
         raise DataError(f"{path}: cannot be read: {one_line(error, 200)}") from error
     if probabilities.ndim != 2:
-        raise DataError(f"{path}: expected at least one image, with as many probabilities for each")
+        raise DataError(f"{path}: expected at least one image, and equally many probabilities for each")
     return table.column("image_bytes").to_pylist(), probabilities
 
 
 def require_reproduced(directory: Path) -> None:
-    """Let a version predict the golden batch that it was published with.
+    """Check that a version reproduces the golden batch that it was published with.
 
     Args:
-        directory: of the version, on this machine.
+        directory: the version's directory, on this machine.
 
     Raises:
         DataError: it cannot be loaded or run, or its probabilities differ by more than TOLERANCE.
-        StorageError: it could not be tried, which says nothing about it.
+        StorageError: this could not be tried now, which says nothing about the version.
     """
     images, expected = read(directory)
     try:
@@ -72,7 +72,9 @@ def require_reproduced(directory: Path) -> None:
     except tf.errors.OpError as error:
         raise DataError(f"the golden batch cannot be predicted: {one_line(error.message)}") from error
     if received.shape != expected.shape:
-        raise DataError(f"the golden batch: received {received.shape} probabilities; expected {expected.shape}")
+        raise DataError(
+            f"the golden batch: received probabilities of shape {received.shape}; expected {expected.shape}"
+        )
     difference = float(np.abs(received - expected).max())
-    if not difference <= TOLERANCE:  # nor NaN
+    if not difference <= TOLERANCE:  # true for NaN too
         raise DataError(f"the golden batch: a probability differs by {difference:.3g}; expected at most {TOLERANCE:g}")

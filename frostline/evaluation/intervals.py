@@ -1,7 +1,11 @@
-"""Numbers with intervals: proportions, means and resampled values, and the exact tail of the binomial distribution.
+"""Numbers with intervals: proportions, means and resampled values, and exact binomial tests.
 
-An interval is {"value", "low", "high", "method"} with low <= value <= high. Everything here is a pure function: random
-numbers come from a fixed seed.
+An interval is {"value", "low", "high", "method"} with low <= value <= high. All functions are pure: random numbers come
+from a fixed seed.
+
+Exact binomial tests use the incomplete beta function of `scipy.special`, as `scipy.stats` does. Importing the former
+adds 0.2 s to the 0.3 s in which the gate starts, the latter 0.7 s. `scipy.special.bdtrc` would be off by 5 % at 30
+million trials.
 """
 
 from __future__ import annotations
@@ -11,12 +15,13 @@ from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import betainc, betaincinv
 
-from frostline.artifacts import Json
+from frostline.documents.evaluation import Interval
 from frostline.errors import DataError
 
 RESAMPLES = 10_000
-_CELLS = 2_000_000  # random numbers drawn at a time: bounds the memory of a large confusion matrix
+_CELLS = 2_000_000  # random numbers drawn at a time: limits the memory for a large confusion matrix
 
 
 def z_value(confidence: float) -> float:
@@ -24,8 +29,8 @@ def z_value(confidence: float) -> float:
     return NormalDist().inv_cdf((1.0 + confidence) / 2.0)
 
 
-def wilson(successes: int, total: int, confidence: float) -> Json:
-    """A proportion with Wilson's score interval, which stays inside [0, 1] and is honest at 0 and 1.
+def wilson(successes: int, total: int, confidence: float) -> Interval:
+    """A proportion with Wilson's score interval, which stays inside [0, 1] and has a width at 0 and 1 too.
 
     Source: E. B. Wilson, "Probable inference, the law of succession, and statistical inference", JASA 22, 1927.
 
@@ -42,21 +47,22 @@ def wilson(successes: int, total: int, confidence: float) -> Json:
     return interval(value, max(0.0, centre - half), min(1.0, centre + half), "wilson")
 
 
-def interval(value: float, low: float, high: float, method: str) -> Json:
-    """The four keys of an interval, as plain floats; widened to the value where rounding or bias left it outside."""
+def interval(value: float, low: float, high: float, method: str) -> Interval:
+    """The four keys of an interval, as plain floats; it is widened where rounding or bias left the value outside."""
     return {"value": float(value), "low": float(min(low, value)), "high": float(max(high, value)), "method": method}
 
 
 def resample(counts: NDArray[np.int64], resamples: int, seed: int) -> list[NDArray[np.int64]]:
     """Counts of the cells in bootstrap resamples of the examples, in blocks of [some, cells] int64.
 
-    Examples in one cell are exchangeable, so drawing `counts.sum()` examples with replacement and counting them is
-    drawing from the multinomial distribution of the cells' shares, at a cost that does not grow with the examples.
+    Examples in the same cell are exchangeable, so drawing `counts.sum()` examples with replacement and counting them
+    equals a draw from the multinomial distribution with the cells' proportions. Its cost does not grow with the number
+    of examples.
 
     Args:
-        counts: [cells] examples of each cell.
-        resamples: how many in all.
-        seed: same seed, same counts.
+        counts: [cells] examples per cell.
+        resamples: how many in total.
+        seed: the same seed gives the same counts.
     """
     generator, total = np.random.default_rng(seed), int(counts.sum())
     block = max(1, _CELLS // len(counts))
@@ -64,37 +70,43 @@ def resample(counts: NDArray[np.int64], resamples: int, seed: int) -> list[NDArr
     return [generator.multinomial(total, counts / total, size) for size in sizes]
 
 
-def binomial_tail(successes: int, total: int, share: float) -> float:
-    """P(X >= successes) for X ~ Binomial(total, share), exact to 1e-8 of its value for a million trials.
-
-    Of the two tails the smaller one is summed, from its largest term on, in logarithms, as far as 40 standard
-    deviations: what lies beyond is too small for a float.
+def binomial_tail(successes: int, total: int, probability: float) -> float:
+    """P(X >= successes) for X ~ Binomial(total, probability), exact to 1e-8 of its value for a million trials.
 
     Args:
         successes: 0..total.
-        total: trials; none at all gives 1.
-        share: probability of a success, 0..1.
+        total: trials; without trials the result is 1.
+        probability: of a success, 0..1.
 
     Raises:
-        DataError: counts or a share that cannot be.
+        DataError: impossible counts, or a probability outside 0..1.
     """
-    if not 0 <= successes <= total or not 0.0 <= share <= 1.0:
-        raise DataError(f"received {successes} of {total} at a share of {share}; expected 0 <= successes <= total")
-    if successes == 0 or share == 1.0:
-        return 1.0
-    if share == 0.0:
-        return 0.0
-    if successes <= total * share:
-        return 1.0 - binomial_tail(total - successes + 1, total, 1.0 - share)
-    log_odds = math.log(share) - math.log1p(-share)
-    choose = math.lgamma(total + 1) - math.lgamma(successes + 1) - math.lgamma(total - successes + 1)
-    log_first = choose + successes * log_odds + total * math.log1p(-share)
-    last = min(total, successes + 40 + math.ceil(40 * math.sqrt(total * share * (1.0 - share))))
-    k = np.arange(successes, last)
-    steps = np.log(total - k) - np.log(k + 1.0) + log_odds  # log P(k + 1) - log P(k)
-    return min(1.0, math.exp(log_first) * (1.0 + float(np.exp(np.cumsum(steps)).sum())))
+    if not 0 <= successes <= total or not 0.0 <= probability <= 1.0:
+        raise DataError(
+            f"received {successes} of {total} at a probability of {probability}; expected 0 <= successes <= total "
+            "and a probability in 0..1"
+        )
+    return float(betainc(successes, total - successes + 1, probability)) if successes else 1.0
+
+
+def exact_bounds(successes: int, total: int, confidence: float) -> tuple[float, float]:
+    """The lower and the upper one-sided bound of a proportion (0..1), each exact at `confidence`.
+
+    Source: C. J. Clopper, E. S. Pearson, "The use of confidence or fiducial limits illustrated in the case of the
+    binomial", Biometrika 26, 1934.
+
+    Raises:
+        DataError: no trials, or more successes than trials.
+    """
+    _require_proportion(successes, total)
+    failures = total - successes
+    low = float(betaincinv(successes, failures + 1, 1 - confidence)) if successes else 0.0
+    high = 1.0 - float(betaincinv(failures, successes + 1, 1 - confidence)) if failures else 1.0
+    return low, high
 
 
 def _require_proportion(successes: int, total: int) -> None:
     if total < 1 or not 0 <= successes <= total:
-        raise DataError(f"received {successes} right of {total} examples; a proportion needs 0 <= right <= total >= 1")
+        raise DataError(
+            f"received {successes} correct of {total} examples; expected at least 1 example and a count in 0..examples"
+        )

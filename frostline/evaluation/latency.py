@@ -1,4 +1,4 @@
-"""How long a served model takes to answer, measured where it is called."""
+"""Latency of the exported model, measured by its caller."""
 
 from __future__ import annotations
 
@@ -8,44 +8,44 @@ from pathlib import Path
 
 import numpy as np
 
-from frostline.artifacts import Json
+from frostline.documents.evaluation import Latency, LatencyRow
 from frostline.model.serving import Served
 
-BATCHES = (1, 32)  # images a call
-_WARM = 2  # calls that are not counted: the first ones allocate and plan
+BATCHES = (1, 32)  # images per call
+_WARM_UP = 2  # calls that are not counted: the first ones allocate memory and plan
 _FEWEST, _MOST = 5, 100  # calls
-_SECONDS = 2.0  # a batch size takes, unless the fewest calls take longer
+_SECONDS = 2.0  # per batch size, unless the fewest calls take longer
 
 
-def time_calls(served: Served, images: Sequence[bytes]) -> Json:
-    """Call with one image and with many, one call after the other, images in turn.
+def time_calls(served: Served, images: Sequence[bytes]) -> Latency:
+    """Call the model with one image and with many, one call after the other, taking the images in turn.
 
     Args:
         served: the model.
         images: encoded, at least one.
 
     Returns:
-        {latency: [{batch, p50, p95, p99 (milliseconds), calls}], throughput (images/s of the largest batch, by its
+        {latency: [{batch, p50, p95, p99 (milliseconds), calls}], throughput (images/s at the largest batch, from its
         median)}.
     """
-    rows = [_measure(served, images, batch) for batch in BATCHES]
+    rows = [_time_batch(served, images, batch) for batch in BATCHES]
     return {"latency": rows, "throughput": 1000.0 * BATCHES[-1] / rows[-1]["p50"]}
 
 
 def size_bytes(directory: Path) -> int:
-    """All files of a SavedModel together."""
+    """Total size of all files of a SavedModel, in bytes."""
     return sum(path.stat().st_size for path in directory.rglob("*") if path.is_file())
 
 
-def _measure(served: Served, images: Sequence[bytes], batch: int) -> Json:
+def _time_batch(served: Served, images: Sequence[bytes], batch: int) -> LatencyRow:
     taken: list[float] = []
     first = time.perf_counter()
-    for number in range(_WARM + _MOST):
+    for number in range(_WARM_UP + _MOST):
         data = [images[(number * batch + place) % len(images)] for place in range(batch)]
         started = time.perf_counter()
         served.predict(data)
         ended = time.perf_counter()
-        if number >= _WARM:
+        if number >= _WARM_UP:
             taken.append(1000.0 * (ended - started))
         if len(taken) >= _FEWEST and ended - first > _SECONDS:
             break

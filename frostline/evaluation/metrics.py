@@ -1,4 +1,4 @@
-"""Classification metrics from labels and probabilities, each with its interval, with NumPy alone."""
+"""Classification metrics from labels and probabilities, each with its interval."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from frostline.artifacts import Json
+from frostline.documents.evaluation import Classification, Interval, TopK
 from frostline.errors import DataError
 from frostline.evaluation import calibration, confusion
 from frostline.evaluation.confusion import Labels, require_range, require_same_examples
 from frostline.evaluation.intervals import interval, wilson, z_value
 
-EPSILON = float(np.finfo(np.float32).eps)  # 1.19e-7: what float32 probabilities near 1 are spaced by
+EPSILON = float(np.finfo(np.float32).eps)  # 1.19e-7, the spacing of float32 just above 1
 
 
 def classification(
     labels: Labels, probabilities: NDArray[np.floating], names: Sequence[str], confidence: float
-) -> Json:
-    """Everything that one model's predictions say of it.
+) -> Classification:
+    """All metrics of one model's predictions.
 
     Args:
         labels: [examples] true class indexes.
@@ -32,33 +32,33 @@ def classification(
         reliability; per_class; confusion as nested lists.
 
     Raises:
-        DataError: no examples, shapes that do not fit, a label out of range, or a probability that is no number
-            in 0..1.
+        DataError: no examples, shapes that do not fit, a label out of range, or a probability that is not a
+            number in 0..1.
     """
     _require_probabilities(labels, probabilities)
     if probabilities.shape[1] != len(names):
         raise DataError(
-            f"received {probabilities.shape[1]} probabilities an example; expected {len(names)}, one a class"
+            f"received {probabilities.shape[1]} probabilities per example; expected {len(names)}, one per class"
         )
     predicted = probabilities.argmax(axis=1)
     cells = confusion.matrix(labels, predicted, len(names))
-    of_loss = mean(losses(labels, probabilities), confidence)
-    of_brier = mean(_briers(labels, probabilities), confidence)
+    log_loss = mean(losses(labels, probabilities), confidence)
+    brier = mean(_briers(labels, probabilities), confidence)
     return {
         "examples": len(labels),
         "accuracy": accuracy(labels, predicted, confidence),
         "top_k": top_k(labels, probabilities, confidence),
         "macro_f1": confusion.macro_f1(cells, confidence),
-        "log_loss": {**of_loss, "low": max(0.0, of_loss["low"])},
-        "brier": {**of_brier, "low": max(0.0, of_brier["low"]), "high": min(2.0, of_brier["high"])},
+        "log_loss": {**log_loss, "low": max(0.0, log_loss["low"])},
+        "brier": {**brier, "low": max(0.0, brier["low"]), "high": min(2.0, brier["high"])},
         **calibration.reliability(predicted == labels, probabilities.max(axis=1), confidence),
         "per_class": confusion.per_class(cells, names, confidence),
         "confusion": cells.tolist(),
     }
 
 
-def mean(values: NDArray[np.floating], confidence: float) -> Json:
-    """A mean with its normal interval, value +- z s / sqrt(n); of one value alone, the interval has no width.
+def mean(values: NDArray[np.floating], confidence: float) -> Interval:
+    """A mean with its normal interval, value +- z s / sqrt(n); for a single value, the interval has no width.
 
     Args:
         values: [examples] finite numbers.
@@ -75,8 +75,8 @@ def mean(values: NDArray[np.floating], confidence: float) -> Json:
     return interval(value, value - half, value + half, "normal")
 
 
-def accuracy(labels: Labels, predicted: Labels, confidence: float) -> Json:
-    """Share of right predictions with its Wilson interval.
+def accuracy(labels: Labels, predicted: Labels, confidence: float) -> Interval:
+    """Fraction of correct predictions with its Wilson interval.
 
     Args:
         labels: [examples] true class indexes.
@@ -90,8 +90,8 @@ def accuracy(labels: Labels, predicted: Labels, confidence: float) -> Json:
     return wilson(int(np.count_nonzero(labels == predicted)), len(labels), confidence)
 
 
-def top_k(labels: Labels, probabilities: NDArray[np.floating], confidence: float) -> Json:
-    """Share of examples whose true class is among the k most probable, with its Wilson interval.
+def top_k(labels: Labels, probabilities: NDArray[np.floating], confidence: float) -> TopK:
+    """Fraction of examples whose true class is among the k most probable, with its Wilson interval.
 
     k is 5, or one less than the number of classes if that is smaller. Of equal probabilities the lower index comes
     first, as in argmax, so that k = 1 is the accuracy.
@@ -109,10 +109,10 @@ def top_k(labels: Labels, probabilities: NDArray[np.floating], confidence: float
 def losses(labels: Labels, probabilities: NDArray[np.floating]) -> NDArray[np.float64]:
     """Negative log-probability of each example's true class, [examples] float64, in nats.
 
-    Probabilities are clipped to [EPSILON, 1 - EPSILON], so one confident mistake costs at most 15.9.
+    Probabilities are clipped to [EPSILON, 1 - EPSILON], so one confident mistake adds at most 15.9.
 
     Raises:
-        DataError: as `measure`.
+        DataError: as in `classification`.
     """
     _require_probabilities(labels, probabilities)
     chosen = probabilities[np.arange(len(labels)), labels].astype(np.float64)

@@ -1,4 +1,4 @@
-"""The worst mistakes, to look at: what the model was surest of and wrong about."""
+"""The worst mistakes: wrong predictions in which the true class got the lowest probability."""
 
 from __future__ import annotations
 
@@ -9,16 +9,17 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from frostline.artifacts import Json
 from frostline.data import images, records
+from frostline.documents.data import ManifestRow
+from frostline.documents.evaluation import Mistake
 
 _MOST = 24
 _SIDE = 96  # pixels of a thumbnail
 _QUALITY = 80
 
 
-def worst(rows: Sequence[Json], probabilities: NDArray[np.float32], labels: Sequence[str]) -> list[Json]:
-    """The wrong predictions, the one with the least probability for the truth first.
+def worst(rows: Sequence[ManifestRow], probabilities: NDArray[np.float32], labels: Sequence[str]) -> list[Mistake]:
+    """The wrong predictions, in ascending order of the true class's probability.
 
     Args:
         rows: manifest rows.
@@ -30,15 +31,15 @@ def worst(rows: Sequence[Json], probabilities: NDArray[np.float32], labels: Sequ
         pixels)}.
     """
     truth, predicted = np.array([row["label"] for row in rows]), probabilities.argmax(axis=1)
-    given = probabilities[np.arange(len(rows)), truth]
-    wrong = [place for place in np.argsort(given, kind="stable") if predicted[place] != truth[place]]
+    of_truth = probabilities[np.arange(len(rows)), truth]
+    wrong = [place for place in np.argsort(of_truth, kind="stable") if predicted[place] != truth[place]]
     return [
         {
             "id": rows[place]["id"],
             "label": labels[truth[place]],
             "predicted": labels[predicted[place]],
             "probability": float(probabilities[place].max()),
-            "true_probability": float(given[place]),
+            "true_probability": float(of_truth[place]),
             "thumbnail": _thumbnail(records.original(rows[place])),
         }
         for place in wrong[:_MOST]

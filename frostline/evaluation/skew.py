@@ -1,4 +1,4 @@
-"""Whether a model says the same of an image on its way into training as on its way into serving."""
+"""Whether the training and the serving input path lead to the same predictions."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from frostline.artifacts import Json
 from frostline.data import batches, examples
 from frostline.data.batches import Images
+from frostline.documents.evaluation import Skew
 from frostline.model import backbones
 
 _BATCH = 32
@@ -21,22 +21,23 @@ _MOST = 512  # images: enough for a limit of 99.5 %
 
 def compare_paths(
     model: Path, records: str, image_size: int, backbone: str, served: Mapping[str, NDArray[np.float32]], scratch: Path
-) -> Json:
-    """Compare predictions from records, by the Keras model, with those from original bytes, by the export.
+) -> Skew:
+    """Compare the Keras model's predictions from records with the export's predictions from original bytes.
 
     Args:
         model: model.keras.
-        records: address of the records that preprocessing wrote, of which the test split is read.
+        records: address of the records that preprocess wrote; the test split is read.
         image_size: of the records, in pixels.
-        backbone: says how pixels are normalised.
-        served: what the export predicted, by the SHA-256 of the image: [classes] float32 each.
-        scratch: for files of a bucket.
+        backbone: determines how pixels are normalised.
+        served: the export's probabilities by the SHA-256 of the image, [classes] float32 each.
+        scratch: directory for files from a bucket.
 
     Returns:
-        {images, agreement: share of equal labels, max_difference: of a probability}; the first _MOST images by digest.
+        {images, agreement: fraction of equal labels, max_difference: of a probability}, for at most 512 images, the
+        first by digest.
     """
     source = Images(examples.load(records, "test", scratch), image_size)
-    _, order = np.unique(np.array(source.examples.ids), return_index=True)  # copies once
+    _, order = np.unique(np.array(source.examples.ids), return_index=True)  # counts copies once
     chosen = np.array([place for place in order if source.examples.ids[place] in served][:_MOST], np.int64)
     whole = keras.models.load_model(model, compile=False, safe_mode=True)
     predict = tf.function(

@@ -1,4 +1,4 @@
-"""Slices: groups of images that share a value of a metadata column."""
+"""Slices: groups of images with the same value in a metadata column."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from frostline.artifacts import Json
+from frostline.documents.data import ManifestRow
 
-_MOST_VALUES = 50  # of a column: more are identifiers or measurements, and groups too small to say anything
+_MOST_VALUES = 50  # per column; more suggest identifiers or measurements, and leave too few images per value
 NO_VALUE = "(none)"
 
 
 @dataclass(frozen=True)
 class Slice:
-    """Some of the images.
+    """The images with one value of a column.
 
     Attributes:
         column: name of the metadata column.
-        value: what the images have there; "(none)" for those without.
-        mask: [rows] which rows they are.
+        value: the value; "(none)" for images without one.
+        mask: [rows] whether a row belongs to the slice.
     """
 
     column: str
@@ -29,14 +29,14 @@ class Slice:
     mask: NDArray[np.bool_]
 
 
-def find(rows: Sequence[Json]) -> tuple[list[Slice], list[str]]:
+def find(rows: Sequence[ManifestRow]) -> tuple[list[Slice], list[str]]:
     """The slices of all metadata columns, by column and value.
 
     Args:
-        rows: manifest rows; `metadata`, where there is one, is {column: value}.
+        rows: manifest rows; `metadata`, if present, is {column: value}.
 
     Returns:
-        The slices; and the columns that have more than 50 different values and are left out. Both sorted.
+        The slices; and the columns that are left out because they have more than 50 different values. Both sorted.
     """
     metadata = [_metadata(row) for row in rows]
     found, left_out = [], []
@@ -52,7 +52,7 @@ def find(rows: Sequence[Json]) -> tuple[list[Slice], list[str]]:
     return found, left_out
 
 
-def _metadata(row: Json) -> Json:
+def _metadata(row: ManifestRow) -> dict[str, str]:
     values = row.get("metadata")
     return values if isinstance(values, dict) else {}
 

@@ -1,6 +1,6 @@
-"""The features that a run needs, made where they are not in the store yet: what featurize and train share.
+"""Builds the features that a run needs and the store does not have yet; featurize and train share it.
 
-A set is what the prefix up to one layer gives for one variant of the images, in one precision and type.
+A set is the output of the prefix up to one layer, for one variant of the images, in one compute type and storage type.
 """
 
 from __future__ import annotations
@@ -14,17 +14,19 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from frostline.artifacts import Json
 from frostline.data import examples
 from frostline.data.batches import Images
 from frostline.data.config import AugmentConfig
+from frostline.documents.data import ManifestRow
+from frostline.documents.features import FeatureSetRow, MadeFeatures, PrecisionVerdict
+from frostline.documents.freeze import FreezePlan, WeightsSource
 from frostline.events import Progress, say
 from frostline.features import precision, prefix
-from frostline.features import store as feature_store
 from frostline.features.cache_plan import PLAIN
 from frostline.features.config import CacheConfig
+from frostline.features.packs import Layout, Writer, listed, touch
 from frostline.features.prefix import BFLOAT16, FLOAT32, Prefix
-from frostline.features.store import Layout, Writer
+from frostline.features.store import evict, root_of
 from frostline.model import head, weights
 from frostline.model.config import HeadConfig
 from frostline.text import size_words
@@ -40,9 +42,9 @@ class FeatureSet:
         layer: the boundary.
         view: number of the variant, or PLAIN.
         computed_in: float32 or bfloat16.
-        layout: shape and stored type of one image's features.
-        address: name of the set's place in the store.
-        packs: names of the packs that hold what is asked for.
+        layout: shape and storage type of one image's features.
+        address: name of the set's directory in the store.
+        packs: names of the packs that contain the wanted images.
     """
 
     layer: str
@@ -52,27 +54,34 @@ class FeatureSet:
     address: str
     packs: tuple[str, ...] = ()
 
-    def document(self) -> Json:
+    def document(self) -> FeatureSetRow:
         """As JSON."""
-        return dataclasses.asdict(self)
+        return {
+            "layer": self.layer,
+            "view": self.view,
+            "computed_in": self.computed_in,
+            "layout": self.layout.document(),
+            "address": self.address,
+            "packs": list(self.packs),
+        }
 
     @classmethod
-    def read(cls, document: Json) -> FeatureSet:
+    def read(cls, row: FeatureSetRow) -> FeatureSet:
         """From JSON."""
-        layout = Layout(tuple(document["layout"]["shape"]), document["layout"]["dtype"])
-        return cls(**{**document, "layout": layout, "packs": tuple(document["packs"])})
+        layout = Layout(tuple(row["layout"]["shape"]), row["layout"]["dtype"])
+        return cls(row["layer"], row["view"], row["computed_in"], layout, row["address"], tuple(row["packs"]))
 
 
 @dataclass(frozen=True)
 class ImageRecords:
-    """Where the images are, and how those of training are varied.
+    """The images, and how those of training are augmented.
 
     Attributes:
         records: address of the records.
         image_size: stored height and width, in pixels.
-        augment: how training images are varied.
-        seed: of that.
-        scratch: for files of a bucket.
+        augment: augmentation of training images.
+        seed: of the augmentation.
+        scratch: directory for files of a bucket.
     """
 
     records: str
@@ -82,12 +91,12 @@ class ImageRecords:
     scratch: Path
 
     def source(self, split: str, *, varied: bool, shards: Sequence[str] | None = None) -> Images:
-        """The images of one split."""
+        """The images of one split, with random variants if `varied`; `shards` limits them to some shards."""
         found = examples.load(self.records, split, self.scratch, shards)
         return Images(found, self.image_size, self.augment if varied else AugmentConfig(), self.seed)
 
     def sources(self, view: int, shards: Sequence[str] | None = None) -> list[Images]:
-        """The images that a set holds."""
+        """The images of a set: variants are of training images, PLAIN is of the splits that are not augmented."""
         if view != PLAIN:
             return [self.source("train", varied=True, shards=shards)]
         splits = ("validation",) if self.augment.active else ("train", "validation")
@@ -95,59 +104,56 @@ class ImageRecords:
 
 
 class FeatureBuilder:
-    """Computes sets with the live weights of a model."""
+    """Computes sets with the current weights of a model."""
 
-    def __init__(
-        self, store: str, model: keras.Model, backbone: str, pictures: ImageRecords, cache: CacheConfig
-    ) -> None:
-        """Take a model whose prefix has not moved.
+    def __init__(self, store: str, model: keras.Model, backbone: str, images: ImageRecords, cache: CacheConfig) -> None:
+        """Take a model whose prefix has not been trained.
 
         Args:
             store: root of the heavy bytes.
             model: a backbone with a head.
-            backbone: its name.
-            pictures: the images.
-            cache: what is stored, and how.
+            backbone: name of the backbone.
+            images: the images.
+            cache: storage type, precision and limit.
         """
         self._store, self._model, self._backbone = store, model, backbone
-        self.pictures, self._cache = pictures, cache
+        self.images, self._cache = images, cache
         self._functions: dict[tuple[str, str], Prefix] = {}
-        self.computed = 0  # images that went through the prefix, once for each set
+        self.computed = 0  # images that went through the prefix, once per set
 
     @classmethod
     def from_source(
-        cls, store: str, source: Json, plan: Json, pictures: ImageRecords, cache: CacheConfig
+        cls, store: str, source: WeightsSource, plan: FreezePlan, images: ImageRecords, cache: CacheConfig
     ) -> FeatureBuilder:
-        """With the weights that the plan step saved."""
+        """A builder with the weights that the plan step saved."""
         tf.config.experimental.enable_op_determinism()
         backbone = weights.load(source, plan["backbone"], plan["image_size"])
         model = head.attach(backbone, HeadConfig(), 1)
-        return cls(store, model, plan["backbone"], pictures, cache)
+        return cls(store, model, plan["backbone"], images, cache)
 
-    def make_shard(self, shard: str, wanted: Sequence[tuple[str, int]], manifest: Sequence[Json]) -> Json:
-        """Make what one shard lacks of some sets.
+    def make_shard(
+        self, shard: str, wanted: Sequence[tuple[str, int]], manifest: Sequence[ManifestRow]
+    ) -> MadeFeatures:
+        """Compute what one shard lacks of some sets.
 
         Args:
-            shard: its name.
+            shard: name of the shard.
             wanted: layer and view of each set.
-            manifest: all images, of which some are the sample that precision is chosen on.
-
-        Returns:
-            {sets: documents, with the packs that hold this shard's images; verdicts: by layer; computed, reused}.
+            manifest: all images; some are the sample on which the precision is chosen.
         """
         layers = dict.fromkeys(layer for layer, _ in wanted)
         verdicts = {layer: self._choose(layer, manifest) for layer in layers}
-        for layer, verdict in verdicts.items() if shard.startswith("00000-") else ():  # the others say the same
+        for layer, verdict in verdicts.items() if shard.startswith("00000-") else ():  # the same in every shard
             say(f"the prefix up to {layer} computes in {verdict['computed_in']}: {verdict['reason']}")
         sets, reused = [], 0
         for layer, view in wanted:
             described, function = self.describe(layer, view, verdicts[layer]["computed_in"])
-            sources = self.pictures.sources(view, [shard])
-            held = feature_store.listed(feature_store.root_of(self._store, described.address), described.layout)
+            sources = self.images.sources(view, [shard])
+            stored = listed(root_of(self._store, described.address), described.layout)
             ids = {one for source in sources for one in source.examples.ids}
-            old = {pack for one in ids for pack in held.get(one, ())}
-            new = self.complete(described, function, sources, held)
-            reused += sum(one in held for one in ids)
+            old = {pack for one in ids for pack in stored.get(one, ())}
+            new = self.complete(described, function, sources, stored)
+            reused += sum(one in stored for one in ids)
             sets.append(dataclasses.replace(described, packs=tuple(sorted({*old, *new}))))
         self.tidy([one.address for one in sets])
         return {
@@ -157,13 +163,13 @@ class FeatureBuilder:
             "reused": reused,
         }
 
-    def _choose(self, layer: str, manifest: Sequence[Json]) -> Json:
-        size = self.pictures.image_size
+    def _choose(self, layer: str, manifest: Sequence[ManifestRow]) -> PrecisionVerdict:
+        size = self.images.image_size
         full, low = self._function(layer, FLOAT32), self._function(layer, BFLOAT16)
         return precision.choose(self._store, full, low, self._cache, manifest, size)
 
     def _function(self, layer: str, computed_in: str) -> Prefix:
-        """The prefix; folding and tracing it take seconds, so it is kept."""
+        """The prefix, kept because folding and tracing it take seconds."""
         if (layer, computed_in) not in self._functions:
             if computed_in == BFLOAT16:
                 self._functions[layer, computed_in] = self._function(layer, FLOAT32).lowered()
@@ -172,24 +178,23 @@ class FeatureBuilder:
         return self._functions[layer, computed_in]
 
     def describe(self, layer: str, view: int, computed_in: str) -> tuple[FeatureSet, Prefix]:
-        """A set, no pack of it named yet, and the function that makes it."""
+        """A set without packs, and the function that computes it."""
         function = self._function(layer, computed_in)
-        varied = {} if view == PLAIN else prefix.view_description(self.pictures.augment, self.pictures.seed, view)
+        varied = {} if view == PLAIN else prefix.view_description(self.images.augment, self.images.seed, view)
         address = prefix.address(function.description, computed_in, self._cache.dtype, varied)
         return FeatureSet(layer, view, computed_in, Layout(function.shape, self._cache.dtype), address), function
 
     def complete(
         self, wanted: FeatureSet, function: Prefix, sources: Iterable[Images], have: Iterable[str]
     ) -> list[str]:
-        """Compute and store those images of a set that are not among `have`; the names of the new packs."""
+        """Compute and store the images of a set that are not in `have`; returns the names of the new packs."""
         done, todo = set(have), []
         for source in sources:
-            missing = [place for place, one in enumerate(source.examples.ids) if one not in done]
+            missing = [position for position, one in enumerate(source.examples.ids) if one not in done]
             done.update(source.examples.ids)
             todo.append((source, np.array(missing, np.int64)))
-        root = feature_store.root_of(self._store, wanted.address)
         with (
-            Writer(root, wanted.layout) as writer,
+            Writer(root_of(self._store, wanted.address), wanted.layout) as writer,
             Progress(sum(len(positions) for _, positions in todo), "images") as progress,
         ):
             for source, positions in todo:
@@ -200,8 +205,8 @@ class FeatureBuilder:
         return list(writer.packs)
 
     def tidy(self, in_use: Sequence[str]) -> None:
-        """Mark these sets as used, and remove the least recently used others until all fit the limit."""
+        """Mark these addresses as used, and remove the least recently used others until all fit the limit."""
         for address in dict.fromkeys(in_use):
-            feature_store.touch(feature_store.root_of(self._store, address))
-        for address, size in feature_store.evict(self._store, int(self._cache.limit_gb * GIGABYTE), set(in_use)):
+            touch(root_of(self._store, address))
+        for address, size in evict(self._store, int(self._cache.limit_gb * GIGABYTE), set(in_use)):
             say(f"removed the features {address[:12]} ({size_words(size)}) to stay within {self._cache.limit_gb:g} GB")

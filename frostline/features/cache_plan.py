@@ -1,4 +1,4 @@
-"""Whether, and where, the features of the frozen prefix are kept: decided before training, by arithmetic alone."""
+"""Decides, phase by phase and by arithmetic alone, whether and where features of the frozen prefix are cached."""
 
 from __future__ import annotations
 
@@ -7,33 +7,34 @@ from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
-from frostline.artifacts import Json
 from frostline.data.config import AugmentConfig
+from frostline.documents.features import CacheUse
+from frostline.documents.freeze import FreezePlan
 from frostline.errors import ConfigError
 from frostline.features.config import CacheConfig
 from frostline.freeze.phases import Phase
 from frostline.text import size_words
 
-# Nominal rates, for a decision that is the same on every machine. InceptionV3 ran at 190e9 FLOP/s on two CPU cores;
-# most networks stay below it, and a faster device reads its batches from the same disk.
+# Nominal rates, so that the decision is the same on every machine. InceptionV3 ran at 190e9 FLOP/s on two CPU cores;
+# most networks are slower, and a faster device reads batches from the same disk.
 _COMPUTE = 100e9  # FLOP/s of a forward pass
-_READ = 1e9  # bytes/s out of the cache
-_DECODE = 30e-9  # seconds a pixel, to decode and resize a stored PNG
-PLAIN = -1  # the view of images as they are: of the validation split, and of training where nothing is varied
+_READ = 1e9  # bytes/s from the cache
+_DECODE = 30e-9  # seconds per pixel to decode a stored PNG
+PLAIN = -1  # the view of unaugmented images: of the validation split, and of training without augmentation
 _ITEM_BYTES = {"float32": 4, "float16": 2, "bfloat16": 2}
 
 
 @dataclass(frozen=True)
 class Use:
-    """What is kept for one phase.
+    """What is cached for one phase.
 
     Attributes:
         phase: its number.
-        layer: where the cache is read; empty for not at all.
-        views: variants of each training image that the phase sees.
-        bytes: that its features take, training and validation; an earlier phase with the same layer shares them.
-        passes_saved: forward passes of the prefix over the training split that are not run.
-        reason: the arithmetic, one line for people.
+        layer: the layer whose output is cached; empty if nothing is.
+        views: variants of each training image in the phase.
+        bytes: size of its features, training and validation; earlier phases with the same layer share them.
+        passes_saved: forward passes of the prefix over the training split that are saved.
+        reason: the arithmetic in one line.
     """
 
     phase: int
@@ -43,10 +44,21 @@ class Use:
     passes_saved: int
     reason: str
 
+    def document(self) -> CacheUse:
+        """As JSON."""
+        return {
+            "phase": self.phase,
+            "layer": self.layer,
+            "views": self.views,
+            "bytes": self.bytes,
+            "passes_saved": self.passes_saved,
+            "reason": self.reason,
+        }
+
 
 @dataclass(frozen=True)
 class _Place:
-    """A layer whose output can be kept: its row for one image, and what it costs to compute and to read one."""
+    """A layer whose output can be cached: bytes of a row, and seconds to compute and to read one."""
 
     layer: str
     row_bytes: int
@@ -55,16 +67,16 @@ class _Place:
 
 
 def views_of_run(schedule: Sequence[Phase], augment: AugmentConfig) -> int:
-    """Number of variants of each training image: an epoch, counted from 0 over the whole run, sees view epoch mod it.
+    """Number of variants of each training image; epoch e, counted from 0 over the run, uses view e mod this number.
 
-    1 where images are not varied; with `views: 0` as many as there are epochs, and never more.
+    It is 1 without augmentation, and with `views: 0` the number of epochs, which it never exceeds.
     """
     epochs = sum(phase.epochs for phase in schedule)
     return min(augment.views or epochs, epochs) if augment.active else 1
 
 
 def views_by_phase(schedule: Sequence[Phase], augment: AugmentConfig) -> tuple[tuple[int, ...], ...]:
-    """The view that each epoch sees, phase by phase."""
+    """The view of each epoch, phase by phase."""
     views, found, start = views_of_run(schedule, augment), [], 0
     for phase in schedule:
         found.append(tuple(epoch % views for epoch in range(start, start + phase.epochs)))
@@ -73,7 +85,7 @@ def views_by_phase(schedule: Sequence[Phase], augment: AugmentConfig) -> tuple[t
 
 
 def needed(uses: Sequence[Use], schedule: Sequence[Phase], augment: AugmentConfig) -> list[tuple[str, int]]:
-    """Layer and view (or PLAIN) of each set of features that the phases read, in the order in which they do."""
+    """Layer and view (or PLAIN) of each set of features that the phases read, in reading order."""
     wanted: dict[tuple[str, int], None] = {}
     for use, views in zip(uses, views_by_phase(schedule, augment), strict=True):
         if use.layer:
@@ -82,23 +94,23 @@ def needed(uses: Sequence[Use], schedule: Sequence[Phase], augment: AugmentConfi
 
 
 def decide(
-    plan: Json, schedule: Sequence[Phase], totals: Mapping[str, int], cache: CacheConfig, augment: AugmentConfig
+    plan: FreezePlan, schedule: Sequence[Phase], totals: Mapping[str, int], cache: CacheConfig, augment: AugmentConfig
 ) -> tuple[Use, ...]:
-    """Decide for each phase: a pure function of its arguments.
+    """Decide for each phase, in order: a pure function of its arguments.
 
-    Phases are taken in order. One is read from the cache if it has a frozen prefix that holds the source's weights
-    (`Phase.reusable`), passes are saved, a row is read faster than computed, and its features fit beside those of the
-    phases before. With `require` only the first of these counts, and the fit.
+    A phase uses the cache if it has a frozen prefix with the source's weights (`Phase.reusable`), passes are saved, a
+    row is read faster than computed, and its features fit the limit together with those of earlier phases. `require`
+    demands only the prefix and the fit.
 
     Args:
         plan: the freeze plan.
         schedule: its phases.
-        totals: images by split: train, validation.
-        cache: mode, type of the features, limit.
-        augment: how many variants of each training image there are.
+        totals: number of images by split: train, validation.
+        cache: mode, storage type, limit.
+        augment: the number of variants of each training image.
 
     Raises:
-        ConfigError: the cache is required, and no phase has a frozen prefix, or the features exceed the limit.
+        ConfigError: the cache is required, but no phase has a frozen prefix or the features exceed the limit.
     """
     if cache.mode == "require" and not any(phase.reusable for phase in schedule):
         raise ConfigError("cache", "require", "no phase has a frozen prefix; use auto, or freeze the first blocks")
@@ -123,8 +135,8 @@ def decide(
     return tuple(uses)
 
 
-def _places(plan: Json, cache: CacheConfig) -> dict[str, _Place]:
-    """The boundaries of all phases, by layer."""
+def _places(plan: FreezePlan, cache: CacheConfig) -> dict[str, _Place]:
+    """Boundaries of all phases, by layer."""
     decode, found = _DECODE * plan["image_size"] ** 2, {}
     for boundary in (plan["boundary"], *(phase["boundary"] for phase in plan["phases"])):
         if boundary:
@@ -138,14 +150,14 @@ def _bytes(place: _Place, views: Collection[int], totals: Mapping[str, int]) -> 
 
 
 def _why_not(place: _Place | None, cache: CacheConfig, readers: Sequence[int], totals: Mapping[str, int]) -> str:
-    """Why a phase is not read from the cache, whatever its features take; nothing where it is.
+    """Why a phase does not use the cache, regardless of the limit; empty if it does.
 
-    `readers` has, for each of its epochs, how many epochs of the run could read that epoch's features.
+    `readers` has, for each of its epochs, the number of epochs of the run that could read the same features.
     """
     if cache.mode == "off":
         return "cache: off"
     if place is None:
-        return "no frozen prefix that holds the source's weights"
+        return "no frozen prefix with the source's weights"
     if cache.mode == "require":
         return ""
     if max(readers) == 1:
@@ -157,23 +169,23 @@ def _why_not(place: _Place | None, cache: CacheConfig, readers: Sequence[int], t
     if place.read_seconds > place.compute_seconds:
         return (
             f"features at {place.layer}: reading {size_words(place.row_bytes)} takes {1e3 * place.read_seconds:.2g} "
-            f"ms an image, computing them {1e3 * place.compute_seconds:.2g} ms, at nominal rates"
+            f"ms per image, computing them {1e3 * place.compute_seconds:.2g} ms, at nominal rates"
         )
     return ""
 
 
 def _too_large(phase: Phase, place: _Place, total: int, cache: CacheConfig) -> str:
-    message = f"phase {phase.number}: with its features at {place.layer} the cache takes {size_words(total)}"
+    message = f"phase {phase.number}: with its features at {place.layer} the cache needs {size_words(total)}"
     limit = f"cache.limit_gb is {cache.limit_gb:g}"
     if cache.mode == "require":
         raise ConfigError(
-            "cache", "require", f"{message}, and {limit}; raise it, or take fewer views or a smaller dtype"
+            "cache", "require", f"{message}, and {limit}; raise the limit, or use fewer views or a smaller dtype"
         )
     return f"{message}, and {limit}"
 
 
 def _use(phase: Phase, place: _Place, views: Sequence[int], kept: set[int] | None, totals: Mapping[str, int]) -> Use:
-    """A phase that is read from the cache, in which `kept` views, if any, are from phases before."""
+    """A phase that uses the cache; `kept` are views that earlier phases have cached, if any."""
     distinct, amount = len(set(views)), _bytes(place, views, totals)
     epochs, saved = phase.epochs, phase.epochs - len(set(views) - (kept or set()))
     validation = epochs - (kept is None)
@@ -183,7 +195,7 @@ def _use(phase: Phase, place: _Place, views: Sequence[int], kept: set[int] | Non
         images = f"({totals['train']} images x {distinct} views + {totals['validation']})"
     reason = (
         f"features at {place.layer}: {images} x {size_words(place.row_bytes)} = {size_words(amount)}"
-        f"{', shared with phases before' if kept else ''}; {saved} of {epochs} passes saved"
+        f"{', shared with earlier phases' if kept else ''}; {saved} of {epochs} passes saved"
     )
     if totals["validation"] and validation != saved:
         reason += f", {validation} of {epochs} over the validation split"

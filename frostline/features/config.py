@@ -1,4 +1,4 @@
-"""What is kept of the frozen prefix: as configuration."""
+"""The cache of the frozen prefix's features: as configuration."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ from frostline.section import Number, Section
 
 
 class CacheConfig(Section):
-    """What is kept of the frozen prefix, so that it runs once an image and not once an epoch."""
+    """Whether the output of the frozen prefix is cached, so that it runs once per image and not once per epoch."""
 
     mode: Literal["auto", "off", "require"] = Field(
-        "auto", description="auto: where it saves time and fits; require: fail where there is no frozen prefix"
+        "auto", description="auto: if it saves time and fits the limit; require: fail if there is no frozen prefix"
     )
-    dtype: Literal["float32", "float16", "bfloat16"] = Field("float32", description="type of the stored features")
+    dtype: Literal["float32", "float16", "bfloat16"] = Field("float32", description="storage type of cached features")
     precision: Literal["auto", "float32"] = Field(
-        "auto", description="auto: the prefix computes in bfloat16 where the hardware does and a sample agrees"
+        "auto", description="auto: compute the prefix in bfloat16 if the hardware has it and a sample agrees"
     )
     limit_gb: Annotated[Number, Field(gt=0.0)] = Field(
-        100.0, description="gigabytes (1e9 bytes) that all features in the store may take; the least recently used go"
+        100.0, description="size of all cached features in gigabytes (1e9 bytes); the least recently used are removed"
     )
 
     @model_validator(mode="before")
     @classmethod
     def _bare_word(cls, value: Any) -> Any:
-        """`auto`, `off` and `require` are sections as they are; YAML 1.1 reads `off` as false."""
+        """`auto`, `off` and `require` alone are sections; YAML 1.1 reads `off` as false."""
         if value is False:
             value = "off"
         if isinstance(value, dict) and value.get("mode") is False:

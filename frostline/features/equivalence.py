@@ -1,4 +1,4 @@
-"""Whether training on cached features is training the whole model: compared on real images, in every run."""
+"""Checks, in every run and on real images, that training on cached features is equivalent to training the model."""
 
 from __future__ import annotations
 
@@ -8,41 +8,41 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from frostline.artifacts import Json
 from frostline.data import batches
 from frostline.data.batches import Images
+from frostline.documents.training import EquivalenceProof
 from frostline.errors import FeaturesDisagree
 from frostline.features.precision import MAX_RELATIVE_L2, relative_l2
 from frostline.features.source import Features
 from frostline.model import backbones
 
 _SAMPLE = 16  # images
-MAX_DIFFERENCE = 1e-5  # of two probabilities, where all is float32: one product summed in another order gives 1e-7
-# Where features are rounded. Equal predictions are no measure on a few images: one near tie is enough to swap two.
+MAX_DIFFERENCE = 1e-5  # of two probabilities in float32; another order of summation gives 1e-7
+# For rounded features. The number of equal predictions is no measure on a few images: one near tie changes it.
 MAX_ROUNDED_DIFFERENCE = 0.1  # of two probabilities
-MAX_ROUNDED_L2 = 2 * MAX_RELATIVE_L2  # of the features: these images are others than those that precision was tried on
+MAX_ROUNDED_L2 = 2 * MAX_RELATIVE_L2  # of the features; these images differ from the sample for the precision
 
 
 def require_equivalent(
     model: keras.Model, backbone: str, features: Features, images: Images, view: int, exact: bool
-) -> Json:
-    """Compare the whole model on images with what lies above the boundary on their cached features.
+) -> EquivalenceProof:
+    """Compare the whole model on images with the part above the boundary on their cached features.
 
     Args:
-        model: the model as it is now, to probabilities, computing in float32.
-        backbone: says how pixels are normalised.
-        features: the cache.
+        model: the current model, from pixels to probabilities, in float32.
+        backbone: name of the backbone, which determines how pixels are normalised.
+        features: cached features.
         images: the same examples.
-        view: which variant of both.
+        view: variant of both.
         exact: whether features were computed and stored in float32.
 
     Returns:
-        {layer, images, max_difference (of a probability), relative_l2 (of the features), agreement (share of equal
-        predictions), exact, limit (of max_difference)}.
+        Number of images, largest difference of a probability and its limit, relative L2 difference of the features, and
+        the fraction of equal predictions.
 
     Raises:
-        FeaturesDisagree: a probability differs by more than MAX_DIFFERENCE; without `exact`, by more than
-            MAX_ROUNDED_DIFFERENCE, or the features do by more than MAX_ROUNDED_L2.
+        FeaturesDisagree: a probability differs by more than MAX_DIFFERENCE; if not `exact`, by more than
+            MAX_ROUNDED_DIFFERENCE, or the features differ by more than MAX_ROUNDED_L2.
     """
     boundary = {operation.name: operation.output for operation in model.operations}[features.layer]
     lower_and_whole, upper = keras.Model(model.input, [boundary, model.output]), keras.Model(boundary, model.output)
@@ -62,9 +62,9 @@ def require_equivalent(
     limit = MAX_DIFFERENCE if exact else MAX_ROUNDED_DIFFERENCE
     if not (difference <= limit and (exact or relative <= MAX_ROUNDED_L2)):
         raise FeaturesDisagree(
-            f"the features cached at {features.layer} do not stand for the model: on {len(part)} images they differ by "
-            f"{relative:.2g} (relative L2), probabilities by up to {difference:.2g}, and {100 * agreement:.1f} % of "
-            "the predictions agree"
+            f"the features cached at {features.layer} are not equivalent to the model: on {len(part)} images they "
+            f"differ by {relative:.2g} (relative L2), probabilities by up to {difference:.2g}, and "
+            f"{100 * agreement:.1f} % of the predictions agree"
         )
     return {
         "layer": features.layer,

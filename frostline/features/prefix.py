@@ -1,11 +1,11 @@
-"""The frozen prefix as a function: what lies up to a layer, its content address, and features computed through it."""
+"""The frozen prefix: the model up to a layer as a function, its content address, and features computed with it."""
 
 from __future__ import annotations
 
 import copy
 import functools
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import nullcontext
 from typing import Any
 
@@ -15,56 +15,55 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from frostline import digests
-from frostline.artifacts import Json
 from frostline.data import augment, batches, records
 from frostline.data.batches import Images
 from frostline.data.config import AugmentConfig
 from frostline.errors import DataError
 from frostline.features.folding import folded
-from frostline.features.store import Layout, Writer
+from frostline.features.packs import Layout, Writer
 from frostline.freeze import certificate
 from frostline.model import backbones, bfloat16, head
 
-BATCH = 32  # images a call, always: what comes out for an image must not depend on how many others there are
+BATCH = 32  # images per call, always: the features of an image must not depend on how many others there are
 FLOAT32, BFLOAT16 = "float32", "bfloat16"
-_FORMAT = 1  # part of every address: raise it when features of the same description change
+_FORMAT = 1  # part of every address; raise it when features of the same description change
 
 
 class Prefix:
-    """Everything up to `layer`, in inference mode. Its weights are those that the model has at the first call."""
+    """The model up to `layer`, in inference mode, with the weights that it has at the first call."""
 
     def __init__(self, model: keras.Model, backbone: str, layer: str) -> None:
-        """Cut the model; it computes in float32, and nothing is traced yet.
+        """Cut the model; the prefix computes in float32, and nothing is traced yet.
 
         Args:
             model: a backbone with a head.
-            backbone: says how pixels are normalised.
+            backbone: name of the backbone, which determines how pixels are normalised.
             layer: the boundary.
         """
         outputs = {operation.name: operation.output for operation in model.operations}
         self.layer, self.computed_in = layer, FLOAT32
-        self.images = 0  # that went through so far
+        self.images = 0  # images computed so far
         self._backbone = backbone
         self._model = keras.Model(model.input, outputs[layer], name="prefix")
         self._folded = functools.cache(lambda: folded(self._model))
         self._traced: Any = None
 
     def lowered(self) -> Prefix:
-        """The same prefix, computing in bfloat16; pooling stays in float32."""
+        """The same prefix, computing in bfloat16 except for pooling."""
         low = copy.copy(self)
         low.computed_in, low.images, low._traced = BFLOAT16, 0, None
         return low
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Of the features of one image."""
+        """Shape of the features of one image."""
         return tuple(self._model.output.shape[1:])
 
     @functools.cached_property
-    def description(self) -> Json:
-        """What its features depend on, besides the images and the precision.
+    def description(self) -> Mapping[str, object]:
+        """Everything that the features depend on, except the images and the precision.
 
-        Only the weights up to the layer count: a champion that was trained above it finds the features of its source.
+        Only weights up to the layer are included: a champion that was trained above it shares features with its source.
         """
         return {
             "format": _FORMAT,
@@ -94,13 +93,13 @@ class Prefix:
         return tf.cast(self._folded()(backbones.normalise(pixels, self._backbone), training=False), tf.float32)
 
 
-def address(description: Json, computed_in: str, dtype: str, view: Json) -> str:
-    """Name of a set of features: a digest of everything that they depend on but the images' own bytes."""
+def address(description: Mapping[str, object], computed_in: str, dtype: str, view: Mapping[str, object]) -> str:
+    """Name of a set of features: a digest of everything that they depend on, except the bytes of the images."""
     return digests.of_json({"prefix": description, "computed_in": computed_in, "dtype": dtype, "view": view})
 
 
-def view_description(config: AugmentConfig, seed: int, view: int) -> Json:
-    """What one variant of an image depends on; nothing where images are not varied."""
+def view_description(config: AugmentConfig, seed: int, view: int) -> Mapping[str, object]:
+    """Everything that a variant of an image depends on; empty if images are not augmented."""
     described = augment.description(config, seed)
     return {**described, "view": view} if described else {}
 
@@ -108,10 +107,10 @@ def view_description(config: AugmentConfig, seed: int, view: int) -> Json:
 def fill(
     prefix: Prefix, source: Images, positions: NDArray[np.int64], view: int, writer: Writer, layout: Layout
 ) -> Iterator[int]:
-    """Compute the features at these positions and add them to a pack; yields how many, batch by batch.
+    """Compute the features at these positions and add them to packs; yields the number of images per batch.
 
     Raises:
-        DataError: a record is damaged, or a feature is no finite number in the stored type.
+        DataError: a record is damaged, or a feature is not finite in the storage type.
     """
     parts = [positions[start : start + BATCH] for start in range(0, len(positions), BATCH)]
     for part, (pixels, _) in zip(parts, batches.stream(source, parts, view), strict=True):
@@ -128,6 +127,6 @@ def _require_finite(rows: NDArray[np.float32], ids: list[str], layout: Layout) -
     wrong = [identifier for identifier, value in zip(ids, largest, strict=True) if not value <= limit]
     if wrong:
         raise DataError(
-            f"image {wrong[0]}: a feature at the boundary is not finite or above {limit:g}, the largest {layout.dtype}"
-            f" ({len(wrong)} such images in this batch)"
+            f"image {wrong[0]}: a feature at the boundary is not finite or exceeds {limit:g}, the largest "
+            f"{layout.dtype} ({len(wrong)} such images in this batch)"
         )

@@ -1,4 +1,4 @@
-"""Cached features as what a training reads."""
+"""Cached features as a source of batches for training."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from frostline.data.examples import Examples
-from frostline.features.store import Layout, Reader
+from frostline.features.packs import Layout, Reader
 
 
 @dataclass(frozen=True)
 class Features:
-    """What the frozen prefix gives at `layer`, read from the cache: [batch, *layout.shape] of the stored type."""
+    """The cached output of the frozen prefix at `layer`: batches of [batch, *layout.shape] in the storage type."""
 
     examples: Examples
     readers: Mapping[int, Reader]  # by view
@@ -25,11 +25,11 @@ class Features:
 
     @property
     def spec(self) -> Any:
-        """Of one batch."""
+        """Shape and dtype of one batch."""
         return tf.TensorSpec([None, *self.layout.shape], tf.as_dtype(self.layout.dtype))
 
     def read(self, positions: NDArray[np.int64], view: int) -> Any:
-        """The rows of one batch."""
+        """The rows of one batch; safe to call from several threads."""
         rows = self.readers[view].read([self.examples.ids[position] for position in positions])
         with tf.device("CPU:0"):
             return tf.constant(rows)

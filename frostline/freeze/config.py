@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import difflib
 import re
-from typing import Annotated, Any, Literal, cast
+from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from frostline.documents.freeze import Policy
 from frostline.section import Integer, Number, Section, as_tuple
+
+if TYPE_CHECKING:
+    from frostline.documents.freeze import Policy
 
 POLICIES = ("head_only", "none", "first_layers", "through", "blocks", "match", "fraction")
 
@@ -59,7 +61,7 @@ class PolicyConfig(Section):
         """The chosen policy as {name: value}, in JSON's types."""
         chosen = next(name for name in POLICIES if getattr(self, name) is not None)
         value = getattr(self, chosen)
-        return cast(Policy, {chosen: list(value) if isinstance(value, tuple) else value})
+        return cast("Policy", {chosen: list(value) if isinstance(value, tuple) else value})
 
 
 class PhaseConfig(Section):

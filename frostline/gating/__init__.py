@@ -1,1 +1,4 @@
-"""The promotion gate: what it needs of the evidence, its checks, the decision and its review in words."""
+"""The promotion gate: the evidence that it decides on, its checks, the decision, and the decision as a review.
+
+Imports `evaluation` (statistics only), `freeze`, `data` and the ground; it works without TensorFlow.
+"""

@@ -1,25 +1,28 @@
 """The decision: a pure function of evaluation, certificate, validation and configuration, failing closed.
 
-Evidence that is missing, unreadable, not a number or out of range is a failed check: never an exception that loses
-the decision, and never a promotion.
+Evidence that is missing, unreadable, not a number or out of range fails its check. It never raises an exception, which
+would lose the decision, and never leads to a promotion.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Literal
 
 from pydantic import ValidationError
 
 from frostline import artifacts, digests
-from frostline.artifacts import Json
+from frostline.documents.release import CheckRow, Decision
 from frostline.gating import champion, checks, consistency, floors, notes
 from frostline.gating.config import GateConfig
 from frostline.gating.evidence import Evidence, UnusableError
 from frostline.gating.result import UNUSABLE, Result
+from frostline.section import first_problem
 from frostline.text import one_line
 
-Look = Callable[[], Result]
+Check = Callable[[], Result]
+_LONGEST = 500  # characters of a reason or a note
 
 
 def decide(
@@ -27,25 +30,24 @@ def decide(
     certificate: Evidence,
     validation: Evidence,
     config: GateConfig,
-    place: Mapping[str, Look] | None = None,
-) -> Json:
-    """The decision as a pure function of the evidence; it raises nothing, whatever the evidence holds.
+    further: Mapping[str, Check] | None = None,
+) -> Decision:
+    """The decision as a pure function of the evidence; raises nothing, whatever the evidence holds.
 
     Args:
-        evaluation: what `evaluate` wrote, or why it cannot be read.
-        certificate: the freeze certificate of the model, or why it cannot be read.
-        validation: the data validation report, or why it cannot be read.
+        evaluation: evaluation.json, or the reason why it cannot be read.
+        certificate: the freeze certificate of the model, or the reason why it cannot be read.
+        validation: the data validation report, or the reason why it cannot be read.
         config: floors, the comparison, limits and the confidence.
-        place: further checks by name, of where the evidence lies.
+        further: further checks by name, such as of the place where the evidence is kept.
 
     Returns:
-        {"verdict", "model_digest", "evaluation_digest", "approval", "config", "checks", "reason", "notes",
-        "examples_needed"}. Any failed check gives `hold`, else any inconclusive one gives `inconclusive`, else
-        `promote`. `examples_needed` is about how many test images would settle an inconclusive verdict; None for
-        another, or where no number would.
+        decision.json. A failed check gives `hold`, else an inconclusive one gives `inconclusive`, else the verdict is
+        `promote`. `examples_needed` is about how many test images are needed to decide an inconclusive verdict; None
+        for another verdict, or if no number is enough.
     """
-    looks: dict[str, Look] = {
-        "evidence": lambda: consistency.evidence(evaluation),
+    all_checks: dict[str, Check] = {
+        "consistency": lambda: consistency.consistency(evaluation),
         "freeze": lambda: checks.freeze(certificate, evaluation),
         "data": lambda: checks.data(validation),
         "leakage": lambda: checks.leakage(evaluation),
@@ -58,63 +60,63 @@ def decide(
         "calibration": lambda: checks.calibration(evaluation, config),
         "latency": lambda: checks.latency(evaluation, config),
         "size": lambda: checks.size(evaluation, config),
-        **(place or {}),
+        **(further or {}),
     }
-    results = {name: _look(look) for name, look in looks.items()}
+    results = {name: _run(check) for name, check in all_checks.items()}
     failed = [result for result in results.values() if result.verdict == "fail"]
     unsure = [result for result in results.values() if result.verdict == "inconclusive"]
     decisive = failed or unsure or [results["accuracy"], results["champion"]]
     needed = [result.needed for result in unsure if result.needed is not None]
     digest = evaluation.get("model_digest") if isinstance(evaluation, dict) else None
-    verdict = "hold" if failed else "inconclusive" if unsure else "promote"
+    verdict: Literal["promote", "hold", "inconclusive"] = "hold" if failed else "inconclusive" if unsure else "promote"
     return {
         "verdict": verdict,
         "model_digest": digest if isinstance(digest, str) else None,
         "evaluation_digest": _digest(evaluation),
         "approval": config.approval,
         "config": config.model_dump(mode="json"),
-        "checks": [
-            {
-                "name": name,
-                "verdict": result.verdict,
-                "value": result.value,
-                "limit": result.limit,
-                "reason": one_line(result.reason, 500),
-            }
-            for name, result in results.items()
-        ],
-        "reason": "; ".join(dict.fromkeys(one_line(result.reason, 500) for result in decisive)),
-        "notes": [one_line(note, 500) for note in notes.notes(evaluation, config)],
+        "checks": [_row(name, result) for name, result in results.items()],
+        "reason": "; ".join(dict.fromkeys(one_line(result.reason, _LONGEST) for result in decisive)),
+        "notes": [one_line(note, _LONGEST) for note in notes.notes(evaluation, config)],
         "examples_needed": max(needed) if verdict == "inconclusive" and len(needed) == len(unsure) else None,
     }
 
 
-def evidence(path: Path, kind: str) -> Evidence:
-    """A document of the given kind, or in one line why it cannot be read."""
+def load(path: Path, kind: str) -> Evidence:
+    """A document of the given kind, or the reason in one line why it cannot be read."""
     try:
         return artifacts.read_json(path, kind)
     except Exception as error:  # unreadable evidence is a failed check, not a failed step
-        return one_line(str(error) or type(error).__name__, 500)
+        return one_line(str(error) or type(error).__name__, _LONGEST)
+
+
+def _row(name: str, result: Result) -> CheckRow:
+    return {
+        "name": name,
+        "verdict": result.verdict,
+        "value": result.value,
+        "limit": result.limit,
+        "reason": one_line(result.reason, _LONGEST),
+    }
 
 
 def _digest(evaluation: Evidence) -> str | None:
-    """What push knows it by; None for what is no JSON."""
+    """The digest by which push recognises the evaluation; None if it is not JSON."""
     try:
         return digests.of_json(evaluation) if isinstance(evaluation, dict) else None
     except (TypeError, ValueError, RecursionError):
         return None
 
 
-def _look(look: Look) -> Result:
-    """One check; whatever stops it is a failure with the reason."""
+def _run(check: Check) -> Result:
+    """Run one check; any exception is a failure with its reason."""
     try:
-        return look()
+        return check()
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        where = ".".join(str(part) for part in first["loc"]) or error.title.lower()
-        received = "" if isinstance(first["input"], dict | list) else f": received {repr(first['input'])[:60]}"
-        return Result("fail", f"{UNUSABLE}: {where}{received}; {first['msg'].removeprefix('Value error, ')}")
+        problem = first_problem(error)
+        received = "" if isinstance(problem.received, dict | list) else f": received {repr(problem.received)[:60]}"
+        return Result("fail", f"{UNUSABLE}: {problem.place or error.title.lower()}{received}; {problem.expected}")
     except UnusableError as error:
         return Result("fail", f"{UNUSABLE}: {error}")
-    except Exception as error:  # the gate fails closed on what nobody foresaw
-        return Result("fail", f"the check broke off: {type(error).__name__}: {error}")
+    except Exception as error:  # the gate fails closed on anything unforeseen
+        return Result("fail", f"the check could not be completed: {type(error).__name__}: {error}")

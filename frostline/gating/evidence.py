@@ -1,6 +1,6 @@
-"""What the gate's checks need of each document: exact types, finite numbers, parts that agree.
+"""The evidence that the gate decides on, and what its checks need of it: exact types, finite numbers, consistent parts.
 
-Other keys do not matter. A derived number is not trusted where its parts are at hand: shares are taken back to counts.
+Other keys are ignored. A derived number is not trusted if its parts are available: rates are converted back to counts.
 """
 
 from __future__ import annotations
@@ -9,34 +9,55 @@ from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from frostline.artifacts import Json
 from frostline.gating.config import GateConfig
 
-Evidence = Json | str  # a document, or why there is none
+Evidence = dict[str, Any] | str  # a document, or the reason why it cannot be read
 Count = Annotated[int, Field(ge=0, le=10**9)]
-Some = Annotated[int, Field(ge=1, le=10**9)]
-Share = Annotated[float, Field(ge=0.0, le=1.0)]
+PositiveCount = Annotated[int, Field(ge=1, le=10**9)]
+Proportion = Annotated[float, Field(ge=0.0, le=1.0)]
 Digest = Annotated[str, Field(min_length=1)]
 
 
 class UnusableError(Exception):
-    """Evidence that no check can rest on; the message says why."""
+    """Evidence that no check can rely on; the message is the reason."""
 
 
-def document(evidence: Evidence) -> Json:
-    """The document, or UnusableError with the reason why there is none."""
+def content(evidence: Evidence) -> dict[str, Any]:
+    """The document, or UnusableError with the reason why it cannot be read."""
     if isinstance(evidence, dict):
         return evidence
     raise UnusableError(str(evidence))
 
 
-class Document(BaseModel):
-    """Base of all: immutable, strict about types, no infinities."""
+def part(evidence: Evidence, key: str) -> Any:
+    """A part of the document that must be present; null is a value.
+
+    Raises:
+        UnusableError: the document cannot be read, or lacks the part.
+    """
+    whole = content(evidence)
+    if key not in whole:
+        raise UnusableError(f"evaluation.json: {key}: is missing")
+    return whole[key]
+
+
+class Required(BaseModel):
+    """Base of what a check needs: immutable, strict about types, no infinities."""
 
     model_config = ConfigDict(frozen=True, strict=True, allow_inf_nan=False)
 
+    @classmethod
+    def of(cls, evidence: Evidence) -> Self:
+        """What a check needs, from a document.
 
-class Interval(Document):
+        Raises:
+            UnusableError: the document cannot be read.
+            ValidationError: something is missing, of another type, out of range or inconsistent.
+        """
+        return cls.model_validate(content(evidence))
+
+
+class Interval(Required):
     """A number with its interval."""
 
     value: Annotated[float, Field(ge=-1.0, le=1.0)]
@@ -44,20 +65,20 @@ class Interval(Document):
     high: Annotated[float, Field(ge=-1.0, le=1.0)]
 
     @model_validator(mode="after")
-    def _in_order(self) -> Self:
+    def _is_in_order(self) -> Self:
         if not self.low <= self.value <= self.high:
             raise ValueError("low, value and high are not in this order")
         return self
 
 
-class ShareInterval(Interval):
+class ProportionInterval(Interval):
     """An interval inside 0..1."""
 
-    low: Share
+    low: Proportion
 
 
-class Proven(Document):
-    """Whether frozen tensors stayed, in one phase or in all."""
+class Proven(Required):
+    """Whether the frozen tensors are unchanged, in one phase or in all."""
 
     verified: bool
     moved: list[str]
@@ -71,7 +92,7 @@ class Certificate(Proven):
     phases: Annotated[list[Proven], Field(min_length=1)]
 
 
-class Validation(Document):
+class Validation(Required):
     """report.json of the data validation."""
 
     valid: bool
@@ -79,8 +100,8 @@ class Validation(Document):
     warnings: list[str] = []
 
 
-class Subject(Document):
-    """Which model a document is about."""
+class Subject(Required):
+    """The model that a document is about."""
 
     model_digest: Digest
 
@@ -88,52 +109,52 @@ class Subject(Document):
 class Measured(Subject):
     """What every statistical check needs of evaluation.json."""
 
-    examples: Some
+    examples: PositiveCount
     confidence: float
 
 
-class Leakage(Document):
-    """Test images that the model, or a version that it started from, was made with."""
+class Leakage(Required):
+    """Test images that the model, or a version that it started from, was trained or validated on."""
 
     leaked: Count
 
 
-class SkewPart(Document):
-    """Training input path against serving path."""
+class SkewPart(Required):
+    """The training input path against the serving input path."""
 
     images: Count
-    agreement: Share
+    agreement: Proportion
 
     @model_validator(mode="after")
-    def _is_a_share(self) -> Self:
+    def _is_a_proportion(self) -> Self:
         if self.images:
-            right_of(self.agreement, self.images)
+            count_correct(self.agreement, self.images)
         return self
 
 
-class Skew(Document):
-    """The part of evaluation.json that holds it."""
+class Skew(Required):
+    """The part of evaluation.json with the skew."""
 
     skew: SkewPart
 
 
-def right_of(share: float, examples: int) -> int:
-    """The count behind a share; ValueError where no count gives it."""
-    right = round(share * examples)
-    if abs(right / examples - share) > 1e-9:
-        raise ValueError(f"{share} is no share of {examples} examples")
-    return right
+def count_correct(rate: float, examples: int) -> int:
+    """The count behind a rate; ValueError if no count gives it."""
+    count = round(rate * examples)
+    if abs(count / examples - rate) > 1e-9:
+        raise ValueError(f"{rate} is not a proportion of {examples} examples")
+    return count
 
 
-class Rated(Document):
-    """An accuracy, and through it the number of examples that are right."""
+class Rated(Required):
+    """An accuracy, and through it the number of correct examples."""
 
-    examples: Some
-    accuracy: ShareInterval
+    examples: PositiveCount
+    accuracy: ProportionInterval
 
     @model_validator(mode="after")
-    def _is_a_share(self) -> Self:
-        right_of(self.accuracy.value, self.examples)
+    def _is_a_proportion(self) -> Self:
+        count_correct(self.accuracy.value, self.examples)
         return self
 
 
@@ -141,19 +162,19 @@ class Accuracy(Measured, Rated):
     """The accuracy on all test images."""
 
 
-class Class(Document):
-    """A class's row."""
+class Class(Required):
+    """A row of per_class."""
 
     label: str
     examples: Count
-    recall: ShareInterval | None
+    recall: ProportionInterval | None
 
     @model_validator(mode="after")
-    def _is_a_share(self) -> Self:
+    def _is_a_proportion(self) -> Self:
         if (self.recall is None) != (self.examples == 0):
-            raise ValueError("a recall belongs to a class with examples, and to no other")
+            raise ValueError("expected a recall if the class has examples, and null if it has none")
         if self.recall is not None:
-            right_of(self.recall.value, self.examples)
+            count_correct(self.recall.value, self.examples)
         return self
 
 
@@ -170,7 +191,7 @@ class Classes(Measured):
 
 
 class Slice(Rated):
-    """A metadata slice's row."""
+    """A row of slices."""
 
     column: str
     value: str
@@ -182,87 +203,26 @@ class Slices(Measured):
     slices: list[Slice]
 
 
-class Comparable(Document):
-    """Whether there is a comparison."""
-
-    comparable: bool
-    reason: str = ""
-
-
-class Pairs(Document):
-    """The four counts of a paired comparison."""
-
-    examples: Some
-    both_right: Count
-    only_challenger_right: Count
-    only_champion_right: Count
-    both_wrong: Count
-
-    @model_validator(mode="after")
-    def _sum(self) -> Self:
-        disagreed = self.only_challenger_right + self.only_champion_right
-        if self.both_right + disagreed + self.both_wrong != self.examples:
-            raise ValueError("the four counts do not sum to examples")
-        return self
-
-    @property
-    def gain(self) -> float:
-        """Challenger's accuracy minus the champion's, -1..1."""
-        return (self.only_challenger_right - self.only_champion_right) / self.examples
-
-
-class Champion(Pairs):
-    """The comparison as a whole."""
-
-    model_digest: Digest
-    version: int
-    excluded: Count
-    made_with: Count
-    new_labels: list[str]
-    difference: Interval
-
-    @model_validator(mode="after")
-    def _agrees(self) -> Self:
-        if abs(self.gain - self.difference.value) > 1e-9:
-            raise ValueError("the difference is not that of the counts")
-        if self.made_with > self.excluded:
-            raise ValueError("made_with is a part of excluded")
-        return self
-
-
-class PairedSlice(Pairs):
-    """The comparison on a class or a metadata slice."""
-
-    column: str
-    value: str
-
-
-class ChampionSlices(Document):
-    """The part of a champion's comparison that holds them."""
-
-    slices: list[PairedSlice]
-
-
 class Evaluation(Accuracy):
-    """All that is held against each other."""
+    """All parts that must be consistent with each other."""
 
     labels: Annotated[list[str], Field(min_length=2)]
     per_class: list[Class]
     confusion: list[list[Count]]
     slices: list[Slice]
     skew: SkewPart
-    champion: Json | None
+    champion: dict[str, Any] | None
 
 
-class CalibrationError(ShareInterval):
-    """With the one-sided bound that decides."""
+class CalibrationError(ProportionInterval):
+    """The error, with the one-sided bound that decides."""
 
-    at_most: Share
+    at_most: Proportion
 
     @model_validator(mode="after")
-    def _is_above(self) -> Self:
+    def _is_a_bound(self) -> Self:
         if self.at_most < self.value:
-            raise ValueError("at_most lies below value")
+            raise ValueError("at_most is less than value")
         return self
 
 
@@ -272,37 +232,29 @@ class Calibration(Measured):
     calibration_error: CalibrationError
 
 
-class Latency(Document):
-    """Of calls of one size, in milliseconds."""
+class Latency(Required):
+    """Of calls with `batch` images each, in milliseconds."""
 
-    batch: Some
+    batch: PositiveCount
     p95: Annotated[float, Field(ge=0.0)]
 
 
-class ServingTimes(Document):
-    """The part of `serving` that the latency check reads."""
+class ServingTimes(Required):
+    """The part of `serving` that the latency check needs."""
 
     latency: list[Latency]
 
 
-class ServingSize(Document):
-    """The part of `serving` that the size check reads."""
+class ServingSize(Required):
+    """The part of `serving` that the size check needs."""
 
     size_bytes: Count
 
 
-def part(evidence: Evidence, key: str) -> Any:
-    """A part of a document that must be there, whatever it is: null counts."""
-    whole = document(evidence)
-    if key not in whole:
-        raise UnusableError(f"evaluation.json: {key}: is missing")
-    return whole[key]
-
-
 def require_confidence(measured: Measured, config: GateConfig) -> None:
-    """Raise UnusableError where the intervals are of another level than the one that decides."""
+    """Raise UnusableError if the intervals have another confidence level than the one that decides."""
     if abs(measured.confidence - config.confidence) > 1e-9:
         raise UnusableError(
             f"evaluation.json: confidence: received {measured.confidence:g}; "
-            f"the gate asks for {config.confidence:g}, so evaluate again"
+            f"the gate needs {config.confidence:g}, so evaluate again"
         )

@@ -1,4 +1,4 @@
-"""What a check of the gate hands over, and the words that the checks share."""
+"""Results of checks, and phrases that several checks use."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ class Result:
         verdict: pass, fail or inconclusive.
         reason: a clause for people, with the numbers.
         value: what was measured, if it is one number.
-        limit: what it was held against.
-        needed: of an inconclusive check, about how many test images would settle it; None where no number would.
+        limit: what the value was compared with.
+        needed: if inconclusive, about how many test images are needed to decide; None if no number is enough.
     """
 
     verdict: Outcome
@@ -28,24 +28,24 @@ class Result:
 
 
 NO_LIMIT = Result("pass", "no limit set")
-UNCOMPARABLE = "cannot be compared with the champion"  # and of one that has no comparison to rest on
-UNUSABLE = "the evidence cannot be used"  # how the reason of a check begins that had nothing to rest on
+UNCOMPARABLE = "cannot be compared with the champion"  # how a reason begins if there is no comparison
+UNUSABLE = "the evidence cannot be used"  # how a reason begins if evidence is missing or damaged
 
 
-def would_tell(verdict: Outcome, needed: int | None) -> str:
-    """What follows an inconclusive reason; nothing follows another."""
+def images_needed(verdict: Outcome, needed: int | None) -> str:
+    """What follows an inconclusive reason; empty for another verdict."""
     if verdict != "inconclusive":
         return ""
     if needed is None:
-        return "; at the rates seen no number of test images would let it pass"
-    return f"; about {needed:,} test images would tell, if the rates stay as seen"
+        return "; at the observed rates no number of test images would be enough"
+    return f"; about {needed:,} test images are needed to decide, if the rates stay the same"
 
 
-def share(value: float) -> str:
+def percent(value: float) -> str:
     """0.95 as `95 %`."""
     return f"{100 * value:.4g} %"
 
 
 def points(value: float) -> str:
-    """A difference of two shares: 0.005 as `+0.50 points`."""
+    """A difference of two proportions: 0.005 as `+0.50 points`."""
     return f"{100 * value:+.2f} points"

@@ -1,56 +1,56 @@
-"""The decision as a short review in Markdown: what it is, what decided, what would change it, every check, notes."""
+"""The decision as a short review in Markdown: the verdict, its reasons, what would change it, every check, notes."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
-from frostline.artifacts import Json
+from frostline.documents.release import CheckRow, Decision
 from frostline.gating.result import NO_LIMIT, UNCOMPARABLE, UNUSABLE
 from frostline.text import markdown
 
 _HEADLINES = {
-    "promote": "Promote: the model may replace the one that serves",
-    "hold": "Hold: the model that serves stays",
-    "inconclusive": "Inconclusive: the model that serves stays",
+    "promote": "Promote: this model can replace the one in production",
+    "hold": "Hold: the model in production stays",
+    "inconclusive": "Inconclusive: the model in production stays",
 }
+_WAITING = "Promote, once a person approves: this model can then replace the one in production"
 _REMEDIES = {
-    "evidence": "evaluating again",
-    "freeze": "training again, and finding what moved the frozen weights",
-    "data": "mending the data",
-    "leakage": "weights that never saw the test images; a larger data.test_fraction moves images into test",
+    "consistency": "evaluating again",
+    "freeze": "training again, after finding out what changed the frozen weights",
+    "data": "fixing the data",
+    "leakage": "weights that were not trained on the test images; a larger data.test_fraction moves images into test",
     "skew": "making the training and the serving input path agree",
-    "accuracy": "a model that is right more often",
-    "classes": "a model that finds these classes more often, or more images of them",
-    "slices_floor": "a model that is right more often on these slices",
-    "champion": "a model that holds its own against the champion",
-    "slices": "a model that gives up less on these slices",
+    "accuracy": "a more accurate model",
+    "classes": "a model with a higher recall on these classes, or more images of them",
+    "slices_floor": "a model that is more accurate on these slices",
+    "champion": "a model that does better against the champion",
+    "slices": "a model that loses less accuracy on these slices",
     "calibration": "a better calibrated model",
     "latency": "a smaller backbone or image size",
     "size": "fewer parameters",
-    UNCOMPARABLE: "a model that knows the labels of the champion, or another model_name",
-    "configuration": "the configuration of the gate, by --config",
-    "published": "the files as they were published",
-    "registry": "comparing it with the version that serves now",
+    UNCOMPARABLE: "a model that has all labels of the champion, or another model_name",
+    "configuration": "passing the gate's configuration with --config",
+    "published": "restoring the files as they were published",
+    "registry": "comparing this version with the one in production",
 }
 
 
-def as_markdown(decision: Json) -> str:
-    """What decision.md says.
+def as_markdown(decision: Decision) -> str:
+    """The text of decision.md.
 
     Args:
-        decision: decision.json, whose text may be hostile: all of it is escaped.
+        decision: decision.json; its text may be hostile, so all of it is escaped.
     """
-    headline = _HEADLINES[decision["verdict"]]
-    if decision["verdict"] == "promote" and decision["approval"] == "required":
-        headline = "Promote, once a person approves: the model may then replace the one that serves"
+    waiting = decision["verdict"] == "promote" and decision["approval"] == "required"
     lines = [
-        f"# {headline}",
+        f"# {_WAITING if waiting else _HEADLINES[decision['verdict']]}",
         "",
-        _what_decided(decision),
+        _reasons_of(decision),
         "",
-        f"**What would change the answer.** {_what_would_change(decision)}",
+        f"**What would change this decision.** {_changes(decision)}",
         "",
-        "| check | verdict | value | limit | why |",
+        "| check | verdict | value | limit | reason |",
         "|---|---|---|---|---|",
     ]
     lines += [
@@ -63,72 +63,69 @@ def as_markdown(decision: Json) -> str:
     return "\n".join([*lines, "", f"Model: {markdown(decision['model_digest'] or 'unknown')}", ""])
 
 
-def _what_decided(decision: Json) -> str:
+def _reasons_of(decision: Decision) -> str:
+    """How many checks led to the verdict, which ones, and their reasons."""
     checks = decision["checks"]
-    failed, unsure = _of(checks, "fail"), _of(checks, "inconclusive")
+    failed, unsure = _with_verdict(checks, "fail"), _with_verdict(checks, "inconclusive")
     if failed:
-        lead = f"{len(failed)} of {len(checks)} checks {_verb(failed, 'speaks', 'speak')} against it: {_names(failed)}."
-        return " ".join([lead, *_reasons(failed)])
+        return " ".join([f"{len(failed)} of {len(checks)} checks failed: {_names(failed)}.", *_reasons(failed)])
     if unsure:
         lead = (
-            f"No check speaks against it, but {len(unsure)} of {len(checks)} cannot be settled on these test images: "
+            f"No check failed, but {len(unsure)} of {len(checks)} cannot be decided with these test images: "
             f"{_names(unsure)}."
         )
         return " ".join([lead, *_reasons(unsure)])
-    told = [
+    shown = [
         check for check in checks if check["name"] in ("accuracy", "champion") and check["reason"] != NO_LIMIT.reason
     ]
-    return " ".join([f"All {len(checks)} checks passed.", *_reasons(told)])
+    return " ".join([f"All {len(checks)} checks passed.", *_reasons(shown)])
 
 
-def _reasons(checks: Sequence[Json]) -> list[str]:
-    """Each reason once: what one file lacks may stop many checks."""
+def _reasons(checks: Sequence[CheckRow]) -> list[str]:
+    """Each reason once: one missing file can make many checks fail."""
     return [_sentence(reason) for reason in dict.fromkeys(check["reason"] for check in checks)]
 
 
-def _what_would_change(decision: Json) -> str:
+def _changes(decision: Decision) -> str:
+    """What would lead to another verdict."""
     checks = decision["checks"]
-    failed, unsure = _of(checks, "fail"), _of(checks, "inconclusive")
+    failed, unsure = _with_verdict(checks, "fail"), _with_verdict(checks, "inconclusive")
     if failed:
         return _sentence("; ".join(dict.fromkeys(_remedy(check) for check in failed)))
     if decision["examples_needed"] is not None:
         return (
-            f"About {decision['examples_needed']:,} test images in all would settle it, with a chance of 4 in 5, "
-            "if the rates stay as seen."
+            f"About {decision['examples_needed']:,} test images in total are needed to decide, with a power of 80 %, "
+            "if the rates stay the same."
         )
     if unsure:
-        ways = ["a better model", *(_wider(check["name"], decision["config"]) for check in unsure)]
-        return f"At the rates seen more test images would not. {_sentence(', or '.join(dict.fromkeys(ways)))}"
-    off = [check for check in checks if check["reason"] == NO_LIMIT.reason]
+        ways = ["a better model", *(_relaxation(check["name"], decision["config"]) for check in unsure)]
+        return f"{_sentence(', or '.join(dict.fromkeys(ways)))} At the observed rates, more test images would not help."
+    disabled = [check for check in checks if check["reason"] == NO_LIMIT.reason]
     return (
-        "Another model becoming the champion before this one is pushed: it was compared with the one of its evaluation."
-        + (f" No limit is set for {_names(off)}." if off else "")
+        "If another model becomes the champion before this one is pushed, this one must be compared with it first."
+        + (f" No limit is set for {_names(disabled)}." if disabled else "")
     )
 
 
-def _remedy(check: Json) -> str:
+def _remedy(check: CheckRow) -> str:
     if check["reason"].startswith(UNUSABLE):
-        return "evidence that can be read, agrees with itself and is of the confidence that is asked for"
+        return "evidence that can be read, is consistent and has the configured confidence level"
     return _REMEDIES[UNCOMPARABLE if check["reason"].startswith(UNCOMPARABLE) else check["name"]]
 
 
-def _wider(name: str, config: Json) -> str:
-    """What of the configuration would settle an inconclusive check."""
+def _relaxation(name: str, config: dict[str, Any]) -> str:
+    """A change of the configuration that would decide an inconclusive check."""
     if name == "champion":
         return "a wider margin" if config["comparison"] == "non_inferiority" else "non_inferiority, if that is enough"
     return "a higher limit" if name == "calibration" else "a lower floor"
 
 
-def _of(checks: Sequence[Json], verdict: str) -> list[Json]:
+def _with_verdict(checks: Sequence[CheckRow], verdict: str) -> list[CheckRow]:
     return [check for check in checks if check["verdict"] == verdict]
 
 
-def _names(checks: Sequence[Json]) -> str:
+def _names(checks: Sequence[CheckRow]) -> str:
     return ", ".join(check["name"] for check in checks)
-
-
-def _verb(checks: Sequence[Json], one: str, many: str) -> str:
-    return one if len(checks) == 1 else many
 
 
 def _sentence(text: str) -> str:

@@ -1,13 +1,15 @@
-"""The model registry: immutable versions, and one alias that says which of them serves.
+"""The model registry: immutable versions, and an alias that names the champion, the version in production.
 
-    <root>/<model>/claims/<N>.json          who took the number, by exclusive create; never removed, never used again
+    <root>/<model>/claims/<N>.json          who took the number, by exclusive create; never removed, never reused
     <root>/<model>/versions/<N>/            a TF Serving model directory; a version once manifest.json is there
-    <root>/<model>/standings/<N>.json       proven, rejected or removed; changes by compare-and-swap only
-    <root>/<model>/aliases/champion.json    the version that serves; changes by compare-and-swap only
-    <root>/<model>/promotions/<id>.json     what the alias ever said, one object each
+    <root>/<model>/standings/<N>.json       proven, rejected or removed; changes only by compare-and-swap
+    <root>/<model>/aliases/champion.json    the champion; changes only by compare-and-swap
+    <root>/<model>/promotions/<id>.json     one object per change of the alias
 
-Claims stand outside `versions/` because TF Serving loads the highest number there as soon as its directory exists.
+Claims are outside `versions/` because TF Serving loads the highest number there as soon as its directory exists.
 For the same reason `saved_model.pb` is the last file before the manifest.
+
+Imports the ground, `storage` and `documents`.
 """
 
 from __future__ import annotations
@@ -16,10 +18,8 @@ import re
 
 from frostline.errors import RegistryError
 from frostline.registry.approvals import approve, previous_champion, rollback, states
+from frostline.registry.objects import Alias, Promotion
 from frostline.registry.promotions import (
-    PROVEN,
-    Alias,
-    Promotion,
     champion,
     history,
     nominate,
@@ -27,10 +27,10 @@ from frostline.registry.promotions import (
     promotions_decided_on,
     record,
     reject,
-    standing,
 )
 from frostline.registry.publication import publish
 from frostline.registry.retention import Removal, prune
+from frostline.registry.standings import PROVEN, standing
 from frostline.registry.version import MANIFEST, Version, differences, download, load, versions
 
 __all__ = [
@@ -62,10 +62,10 @@ _REFERENCE = re.compile(r"registry:(?P<model>[^@/]+)(?:@champion|/(?P<number>[1-
 
 
 def look_up(root: str, reference: str) -> Version:
-    """The version that `registry:NAME@champion`, `registry:NAME` (the same) or `registry:NAME/N` names now.
+    """The version that a reference names: `registry:NAME@champion`, `registry:NAME` (the same) or `registry:NAME/N`.
 
     Raises:
-        RegistryError: the reference is malformed, or the registry does not hold what it names or rejected it.
+        RegistryError: the reference is malformed, or the version does not exist or was rejected.
     """
     match = _REFERENCE.fullmatch(reference)
     if match is None:
@@ -77,15 +77,15 @@ def look_up(root: str, reference: str) -> Version:
         raise RegistryError(f"{reference}: {root} has no such version; it has {known or 'none of this model'}")
     found, serving = standing(root, model, version.number), champion(root, model)
     serves = serving is not None and serving.version == version.number
-    if found is not None and found.word != PROVEN and not serves:
-        raise RegistryError(f"{reference}: version {version.number} in {root} was {found.word}: {found.reason}")
+    if found is not None and found.standing != PROVEN and not serves:
+        raise RegistryError(f"{reference}: version {version.number} in {root} was {found.standing}: {found.reason}")
     return version
 
 
 def _champion(root: str, model: str, reference: str) -> Version:
     alias = champion(root, model)
     if alias is None:
-        raise RegistryError(f"{reference}: {root} has no champion of {model}; push a model of that name first")
+        raise RegistryError(f"{reference}: {root} has no champion of {model}; push a model with that name first")
     version = load(root, model, alias.version)
     if version is None or version.manifest_digest != alias.manifest_digest:
         raise RegistryError(f"{reference}: version {alias.version} in {root} is not the one that was promoted")

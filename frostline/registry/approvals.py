@@ -1,29 +1,32 @@
-"""What people decide about versions: approving a candidate, and going back to an earlier champion."""
+"""What people decide about versions: approving a candidate, and rolling back to an earlier champion."""
 
 from __future__ import annotations
 
+from frostline.documents.release import DECISION
 from frostline.errors import ChampionChanged, ConfigError, RegistryError
-from frostline.registry.promotions import PROVEN, Alias, champion, history, promote, standing
+from frostline.registry.objects import Alias
+from frostline.registry.promotions import champion, history, promote
+from frostline.registry.standings import PROVEN, standing
 from frostline.registry.version import Version, load, read_document, require_intact, versions
 
 _LONGEST = 500  # characters of a name or a reason
 
 
 def approve(root: str, model: str, number: int, *, approver: str, reason: str) -> Alias:
-    """Make a candidate the champion, if the champion still is the one that it was compared with.
+    """Make a candidate the champion, if the champion is still the one that it was compared with.
 
     Args:
         root: the registry.
         model: name of the model.
-        number: the candidate's.
+        number: of the candidate.
         approver: who decides, for the record.
         reason: why, for the record.
 
     Raises:
         ConfigError: approver or reason is empty, too long or not printable.
-        ChampionChanged: another version serves than the candidate was compared with.
-        RegistryError: there is no such version, its decision was not to promote, it is not proven, or a file of it is
-            not what was published.
+        ChampionChanged: the champion is not the version that the candidate was compared with.
+        RegistryError: there is no such version, its decision was not to promote, it is not proven, or one of its files
+            is not what was published.
         StorageError: the registry cannot be written.
     """
     _check_text("approver", approver)
@@ -34,16 +37,16 @@ def approve(root: str, model: str, number: int, *, approver: str, reason: str) -
         raise RegistryError(f"{root} has no version {number} of {model}; it has {known or 'none'}")
     serving = champion(root, model)
     if serving is not None and serving.version == number:
-        raise RegistryError(f"{model} version {number} is the champion already")
-    verdict = read_document(version, "decision.json", "decision").get("verdict")
+        raise RegistryError(f"{model} version {number} is already the champion")
+    verdict = read_document(version, DECISION).get("verdict")
     if verdict != "promote":
-        raise RegistryError(f"{version.uri}: its decision is {verdict!r}; only 'promote' may be approved")
+        raise RegistryError(f"{version.uri}: received the verdict {verdict!r}; only 'promote' can be approved")
     found = standing(root, model, number)
     if found is None or found.kind == "rollback":
-        raise RegistryError(f"{model} version {number} is not proven to serve; run its push again")
-    if found.word == PROVEN:
+        raise RegistryError(f"{model} version {number} is not proven; run its push again")
+    if found.standing == PROVEN:
         require_intact(version)
-    try:  # refuses what was rejected or removed
+    try:  # raises where the version was rejected or removed
         return promote(
             root,
             version,
@@ -54,52 +57,53 @@ def approve(root: str, model: str, number: int, *, approver: str, reason: str) -
             test_split=found.test_split,
         )
     except ChampionChanged as error:
-        raise ChampionChanged(f"{error}; run the pipeline again to compare it with the one that serves") from None
+        raise ChampionChanged(f"{error}; run the pipeline again to compare it with the current champion") from None
 
 
 def rollback(root: str, model: str, *, to: int | None = None, approver: str, reason: str) -> Alias:
-    """Let an earlier champion serve again, by one change of the alias.
+    """Make an earlier champion the champion again, by one change of the alias.
 
     Args:
         root: the registry.
         model: name of the model.
-        to: number of an earlier champion; None for the one that `previous_champion` names.
+        to: number of an earlier champion; None for what `previous_champion` returns.
         approver: who decides, for the record.
         reason: why, for the record.
 
     Raises:
         ConfigError: approver or reason is empty, too long or not printable.
         ChampionChanged: the champion changed while this ran.
-        RegistryError: there is no such earlier champion, it was rejected or removed, or a file of it is not what was
-            published.
+        RegistryError: there is no such earlier champion, it was rejected or removed, or one of its files is not what
+            was published.
         StorageError: the registry cannot be written.
     """
     _check_text("approver", approver)
     _check_text("reason", reason)
     serving = champion(root, model)
     if serving is None:
-        raise RegistryError(f"{root} has no champion of {model}; there is nothing to go back from")
+        raise RegistryError(f"{root} has no champion of {model} to roll back from")
     number, promoted = previous_champion(root, model) if to is None else to, _promoted(root, model)
     if number is None:
         others = sorted(promoted.keys() - {serving.version})
-        way = f"name another one with --to: {others}" if others else "there is nothing to go back to"
-        raise RegistryError(f"{model} version {serving.version} has no champion before it; {way}")
+        hint = f"choose another one with --to: {others}" if others else "there is no version to roll back to"
+        raise RegistryError(f"{model} version {serving.version} has no previous champion; {hint}")
     if number == serving.version:
-        raise RegistryError(f"{model} version {number} is the champion already")
+        raise RegistryError(f"{model} version {number} is already the champion")
     if number not in promoted:
-        raise RegistryError(f"{model} version {number} never was the champion; champions were {sorted(promoted)}")
+        raise RegistryError(f"{model} version {number} was never the champion; champions were {sorted(promoted)}")
     version = _as_promoted(root, model, number, promoted)
     if version is None:
-        raise RegistryError(f"{model} version {number} was removed, or is not what was promoted; it cannot serve")
+        problem = "was removed, or is not what was promoted"
+        raise RegistryError(f"{model} version {number} {problem}; it cannot become the champion")
     require_intact(version)
     return promote(root, version, expected=serving, reason=reason, kind="rollback", approver=approver)
 
 
 def previous_champion(root: str, model: str) -> int | None:
-    """The version that a rollback goes back to; None where there is none.
+    """The version that a rollback returns to; None if there is none.
 
-    It is the one that the champion replaced when it was promoted, or, where that cannot serve any more, the one that
-    this one had replaced, and so on. What was rolled back from is thereby not come back to.
+    It is the version that the champion replaced when it was promoted. If that one was rejected, removed or changed, it
+    is the one before, and so on. So a further rollback never returns to a version that was rolled back from.
     """
     serving, promoted = champion(root, model), _promoted(root, model)
     replaced = {entry.version: entry.previous_version for entry in history(root, model) if entry.kind != "rollback"}
@@ -107,7 +111,7 @@ def previous_champion(root: str, model: str) -> int | None:
     passed = set() if serving is None else {serving.version}
     while number is not None and number not in passed:
         found = standing(root, model, number)
-        if (found is None or found.word == PROVEN) and _as_promoted(root, model, number, promoted):
+        if (found is None or found.standing == PROVEN) and _as_promoted(root, model, number, promoted):
             return number
         passed.add(number)
         number = replaced.get(number)
@@ -115,11 +119,11 @@ def previous_champion(root: str, model: str) -> int | None:
 
 
 def states(root: str, model: str) -> dict[int, str]:
-    """What each finished version is, by number, in ascending order.
+    """The state of each finished version, by number, in ascending order.
 
-    `champion` serves; `candidate` was compared with it and waits; `earlier champion`; `superseded` was compared with
-    a champion that serves no longer; `rejected` failed its proof; `removed` is being removed; `unproven` is not
-    proven yet.
+    `champion`: in production; `candidate`: compared with the champion and waiting for approval; `earlier champion`;
+    `superseded`: compared with an earlier champion; `rejected`: failed its proof; `removed`: being removed;
+    `unproven`: not proven yet.
 
     Raises:
         RegistryError: the model's name or an object is malformed.
@@ -133,8 +137,8 @@ def _state(root: str, model: str, number: int, serving: Alias | None, promoted: 
     if serving is not None and serving.version == number:
         return "champion"
     found = standing(root, model, number)
-    if found is not None and found.word != PROVEN:
-        return found.word
+    if found is not None and found.standing != PROVEN:
+        return found.standing
     if found is not None and found.kind != "rollback" and is_waiting(found.compared_with, serving):
         return "candidate"
     if number in promoted:
@@ -148,7 +152,7 @@ def is_waiting(compared_with: Alias | None, serving: Alias | None) -> bool:
 
 
 def _promoted(root: str, model: str) -> dict[int, str]:
-    """Digest of the manifest of every version that ever was the champion."""
+    """The manifest's digest of every version that was ever the champion."""
     return {entry.version: entry.manifest_digest for entry in history(root, model)}
 
 
@@ -159,4 +163,4 @@ def _as_promoted(root: str, model: str, number: int, promoted: dict[int, str]) -
 
 def _check_text(field: str, text: str) -> None:
     if not text.strip() or len(text) > _LONGEST or not text.isprintable():
-        raise ConfigError(f"--{field}", text[:60], f"expected 1 to {_LONGEST} printable characters in one line")
+        raise ConfigError(f"--{field}", text[:60], f"expected 1 to {_LONGEST} printable characters on one line")

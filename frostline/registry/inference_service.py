@@ -1,7 +1,7 @@
-"""A KServe InferenceService that serves one version of a model, which never changes under it.
+"""A KServe InferenceService that serves one immutable version of a model.
 
-TensorFlow Serving wants a numbered directory below its base path, /mnt/models: `storageUri` would put the SavedModel
-there itself, so `storageUris` of the predictor names the mount path, which KServe knows since 0.16.
+TensorFlow Serving expects a numbered directory below its base path, /mnt/models. `storageUri` would put the SavedModel
+directly into the base path, so the predictor's `storageUris` sets the mount path, which KServe supports since 0.16.
 https://kserve.github.io/website/docs/model-serving/storage/multiple-storage-uris
 """
 
@@ -13,17 +13,17 @@ from frostline.registry.version import Version
 
 _GIB = 2**30
 _VOLUME = "/frostline/"  # where the steps mount their volume
-_CLAIM = "frostline"  # and the claim that it belongs to
+_CLAIM = "frostline"  # the volume's claim
 
 
 def manifest(version: Version, outcome: str) -> str:
     """The YAML to apply.
 
-    Memory is 1 GiB for the server and twice the SavedModel, which is read and then held.
+    Memory is 1 GiB for the server plus twice the size of the SavedModel, which is read and then kept in memory.
 
     Args:
         version: to serve.
-        outcome: of its push, in one line, which heads the file.
+        outcome: of its push, in one line, as the file's first comment.
     """
     uri, reachable = _storage_uri(version.uri)
     memory = f"{1 + -(-2 * _served_bytes(version) // _GIB)}Gi"
@@ -52,14 +52,14 @@ def manifest(version: Version, outcome: str) -> str:
     }
     text = f"# {outcome}\n# For KServe 0.16 or later (kubectl apply -f).\n"
     if not outcome.startswith("pushed: "):
-        text = f"# NOT TO BE APPLIED YET: this version is not the champion.\n{text}"
+        text = f"# DO NOT APPLY YET: this version is not the champion.\n{text}"
     if not reachable:
-        text += f"# No pod can read {version.uri}: put the version on a volume and name its claim below.\n"
+        text += f"# No pod can read {version.uri}: put the version on a volume and enter its claim below.\n"
     return text + yaml.safe_dump(service, sort_keys=False, width=120)
 
 
 def _storage_uri(uri: str) -> tuple[str, bool]:
-    """The version's address as KServe names it, and whether a pod can reach it."""
+    """The version's address in KServe's form, and whether a pod can reach it."""
     if uri.startswith("gs://"):
         return uri, True
     if uri.startswith(_VOLUME):

@@ -1,7 +1,7 @@
-"""Removing old versions and what dead publishers left, while publishers, promotions and readers go on.
+"""Removing old versions and the remains of dead publishers, while publishers, promotions and readers keep running.
 
-A version stops existing in one write, of a manifest that says `removed`; its files go after that. Whoever finds such a
-manifest with files beside it finishes the work.
+One write removes a version: its manifest then says `removed`. Its files are deleted after that. If that is interrupted,
+the next prune finds such a manifest with files beside it and deletes them.
 """
 
 from __future__ import annotations
@@ -11,9 +11,11 @@ from dataclasses import dataclass
 from frostline import storage
 from frostline.errors import ConfigError, PreconditionFailed, RegistryError
 from frostline.registry.approvals import is_waiting, previous_champion, states
-from frostline.registry.promotions import PROVEN, REMOVED, Alias, champion, mark_removed, read_standing
-from frostline.registry.publication import Claim, claims, give_up, is_old
-from frostline.registry.version import MANIFEST, Version, address, find, tombstone, versions
+from frostline.registry.objects import Alias, Claim
+from frostline.registry.promotions import champion
+from frostline.registry.publication import claims, give_up, is_old
+from frostline.registry.standings import PROVEN, mark_removed, read_standing
+from frostline.registry.version import MANIFEST, REMOVED, Version, address, find, tombstone, versions
 from frostline.storage import Stat
 
 
@@ -23,9 +25,9 @@ class Removal:
 
     Attributes:
         number: of the version, or of the claim.
-        state: as `states` calls it; `abandoned` for files that never became a version, `half removed` for those
-            that an interrupted removal left.
-        files: how many files.
+        state: as `states` gives it; `abandoned` for files that never became a version, `half removed` for files that
+            an interrupted removal left.
+        files: number of files.
         size: bytes.
     """
 
@@ -38,17 +40,17 @@ class Removal:
 def prune(root: str, model: str, *, keep: int, dry_run: bool = False) -> list[Removal]:
     """Remove all but the newest finished versions, and the files of claims that were abandoned a day ago or earlier.
 
-    Never removed: the champion, the version that a rollback goes back to, a candidate that waits, and a version whose
-    push may still be proving it.
+    It never removes the champion, the version that a rollback returns to, a candidate that waits for approval, or a
+    version whose push may still be proving it.
 
     Args:
         root: the registry.
         model: name of the model.
-        keep: how many of the newest versions stay in any case, at least 1.
-        dry_run: only tell.
+        keep: number of newest versions to keep in any case, at least 1.
+        dry_run: remove nothing.
 
     Returns:
-        What was removed, in ascending order of the number; with `dry_run`, what would be.
+        What was removed (with `dry_run`, what would be removed), in ascending order of the number.
 
     Raises:
         ConfigError: `keep` is less than 1.
@@ -59,12 +61,12 @@ def prune(root: str, model: str, *, keep: int, dry_run: bool = False) -> list[Re
         raise ConfigError("--keep", keep, "expected at least 1")
     finished = versions(root, model)
     known = states(root, model)
-    taken = {claim.number: claim for claim in claims(root, model)}  # after the versions: each of them has one
+    taken = claims(root, model)  # read after the versions, so that each of them has one
     if not taken:
         raise RegistryError(f"{root}: there is no version of {model!r}")
     removals, targets = [], _Targets(root, model)
     for version in finished:
-        # One that is marked as removed is half removed by a prune that died.
+        # A version that is marked as removed was left half removed by a prune that died.
         old = version in finished[:-keep] or known.get(version.number) == REMOVED
         if old and _retire(root, version, taken[version.number], targets, dry_run):
             removals.append(_clear(root, model, version.number, known.get(version.number, "superseded"), dry_run))
@@ -72,7 +74,7 @@ def prune(root: str, model: str, *, keep: int, dry_run: bool = False) -> list[Re
     for number in sorted(taken.keys() - alive):
         found = find(root, model, number)
         if isinstance(found, Version) or not _files(root, model, number):
-            continue  # finished meanwhile, or nothing to remove
+            continue  # finished since then, or nothing to remove
         if found is None and not (is_old(taken[number]) and (dry_run or give_up(root, model, number))):
             continue
         removals.append(_clear(root, model, number, "abandoned" if found is None else "half removed", dry_run))
@@ -82,7 +84,7 @@ def prune(root: str, model: str, *, keep: int, dry_run: bool = False) -> list[Re
 
 
 class _Targets:
-    """The version that a rollback goes back to, looked up once for each champion that is met."""
+    """The version that a rollback returns to, looked up once per champion."""
 
     def __init__(self, root: str, model: str) -> None:
         self._root, self._model = root, model
@@ -96,14 +98,14 @@ class _Targets:
 
 
 def _retire(root: str, version: Version, claim: Claim, targets: _Targets, dry_run: bool) -> bool:
-    """Let a version exist no longer, if it may go; whether it went."""
-    # The standing before the alias. Who promotes the version changes its standing first, so either the comparison is
-    # seen here, and the alias that it waits for, or `mark_removed` is refused.
+    """Remove a version, files apart, if it is not needed; return whether it was removed."""
+    # The standing is read before the alias. A promotion changes the standing first, so either the new comparison and
+    # its champion are seen here, or `mark_removed` fails.
     found, generation = read_standing(root, version.model, version.number)
     serving = champion(root, version.model)
     if serving is not None and serving.version == version.number:
         return False
-    if found is not None and found.word == PROVEN and is_waiting(found.compared_with, serving):
+    if found is not None and found.standing == PROVEN and is_waiting(found.compared_with, serving):
         return False
     if (found is None and not is_old(claim)) or version.number == targets.of(serving):
         return False

@@ -1,35 +1,40 @@
 """The versions in a registry: where their files are, what their manifests say, and how they are read.
 
-A version exists while its manifest does. A manifest that says `removed` stands where a version was or will never be:
-whoever creates the manifest first, the publisher or the one who clears up, decides.
+A version exists as long as its manifest does. Where a version was removed, or never will be one, the manifest says
+`removed`. The first to create the manifest decides: the publisher, or whoever removes the remains.
 """
 
 from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Literal, TypeVar
+from typing import Any, Literal, TypeVar, cast
 
 from pydantic import ValidationError
 
 from frostline import artifacts, digests, storage
 from frostline.artifacts import Json
+from frostline.documents.kinds import Document
+from frostline.documents.release import MANIFEST_FILE, FileEntry, VersionManifest
 from frostline.errors import DataError, NotFound, RegistryError, StorageError
 from frostline.events import progress
-from frostline.registry import objects
-from frostline.section import check_model_name
+from frostline.registry.objects import Manifest, Record, StoredObject
+from frostline.section import check_model_name, first_problem
 
 T = TypeVar("T")
 R = TypeVar("R")
-D = TypeVar("D", bound=objects.StoredObject)
-MANIFEST = "manifest.json"
+C = TypeVar("C", bound=StoredObject)
+D = TypeVar("D", bound=Record)
+J = TypeVar("J", bound=Mapping[str, Any])
+MANIFEST = MANIFEST_FILE
 REMOVED: Literal["removed"] = "removed"
-_PIECE = 8 * 2**20  # bytes that each thread holds while a stored file is checked
+_PIECE = 8 * 2**20  # bytes per read and thread while a stored file is checked
 _THREADS = 4
+_LONGEST = 60  # characters of a received value in a message
 _NUMBERED = re.compile(r"([1-9][0-9]{0,8})\.json")
 
 
@@ -40,7 +45,7 @@ class Version:
     model: str
     number: int
     uri: str
-    manifest: Json
+    manifest: VersionManifest
     manifest_digest: str
 
 
@@ -70,15 +75,15 @@ def find(root: str, model: str, number: int) -> Version | Literal["removed"] | N
         return None
     if artifacts.schema("removed").encode() in data[:100]:  # the schema comes first
         return REMOVED
-    manifest = decode(data, storage.join(uri, MANIFEST), "version")
-    check(objects.Manifest, manifest, storage.join(uri, MANIFEST))
+    manifest = cast(VersionManifest, _decode(data, storage.join(uri, MANIFEST), Manifest.KIND))
+    check(Manifest, manifest, storage.join(uri, MANIFEST))
     if (manifest["model"], manifest["version"]) != (model, number):
         raise RegistryError(f"{uri}: its manifest describes {manifest['model']} version {manifest['version']}")
     return Version(model, number, uri, manifest, digests.of_bytes(data))
 
 
 def tombstone(model: str, number: int) -> bytes:
-    """The manifest of a number that is no version any more, or never will be one."""
+    """The manifest of a number that is no longer a version, or never will be one."""
     return artifacts.encode("removed", {"model": model, "version": number, "files": {}})
 
 
@@ -89,7 +94,7 @@ def load(root: str, model: str, number: int) -> Version | None:
 
 
 def versions(root: str, model: str) -> list[Version]:
-    """The finished versions in ascending order; a number whose publisher died is none.
+    """The finished versions in ascending order, without numbers whose publisher died.
 
     Raises:
         RegistryError: the model's name or a manifest is malformed.
@@ -135,11 +140,11 @@ def _fetch(version: Version, relative: str, into: Path) -> Path:
         raise RegistryError(f"{version.uri}: {error}") from error
 
 
-def differences(directory: Path, manifest: Json) -> list[str]:
-    """What in a version's directory on this machine is not as it was published, in words; its manifest is not read.
+def differences(directory: Path, manifest: VersionManifest) -> list[str]:
+    """What in a version's directory on this machine differs from what was published, in words.
 
     Args:
-        directory: of the version.
+        directory: of the version; the manifest in it is not read.
         manifest: what was published.
     """
     found = {path.relative_to(directory).as_posix(): path for path in sorted(directory.rglob("*")) if _is_entry(path)}
@@ -152,16 +157,16 @@ def differences(directory: Path, manifest: Json) -> list[str]:
 
 
 def _is_entry(path: Path) -> bool:
-    """Whether it is anything but a directory, a link that leads nowhere too."""
+    """Whether it is anything but a directory; a broken link counts."""
     return path.is_symlink() or not path.is_dir()
 
 
-def _is_as(path: Path, published: Json) -> bool:
+def _is_as(path: Path, published: FileEntry) -> bool:
     return path.is_file() and published == {"sha256": digests.of_file(path), "size": path.stat().st_size}
 
 
 def require_intact(version: Version) -> None:
-    """Read every stored file of a version again, without keeping it.
+    """Check every stored file of a version against its manifest.
 
     Raises:
         RegistryError: one is missing, or is not what was published.
@@ -178,29 +183,29 @@ def require_intact(version: Version) -> None:
 
     for found in in_parallel(wrong, version.manifest["files"]):
         if found is not None:
-            raise RegistryError(f"{version.uri}: {found}; it must not serve")
+            raise RegistryError(f"{version.uri}: {found}; it cannot become the champion")
 
 
-def read_document(version: Version, name: str, kind: str) -> Json:
+def read_document(version: Version, document: Document[J]) -> J:
     """One of the JSON files that were published with a version, checked against its manifest.
 
     Raises:
         RegistryError: it was not published, is missing, or is not what was published.
     """
-    expected = version.manifest["files"].get(name)
-    uri = storage.join(version.uri, name)
+    expected = version.manifest["files"].get(document.file)
+    uri = storage.join(version.uri, document.file)
     if expected is None:
-        raise RegistryError(f"{version.uri}: was published without {name}")
+        raise RegistryError(f"{version.uri}: was published without {document.file}")
     try:
         data = storage.read_bytes(uri)
     except NotFound as error:
         raise RegistryError(f"{version.uri}: {error}") from error
     if digests.of_bytes(data) != expected["sha256"]:
         raise RegistryError(f"{uri}: received {digests.of_bytes(data)}; its manifest says {expected['sha256']}")
-    return decode(data, uri, kind)
+    return cast(J, _decode(data, uri, document.kind))
 
 
-def checksum(uri: str, size: int) -> Json:
+def checksum(uri: str, size: int) -> FileEntry:
     """SHA-256 and size of a stored object, read in pieces, in the form of a manifest's entry."""
     digest = hashlib.sha256()
     for offset in range(0, size, _PIECE):
@@ -209,7 +214,7 @@ def checksum(uri: str, size: int) -> Json:
 
 
 def read_object(uri: str) -> tuple[bytes, str] | None:
-    """The content of an object that may be replaced at any time, and the generation of just that content."""
+    """The content of an object that may be replaced at any time, and the generation of exactly that content."""
     before = storage.stat(uri)
     while before is not None:
         try:
@@ -223,12 +228,31 @@ def read_object(uri: str) -> tuple[bytes, str] | None:
     return None
 
 
-def decode(data: bytes, uri: str, kind: str) -> Json:
-    """A JSON object of the registry, its schema checked.
+def parse(shape: type[D], data: bytes, uri: str) -> D:
+    """A record of the registry from its bytes.
 
     Raises:
-        RegistryError: it is malformed.
+        RegistryError: it is not JSON, has another schema, or a field is missing or wrong.
     """
+    return check(shape, _decode(data, uri, shape.KIND), uri)
+
+
+def check(shape: type[C], document: Mapping[str, object], origin: str) -> C:
+    """A JSON object as its type; `origin` names it in messages.
+
+    Raises:
+        RegistryError: a field is missing or wrong.
+    """
+    try:
+        return shape.model_validate(document)
+    except ValidationError as error:
+        problem = first_problem(error)
+        received = repr(problem.received)[:_LONGEST]
+        raise RegistryError(f"{origin}: {problem.place}: received {received}; {problem.expected}") from None
+
+
+def _decode(data: bytes, uri: str, kind: str) -> Json:
+    """A JSON object of the registry, its schema checked; RegistryError if it is malformed."""
     try:
         document = artifacts.parse_json(data, uri)
     except DataError:
@@ -238,22 +262,7 @@ def decode(data: bytes, uri: str, kind: str) -> Json:
     return document
 
 
-def check(shape: type[D], document: Json, uri: str) -> D:
-    """The document as its type.
-
-    Raises:
-        RegistryError: it is something else.
-    """
-    try:
-        return shape.model_validate(document)
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        where = ".".join(str(part) for part in first["loc"])
-        reason = first["msg"].removeprefix("Value error, ")
-        raise RegistryError(f"{uri}: {where}: received {repr(first['input'])[:60]}; {reason}") from None
-
-
 def in_parallel(function: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
-    """The results in the order of the items, made by a few threads; the first error ends it."""
+    """The results in the order of the items, computed by a few threads; the first error is raised."""
     with ThreadPoolExecutor(_THREADS) as pool:
         yield from pool.map(function, items)

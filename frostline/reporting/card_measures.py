@@ -1,11 +1,11 @@
-"""The numbers of a model card: how good the model is, compared with what, its limits, and what serving costs."""
+"""The numbers of a model card: the model's quality, its comparison with the champion, its limits and serving costs."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from frostline.artifacts import Json
-from frostline.reporting.markup import Chapter, Code, Table
+from frostline.documents.evaluation import Compared, Evaluation, Interval
+from frostline.reporting.markup import Block, Chapter, Code, Table
 
 _EXAMPLE = """import tensorflow as tf
 
@@ -14,29 +14,29 @@ answer = serve(image_bytes=tf.constant([open("photo.jpg", "rb").read()]))
 answer["label"], answer["probabilities"]"""
 
 
-def sections(evaluation: Json, notes: Sequence[str]) -> list[Chapter]:
-    """How good it is, how it compares, its limits and how to serve it, from evaluation.json and the gate's notes."""
-    return [_measures(evaluation), _champion(evaluation), _limits(evaluation, notes), _serving(evaluation)]
+def chapters(evaluation: Evaluation, notes: Sequence[str]) -> list[Chapter]:
+    """Quality, comparison, limits and serving, from evaluation.json and the gate's notes."""
+    return [_quality(evaluation), _comparison(evaluation), _limits(evaluation, notes), _serving(evaluation)]
 
 
-def _measures(evaluation: Json) -> Chapter:
+def _quality(evaluation: Evaluation) -> Chapter:
     level = f"{100 * evaluation['confidence']:g} % interval"
-    split = evaluation["test_split"]
+    promotions = evaluation["test_split"]["promotions"]
     reuse = (
-        f"This test split had decided {split['promotions']} promotion{'s' if split['promotions'] > 1 else ''} before."
-        if split["promotions"]
-        else "This test split had decided no promotion before."
+        f"{promotions} earlier promotion{'s were' if promotions > 1 else ' was'} decided on this test split."
+        if promotions
+        else "No earlier promotion was decided on this test split."
     )
     leaked = evaluation["leaked"]
-    leak = f"{leaked:,} of which were" if leaked else "none of which was"
+    leak = f"{leaked:,} of them were" if leaked else "None of them was"
     classes = [
         (row["label"], f"{row['examples']:,}", _rate(row["precision"]), _rate(row["recall"]), f"{row['f1']:.3f}")
         for row in evaluation["per_class"]
     ]
-    blocks: list[str | list[str] | Table] = [
-        f"On {evaluation['examples']:,} test images, {leak} in its training or validation split or that of a "
-        f"version that it started from: original bytes through the exported model. {reuse}",
-        Table(("measure", "value", level, "interval by"), _overall(evaluation)),
+    blocks: list[Block] = [
+        f"Measured on {evaluation['examples']:,} test images: the original files, through the exported model. {leak} "
+        f"in the training or validation split of this model, or of a version that it started from. {reuse}",
+        Table(("metric", "value", level, "method"), _overall(evaluation)),
         "By class:",
         Table(("class", "images", "precision", "recall", "F1"), classes),
     ]
@@ -45,20 +45,20 @@ def _measures(evaluation: Json) -> Chapter:
             (row["column"], row["value"] or "(none)", f"{row['examples']:,}", _rate(row["accuracy"]))
             for row in evaluation["slices"]
         ]
-        blocks += ["By what is known of the images:", Table(("column", "value", "images", "accuracy"), slices, 2)]
-    return Chapter("How good it is", blocks)
+        blocks += ["By metadata slice:", Table(("column", "value", "images", "accuracy"), slices, 2)]
+    return Chapter("Quality", blocks)
 
 
-def _overall(evaluation: Json) -> list[tuple[str, ...]]:
-    shares = {
+def _overall(evaluation: Evaluation) -> list[tuple[str, ...]]:
+    rates: dict[str, Interval] = {
         "accuracy": evaluation["accuracy"],
-        f"right within its first {evaluation['top_k']['k']}": evaluation["top_k"],
+        f"top-{evaluation['top_k']['k']} accuracy": evaluation["top_k"],
         "macro F1": evaluation["macro_f1"],
         "expected calibration error": evaluation["calibration_error"],
     }
     others = {"log loss (nats)": evaluation["log_loss"], "Brier score (0 to 2)": evaluation["brier"]}
     return [
-        *((name, _percent(one["value"]), _span(one), one["method"].replace("_", " ")) for name, one in shares.items()),
+        *((name, _percent(one["value"]), _span(one), one["method"].replace("_", " ")) for name, one in rates.items()),
         *(
             (name, f"{one['value']:.4f}", f"{one['low']:.4f} to {one['high']:.4f}", one["method"].replace("_", " "))
             for name, one in others.items()
@@ -66,94 +66,93 @@ def _overall(evaluation: Json) -> list[tuple[str, ...]]:
     ]
 
 
-def _champion(evaluation: Json) -> Chapter:
-    champion, title = evaluation["champion"], "Against the model that served before"
+def _comparison(evaluation: Evaluation) -> Chapter:
+    champion, heading = evaluation["champion"], "Comparison with the champion"
     if champion is None:
-        return Chapter(title, ["No model served before it."])
-    if not champion["comparable"]:
-        return Chapter(
-            title, [f"It could not be compared with version {champion['version']}: {champion['reason'].rstrip('.')}."]
-        )
-    sentence = (
-        f"On the same {champion['examples']:,} images {_percent(champion['challenger_accuracy']['value'])} are right, "
-        f"of version {champion['version']} {_percent(champion['accuracy']['value'])}: a difference of "
-        f"{_points(champion['difference'])}. {champion['only_challenger_right']:,} images only this model got right, "
-        f"{champion['only_champion_right']:,} only version {champion['version']}; McNemar's exact two-sided p is "
-        f"{champion['p_value']:.3g}."
-    )
-    if champion["excluded"]:
-        sentence += (
-            f" {champion['excluded']:,} test images are left out: version {champion['version']} was made with "
-            f"{champion['made_with']:,} of them, and does not know the label of "
-            f"{champion['excluded'] - champion['made_with']:,}."
-        )
-    blocks: list[str | list[str] | Table] = [sentence]
+        return Chapter(heading, ["There was no champion yet."])
+    if champion["comparable"] is False:
+        sentence = f"It could not be compared with the champion, version {champion['version']}: {champion['reason']}"
+        return Chapter(heading, [f"{sentence.rstrip('.')}."])
+    blocks: list[Block] = [_difference(champion)]
     if champion["new_labels"]:
-        blocks.append(f"Classes that only this model knows: {', '.join(champion['new_labels'])}.")
+        blocks.append(f"Classes that only this model has: {', '.join(champion['new_labels'])}.")
     rows = [
-        (
-            row["column"],
-            row["value"] or "(none)",
-            f"{row['examples']:,}",
-            _points(row["difference"]),
-        )
-        for row in sorted(champion["slices"], key=lambda row: float(row["difference"]["value"]))
+        (row["column"], row["value"] or "(none)", f"{row['examples']:,}", _points(row["difference"]))
+        for row in sorted(champion["slices"], key=lambda row: row["difference"]["value"])
     ]
     if rows:
         blocks.append(Table(("column", "value", "images", "difference"), rows, 2))
-    return Chapter(title, blocks)
+    return Chapter(heading, blocks)
 
 
-def _limits(evaluation: Json, notes: Sequence[str]) -> Chapter:
+def _difference(champion: Compared) -> str:
+    name = f"version {champion['version']}"
+    sentence = (
+        f"On the same {champion['examples']:,} images this model's accuracy is "
+        f"{_percent(champion['challenger_accuracy']['value'])} and that of the champion, {name}, is "
+        f"{_percent(champion['accuracy']['value'])}: a difference of {_points(champion['difference'])}. Only this "
+        f"model is correct on {champion['only_challenger_right']:,} images, only {name} on "
+        f"{champion['only_champion_right']:,}; McNemar's exact two-sided p is {champion['p_value']:.3g}."
+    )
+    if champion["excluded"]:
+        sentence += (
+            f" {champion['excluded']:,} test images are excluded: {name} was made with {champion['made_with']:,} of "
+            f"them, and does not have the class of {champion['excluded'] - champion['made_with']:,}."
+        )
+    return sentence
+
+
+def _limits(evaluation: Evaluation, notes: Sequence[str]) -> Chapter:
     error = evaluation["calibration_error"]
     limits = [
-        "It was measured on images of the same source as its training images. How it does on others was not measured, "
-        "nor on images that were altered to deceive it.",
-        f"A probability that it gives is off by {100 * error['value']:.1f} points on average (expected calibration "
-        f"error, {_span(error)}).",
-        "The orientation that a camera notes in EXIF is ignored, transparency (alpha) is dropped, and of an animation "
-        "the first frame counts.",
-        "One file that is no JPEG, PNG, GIF, BMP or WebP image fails the whole request that it came with.",
+        "The test images come from the same source as the training images. Its quality on images from other sources, "
+        "or on adversarial images, was not measured.",
+        f"Its confidence is off by {100 * error['value']:.1f} points on average (expected calibration error, "
+        f"{_span(error)}).",
+        "EXIF orientation is ignored, transparency (alpha) is dropped, and only the first frame of an animation is "
+        "used.",
+        "A file that is not a JPEG, PNG, GIF, BMP or WebP image fails the whole request that contains it.",
     ]
     if not evaluation["slices"]:
-        limits.append("The images have no metadata: whether some kinds of them fare worse than others is not known.")
+        limits.append("The images have no metadata, so it is not known whether it is worse on some kinds of images.")
     return Chapter("Limits", [limits + [f"{note[:1].upper()}{note[1:].rstrip('.')}." for note in notes]])
 
 
-def _serving(evaluation: Json) -> Chapter:
+def _serving(evaluation: Evaluation) -> Chapter:
     serving, skew = evaluation["serving"], evaluation["skew"]
     latency = "; ".join(
-        f"{row['batch']} image{'s' if row['batch'] > 1 else ''} a call: {row['p50']:.1f} ms in the median, "
-        f"{row['p95']:.1f} ms at the 95th percentile"
+        f"{row['p50']:.1f} ms (median) and {row['p95']:.1f} ms (95th percentile) for {row['batch']} "
+        f"image{'s' if row['batch'] > 1 else ''} per call"
         for row in serving["latency"]
     )
     return Chapter(
         "How to serve it",
         [
-            "A TensorFlow SavedModel whose signature serving_default maps image_bytes (encoded images, a batch of "
-            "strings) to probabilities (a row for each image, classes in the order above) and label (the most probable "
-            "class). Decoding, resizing and normalisation are inside.",
+            "It is a TensorFlow SavedModel. Its signature serving_default takes image_bytes (a batch of encoded "
+            "images, as strings) and returns probabilities (one row per image, classes in the order above) and label "
+            "(the most probable class). It decodes, resizes and normalises the images itself.",
             Code("python", _EXAMPLE),
-            f"On the machine that evaluated it {latency}. The files take {serving['size_bytes'] / 1e6:,.1f} MB.",
-            f"On {skew['images']:,} test images it was compared with the model in training: "
-            f"{_percent(skew['agreement'])} of the labels agree, and no probability differs by more than "
-            f"{skew['max_difference']:.2g}.",
+            f"Latency on the machine that evaluated it: {latency}. The files take {serving['size_bytes'] / 1e6:,.1f} "
+            "MB.",
+            f"Compared with the model in training on {skew['images']:,} test images, {_percent(skew['agreement'])} of "
+            f"the labels agree, and no probability differs by more than {skew['max_difference']:.2g}.",
         ],
     )
 
 
-def _percent(share: float) -> str:
-    return f"{100 * share:.1f} %"
+def _percent(rate: float) -> str:
+    return f"{100 * rate:.1f} %"
 
 
-def _span(interval: Json) -> str:
+def _span(interval: Interval) -> str:
     return f"{_percent(interval['low'])} to {_percent(interval['high'])}"
 
 
-def _rate(interval: Json | None) -> str:
+def _rate(interval: Interval | None) -> str:
     return "none" if interval is None else f"{_percent(interval['value'])} ({_span(interval)})"
 
 
-def _points(interval: Json) -> str:
-    value, low, high = (f"{100 * interval[name]:+.1f}" for name in ("value", "low", "high"))
+def _points(interval: Interval) -> str:
+    bounds = interval["value"], interval["low"], interval["high"]
+    value, low, high = (f"{100 * bound:+.1f}" for bound in bounds)
     return f"{value} points ({low} to {high})"

@@ -1,4 +1,4 @@
-"""A text of sections, paragraphs, lists, tables and code, written once and rendered as Markdown and as HTML."""
+"""A text of chapters with paragraphs, lists, tables and code, written once and rendered as Markdown and as HTML."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from frostline.text import markdown
 
 @dataclass(frozen=True)
 class Table:
-    """Headings and rows of text; columns from `numbers` on are aligned to the right."""
+    """Headings and rows of text; columns from number `numbers` on are right-aligned."""
 
     headings: tuple[str, ...]
     rows: Sequence[tuple[str, ...]]
@@ -22,35 +22,38 @@ class Table:
 
 @dataclass(frozen=True)
 class Code:
-    """Lines of code, and the name of their language."""
+    """Lines of code and the name of their language."""
 
     language: str
     text: str
 
 
+Block = str | list[str] | Table | Code  # a string is a paragraph, a list of strings a list
+
+
 @dataclass(frozen=True)
 class Chapter:
-    """A heading and what follows it: a string is a paragraph, a list of strings a list."""
+    """A heading and the blocks below it."""
 
-    title: str
-    blocks: Sequence[str | list[str] | Table | Code]
+    heading: str
+    blocks: Sequence[Block]
 
 
-def write_markdown(path: Path, title: str, sections: Sequence[Chapter]) -> None:
-    """Write GitHub's Markdown; no text, whatever it holds, becomes markup."""
+def write_markdown(path: Path, title: str, chapters: Sequence[Chapter]) -> None:
+    """Write GitHub's Markdown; text never becomes markup, whatever it contains."""
     parts = [f"# {markdown(title)}"]
-    for section in sections:
-        parts += [f"## {markdown(section.title)}", *map(_markdown, section.blocks)]
+    for chapter in chapters:
+        parts += [f"## {markdown(chapter.heading)}", *map(_markdown, chapter.blocks)]
     artifacts.write_file(path, ("\n\n".join(parts) + "\n").encode())
 
 
-def write_html(path: Path, title: str, sections: Sequence[Chapter]) -> None:
+def write_html(path: Path, title: str, chapters: Sequence[Chapter]) -> None:
     """Write one HTML file with the same words."""
-    blocks = [(section.title, [(type(block).__name__, block) for block in section.blocks]) for section in sections]
-    pages.write(path, "document.html", title=title, sections=blocks)
+    typed = [(chapter.heading, [(type(block).__name__, block) for block in chapter.blocks]) for chapter in chapters]
+    pages.write(path, "document.html", title=title, chapters=typed)
 
 
-def _markdown(block: str | list[str] | Table | Code) -> str:
+def _markdown(block: Block) -> str:
     if isinstance(block, str):
         return markdown(block)
     if isinstance(block, list):

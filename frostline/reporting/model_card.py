@@ -1,4 +1,4 @@
-"""The model card: what a version is, what it was made from, how good it is and what nobody knows of it.
+"""The model card: what a version is, what it was made from, how good it is, and what is not known about it.
 
 A pure function of the artifacts: the same directories give the same bytes.
 """
@@ -12,167 +12,180 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
-from frostline import artifacts
-from frostline.artifacts import Json
 from frostline.data import lineage
+from frostline.documents.data import IMAGES_FILE
+from frostline.documents.evaluation import EVALUATION, Evaluation
+from frostline.documents.freeze import CERTIFICATE, FREEZE_PLAN, Certificate, FreezePlan
+from frostline.documents.release import DECISION, Decision
+from frostline.documents.training import HISTORY, MODEL, EpochRow, ModelDescription, Provenance
 from frostline.reporting import card_measures
-from frostline.reporting.markup import Chapter, Code, Table, write_html, write_markdown
+from frostline.reporting.markup import Block, Chapter, Table, write_html, write_markdown
 from frostline.text import listed
 
 _UNKNOWN = "not recorded"
-_CERTIFICATE = "freeze_certificate.json"
+_LABELS = 20  # that the card lists
 
 
 @dataclass(frozen=True)
-class _Evidence:
-    """The documents that a card is made of; `images` is {split: number} of those it was made with."""
+class _Documents:
+    """The documents that a card is made from; `images` counts the images that the model was made with by split."""
 
-    model: Json
-    plan: Json
-    proof: Json
-    history: Sequence[Json]
+    model: ModelDescription
+    plan: FreezePlan
+    certificate: Certificate
+    history: Sequence[EpochRow]
     images: dict[str, int]
-    evaluation: Json
-    decision: Json
+    evaluation: Evaluation
+    decision: Decision
 
     @property
-    def provenance(self) -> Json:
-        """What train wrote down of where everything came from; models of earlier versions have none."""
-        found: Json = self.model.get("provenance", {})
-        return found
+    def provenance(self) -> Provenance:
+        """Where everything came from; models of earlier versions did not record it."""
+        unknown: Provenance = {
+            "source": _UNKNOWN,
+            "manifest_digest": _UNKNOWN,
+            "counts": {},
+            "weights": {
+                "reference": _UNKNOWN,
+                "resolved": f"digest {self.certificate['source_digest'][:12]}",
+            },
+            "config_digest": _UNKNOWN,
+            "versions": {},
+            "image": _UNKNOWN,
+        }
+        return {**unknown, **self.model.get("provenance", unknown)}
 
 
 def write(directory: Path, model_dir: Path, evaluation_dir: Path, decision_dir: Path) -> None:
-    """Write model_card.md and model_card.html, the same words in both.
+    """Write model_card.md and model_card.html, with the same words.
 
     Args:
-        directory: where to.
-        model_dir: what train emitted.
-        evaluation_dir: holds evaluation.json.
-        decision_dir: holds decision.json.
+        directory: to write to.
+        model_dir: what train wrote.
+        evaluation_dir: has evaluation.json.
+        decision_dir: has decision.json.
 
     Raises:
         DataError: a document is missing or has another schema.
     """
-    evidence = _Evidence(
-        artifacts.read_json(model_dir / "model.json", "model"),
-        artifacts.read_json(model_dir / "freeze_plan.json", "freeze_plan"),
-        artifacts.read_json(model_dir / _CERTIFICATE, "freeze_certificate"),
-        list(artifacts.read_jsonl(model_dir / "training.jsonl")),
+    documents = _Documents(
+        MODEL.read(model_dir),
+        FREEZE_PLAN.read(model_dir),
+        CERTIFICATE.read(model_dir),
+        HISTORY.read(model_dir),
         _count_images(model_dir),
-        artifacts.read_json(evaluation_dir / "evaluation.json", "evaluation"),
-        artifacts.read_json(decision_dir / "decision.json", "decision"),
+        EVALUATION.read(evaluation_dir),
+        DECISION.read(decision_dir),
     )
-    title = f"{evidence.evaluation['model_name']}, model {evidence.model['model_digest'][:12]}"
-    sections = [
-        _what(evidence),
-        _data(evidence),
-        _frozen(evidence),
-        *card_measures.sections(evidence.evaluation, evidence.decision.get("notes", [])),
-        _provenance(evidence),
+    title = f"{documents.evaluation['model_name']}, model {documents.model['model_digest'][:12]}"
+    chapters = [
+        _purpose(documents),
+        _data(documents),
+        _freezing(documents),
+        *card_measures.chapters(documents.evaluation, documents.decision.get("notes", [])),
+        _provenance(documents),
     ]
-    write_markdown(directory / "model_card.md", title, sections)
-    write_html(directory / "model_card.html", title, sections)
+    write_markdown(directory / "model_card.md", title, chapters)
+    write_html(directory / "model_card.html", title, chapters)
 
 
 def _count_images(model_dir: Path) -> dict[str, int]:
-    lineage.read(model_dir)  # a file that is missing or damaged is told in one line
-    return dict(Counter(pq.read_table(model_dir / lineage.FILE, columns=["split"]).column("split").to_pylist()))
+    lineage.read(model_dir)  # checks the file
+    return dict(Counter(pq.read_table(model_dir / IMAGES_FILE, columns=["split"]).column("split").to_pylist()))
 
 
-def _what(evidence: _Evidence) -> Chapter:
-    model, decision = evidence.model, evidence.decision
+def _purpose(documents: _Documents) -> Chapter:
+    model, decision = documents.model, documents.decision
     hidden = model["head"].get("hidden") or []
-    head = f"head of hidden layers of {', '.join(map(str, hidden))} units and a softmax" if hidden else "softmax head"
+    layers = ", ".join(map(str, hidden))
+    head = f"head with hidden layers of {layers} units and a softmax" if hidden else "softmax head"
     return Chapter(
         "What it is and what it is for",
         [
-            f"An image classifier of {len(model['labels'])} classes: {listed(model['labels'], 20)}. It is a "
+            f"An image classifier for {len(model['labels'])} classes: {listed(model['labels'], _LABELS)}. It is a "
             f"{model['backbone']} at {model['image_size']} x {model['image_size']} pixels with a {head}: "
-            f"{model['parameters']:,} parameters in all.",
-            "It is for images like those that it was tested on. It answers every image with one of its classes, "
+            f"{model['parameters']:,} parameters in total.",
+            "It is meant for images like those it was tested on. It assigns one of its classes to every image, "
             "whatever the image shows.",
-            f"The gate's verdict on it was {decision['verdict']}: {decision['reason'].rstrip('.')}.",
+            f"The gate's verdict was {decision['verdict']}: {decision['reason'].rstrip('.')}.",
         ],
     )
 
 
-def _data(evidence: _Evidence) -> Chapter:
-    known, evaluation = evidence.provenance, evidence.evaluation
-    images = evidence.images
-    blocks: list[str | list[str] | Table | Code] = [
-        f"Source: {known.get('source', _UNKNOWN)}. Distinct images: {images.get('train', 0):,} for training, "
-        f"{images.get('validation', 0):,} for validation. Test images: {evaluation['examples']:,}. Which split an "
-        "image falls into depends on its content alone, so copies never straddle two splits.",
-        *(
-            [f"The version that training started from was made with {images[lineage.BEFORE]:,} images."]
-            if lineage.BEFORE in images
-            else []
-        ),
-        "Labels are the source's own; nobody checked them. Files under two labels, and files that cannot be decoded, "
-        "were left out.",
+def _data(documents: _Documents) -> Chapter:
+    known, images = documents.provenance, documents.images
+    blocks: list[Block] = [
+        f"Source: {known['source']}. Distinct images: {images.get('train', 0):,} for training, "
+        f"{images.get('validation', 0):,} for validation. Test images: {documents.evaluation['examples']:,}. An "
+        "image's split depends only on its content, so copies of an image are always in the same split.",
     ]
-    counts = known.get("counts")
+    if lineage.BEFORE in images:
+        blocks.append(f"The version that training started from was made with {images[lineage.BEFORE]:,} images.")
+    blocks.append(
+        "The labels are the source's own and were not checked. Files that have two labels, and files that cannot be "
+        "decoded, were left out."
+    )
+    counts = known["counts"]
     if counts:
         rows = [
             (label, *(f"{counts.get(split, {}).get(label, 0):,}" for split in ("train", "validation", "test")))
-            for label in evidence.model["labels"]
+            for label in documents.model["labels"]
         ]
         blocks.append(Table(("class", "training", "validation", "test"), rows))
     return Chapter("Data", blocks)
 
 
-def _frozen(evidence: _Evidence) -> Chapter:
-    plan, proof = evidence.plan, evidence.proof
-    origin = evidence.provenance.get("weights", {}).get("resolved", f"digest {proof['source_digest'][:12]}")
-    epochs, phases = len(evidence.history), len(plan["phases"]) + 1
-    blocks = [f"{_boundary(plan)} the weights that training started from ({origin})."]
-    totals = plan["totals"]
-    trained = "The head and the rest were" if totals["trainable_parameters"] else "Only the head was"
-    blocks.append(
+def _freezing(documents: _Documents) -> Chapter:
+    plan, certificate, totals = documents.plan, documents.certificate, documents.plan["totals"]
+    epochs, phases = len(documents.history), len(plan["phases"]) + 1
+    trained = "The head and the other layers were" if totals["trainable_parameters"] else "Only the head was"
+    blocks = [
+        f"{_frozen_layers(plan)} Initial weights: {documents.provenance['weights']['resolved']}.",
         f"Of the backbone's {totals['parameters']:,} parameters {totals['frozen_parameters']:,} were frozen, in "
         f"{totals['frozen_layers']} of {totals['weighted_layers']} layers with weights. {trained} trained, for "
-        f"{epochs} epoch{'s' if epochs > 1 else ''} in {phases} phase{'s' if phases > 1 else ''}."
-    )
+        f"{epochs} epoch{'s' if epochs > 1 else ''} in {phases} phase{'s' if phases > 1 else ''}.",
+    ]
     if plan["phases"]:
-        blocks.append("Later phases froze other layers, as freeze_plan.json says; this is the first phase's plan.")
-    where = "one replica" if proof["replicas"] == 1 else f"each of {proof['replicas']} replicas"
-    if proof["verified"] and not proof["frozen_tensors"]:
-        return Chapter("What was frozen", [*blocks, "The freeze certificate says the same."])
-    blocks.append(
-        f"The freeze certificate proves that {proof['frozen_tensors']:,} tensors are bit-identical before and after "
-        f"training, on {where}."
-        if proof["verified"]
-        else "The freeze certificate does not prove that the frozen weights stayed as they were."
-    )
+        blocks.append("This is the plan of the first phase; freeze_plan.json has the layers of the later phases.")
+    blocks.append(_proof(certificate))
     return Chapter("What was frozen", blocks)
 
 
-def _boundary(plan: Json) -> str:
-    """The plan in words, up to `keep`: what keeps its weights."""
+def _frozen_layers(plan: FreezePlan) -> str:
     names, edge = [layer["name"] for layer in plan["layers"]], plan["boundary"]
     if not plan["totals"]["frozen_parameters"]:
-        return "No layer of the backbone was frozen: none had to keep"
+        return "No layer of the backbone was frozen."
     if edge is None:
-        return f"No part next to the image was frozen; {plan['totals']['frozen_layers']} layers with weights keep"
+        frozen = plan["totals"]["frozen_layers"]
+        return f"{frozen} layers with weights were frozen, but not those next to the image."
     if edge["block"] == "head":
-        return f"All {len(names)} layers of the backbone keep"
-    return f"Up to and including {edge['layer']} all {names.index(edge['layer']) + 1} layers keep"
+        return f"All {len(names)} layers of the backbone were frozen."
+    return f"All {names.index(edge['layer']) + 1} layers up to and including {edge['layer']} were frozen."
 
 
-def _provenance(evidence: _Evidence) -> Chapter:
-    known, model, proof = evidence.provenance, evidence.model, evidence.proof
-    weights, versions = known.get("weights", {}), known.get("versions", {})
+def _proof(certificate: Certificate) -> str:
+    tensors, replicas = certificate["frozen_tensors"], certificate["replicas"]
+    if not certificate["verified"]:
+        return "The freeze certificate does not prove that the frozen weights are unchanged."
+    if not tensors:
+        return "The freeze certificate confirms that nothing was frozen."
+    where = "one replica" if replicas == 1 else f"each of {replicas} replicas"
+    unchanged = f"{tensors:,} tensors are bit-identical before and after training, on {where}"
+    return f"The freeze certificate proves that {unchanged}."
+
+
+def _provenance(documents: _Documents) -> Chapter:
+    known, model, certificate = documents.provenance, documents.model, documents.certificate
     rows = [
         ("model", model["model_digest"]),
-        ("data set", model["dataset_digest"]),
-        ("source manifest", known.get("manifest_digest", _UNKNOWN)),
-        ("test split", evidence.evaluation["test_split"]["digest"]),
-        ("initial weights", f"{weights.get('reference', _UNKNOWN)}, digest {proof['source_digest']}"),
-        ("freeze plan", proof["plan_digest"]),
-        ("freeze certificate", proof["certificate_digest"]),
-        ("configuration", known.get("config_digest", _UNKNOWN)),
-        *((name, versions.get(name, _UNKNOWN)) for name in ("frostline", "python", "tensorflow", "keras")),
-        ("container image", known.get("image", _UNKNOWN)),
+        ("dataset", model["dataset_digest"]),
+        ("source manifest", known["manifest_digest"]),
+        ("test split", documents.evaluation["test_split"]["digest"]),
+        ("initial weights", f"{known['weights']['reference']}, digest {certificate['source_digest']}"),
+        ("freeze plan", certificate["plan_digest"]),
+        ("freeze certificate", certificate["certificate_digest"]),
+        ("configuration", known["config_digest"]),
+        *((name, known["versions"].get(name, _UNKNOWN)) for name in ("frostline", "python", "tensorflow", "keras")),
+        ("container image", known["image"]),
     ]
-    return Chapter("Provenance", [Table(("what", "which"), rows, numbers=2)])
+    return Chapter("Provenance", [Table(("what", "value"), rows, numbers=2)])

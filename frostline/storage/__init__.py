@@ -1,7 +1,7 @@
 """Local directories and gs:// with the same guarantees.
 
-A write is whole or not there, on the disk (or in the bucket) when it returns, and may depend on what it replaces:
-`ABSENT` creates exclusively, a generation swaps what was read. Anything but `gs://` is a local path.
+A write is atomic, and durable when it returns. It can have a precondition: `ABSENT` creates only a new object, and a
+generation replaces only the object that was read. Any address that does not begin with `gs://` is a local path.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ __all__ = [
 
 
 class _Backend(Protocol):
-    """What `local` and `gcs` both implement; the functions below say what each does."""
+    """The interface of `local` and `gcs`; the functions below document it."""
 
     def stat(self, uri: str) -> Stat | None: ...
     def read_bytes(self, uri: str, offset: int, length: int | None) -> bytes: ...
@@ -44,10 +44,10 @@ class _Backend(Protocol):
 
 
 def join(root: str, *parts: str) -> str:
-    """An address below `root`; each part is one or more names with forward slashes between them.
+    """Join a root and relative paths, which have forward slashes, to one address.
 
     Raises:
-        StorageError: a part is empty, absolute, or holds `.`, `..`, a backslash or NUL; or there is no root.
+        StorageError: a part is empty, absolute, or contains `.`, `..`, a backslash or NUL; or the root is empty.
     """
     if not root or root.rstrip("/") == "gs:":
         raise StorageError(f"received the root {root!r}; expected a directory or gs://BUCKET")
@@ -56,16 +56,16 @@ def join(root: str, *parts: str) -> str:
 
 
 def stat(uri: str) -> Stat | None:
-    """Describe the object at `uri`; None where there is none (a directory is none)."""
+    """Describe the object at `uri`; None if there is none. A directory is not an object."""
     return _backend(uri).stat(uri)
 
 
 def read_bytes(uri: str, *, offset: int = 0, length: int | None = None) -> bytes:
-    """The content of an object, or `length` bytes of it from `offset`.
+    """Read an object, or `length` bytes of it from `offset`.
 
     Raises:
-        NotFound: there is no object.
-        StorageError: it cannot be read, or ends before `offset + length`.
+        NotFound: there is no such object.
+        StorageError: it cannot be read, or it ends before `offset + length`.
     """
     data = _backend(uri).read_bytes(uri, offset, length)
     if length is not None and len(data) != length:
@@ -74,33 +74,33 @@ def read_bytes(uri: str, *, offset: int = 0, length: int | None = None) -> bytes
 
 
 def write_bytes(uri: str, data: bytes, *, if_generation: str | None = None) -> Stat:
-    """Write an object, whole or not at all.
+    """Write an object atomically.
 
     Args:
-        uri: where to.
+        uri: the object's address.
         data: the whole content.
-        if_generation: None writes in any case, ABSENT only where there is no object, a generation only while the
-            object still has it.
+        if_generation: None always writes; ABSENT writes only if there is no object; a generation writes only if the
+            object still has that generation.
 
     Raises:
-        PreconditionFailed: the object is not what `if_generation` says; it was left alone.
-        StorageError: it cannot be written; nothing half-written stays.
+        PreconditionFailed: the object does not meet `if_generation`; it is unchanged.
+        StorageError: it cannot be written; no partial object is left.
     """
     return _backend(uri).write_bytes(uri, data, if_generation)
 
 
 def list_files(uri: str) -> list[Stat]:
-    """Every object below the directory or prefix `uri`, sorted by address; temporary files are left out."""
+    """List every object below the directory or prefix `uri`, sorted by address, without temporary files."""
     return sorted(_backend(uri).list_files(uri.rstrip("/") or "/"), key=lambda item: item.uri)
 
 
 def upload_file(path: Path, uri: str, *, if_generation: str | None = None) -> Stat:
-    """Store a local file, by a hard link where that will do; otherwise as `write_bytes`, and with its errors.
+    """Store a local file, with a hard link if possible; otherwise like `write_bytes`, with the same errors.
 
-    A linked file must not be changed in place afterwards; replacing it is harmless.
+    A linked file must not be changed in place afterwards; it may be replaced.
 
     Raises:
-        NotFound: `path` is no file.
+        NotFound: `path` is not a file.
     """
     if not path.is_file():
         raise NotFound(f"{path}: there is no such file")
@@ -108,27 +108,27 @@ def upload_file(path: Path, uri: str, *, if_generation: str | None = None) -> St
 
 
 def localize(uri: str, into: Path) -> Path:
-    """A local path with the content of `uri`: a local path is returned as it is.
+    """Return a local path with the content of `uri`. A local path is returned unchanged.
 
-    An object of a bucket is downloaded as `into`/NAME, a prefix as the tree `into`.
+    An object in a bucket is downloaded to `into`/NAME, and a prefix to the directory `into`.
 
     Raises:
-        NotFound: there is nothing at `uri`.
+        NotFound: nothing exists at `uri`.
     """
     return _backend(uri).localize(uri, into)
 
 
 def check_writable(uri: str) -> None:
-    """Try to write below `uri`, which need not exist, and leave nothing behind.
+    """Check that files can be written below `uri`, which need not exist; nothing is left behind.
 
     Raises:
-        StorageError: it cannot be written.
+        StorageError: files cannot be written there.
     """
     _backend(uri).check_writable(uri)
 
 
 def delete(uri: str) -> bool:
-    """Remove one object; False if there was none. A directory is none.
+    """Remove one object; return False if there was none. A directory is not an object.
 
     Raises:
         StorageError: it cannot be removed.
@@ -137,10 +137,10 @@ def delete(uri: str) -> bool:
 
 
 def sweep(uri: str) -> None:
-    """Remove what writers below `uri` left behind that died a day ago or earlier; `list_files` never shows it.
+    """Remove temporary files below `uri` that are older than a day, whose writers died.
 
     Raises:
-        StorageError: it cannot be removed.
+        StorageError: one cannot be removed.
     """
     _backend(uri).sweep(uri)
 

@@ -1,4 +1,4 @@
-"""What both kinds of storage share: the description of an object, preconditions, and safe relative paths."""
+"""What both kinds of storage use: the description of an object, preconditions, and safe relative paths."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from dataclasses import dataclass
 
 from frostline.errors import StorageError
 
-ABSENT = "absent"  # precondition of a write: there must be no object yet
+ABSENT = "absent"  # precondition of a write: there is no object yet
 
 
 @dataclass(frozen=True)
 class Stat:
-    """One stored object: its address, its size in bytes, and a mark that changes whenever the content is replaced."""
+    """A stored object: its address, its size in bytes, and a generation that changes whenever it is replaced."""
 
     uri: str
     size: int
@@ -19,11 +19,11 @@ class Stat:
 
 
 def relative_parts(path: str) -> list[str]:
-    """The components of a relative path with forward slashes, if none of them can lead out of its root.
+    """Split a relative path with forward slashes into its components.
 
     Raises:
-        StorageError: the path is absolute or empty, or has a component that is empty, `.`, `..`, or holds a
-            backslash or NUL.
+        StorageError: the path could leave its root: it is absolute or empty, or a component is empty, `.` or `..`, or
+            contains a backslash or NUL.
     """
     parts = path.split("/")
     if any(part in ("", ".", "..") or "\\" in part or "\0" in part for part in parts):

@@ -1,8 +1,8 @@
-"""Buckets of Google Cloud Storage, through google-cloud-storage, which the first gs:// address imports.
+"""Buckets of Google Cloud Storage, through google-cloud-storage, which is imported at the first gs:// address.
 
-Every write carries a generation precondition, since the client retries no other upload (python-storage#1232), and a
-mark of its own in the object's metadata: a retry whose first attempt did arrive is refused by the precondition, and
-the mark tells that refusal from another writer's. The client checks CRC32C on uploads and on whole downloads.
+Every write has a generation precondition, as the client retries no other upload (python-storage#1232), and a unique
+mark in the object's metadata. If the first attempt arrived but its answer was lost, the precondition refuses the retry;
+the mark shows that the stored object is ours. The client checks CRC32C on uploads and on whole downloads.
 """
 
 from __future__ import annotations
@@ -20,20 +20,20 @@ from frostline.errors import NotFound, PreconditionFailed, StorageError
 from frostline.storage.base import ABSENT, Stat, relative_parts
 
 _MARK = "frostline-write"
-_ATTEMPTS = 5  # unconditional writes that lost against another writer between looking and writing
+_ATTEMPTS = 5  # of an unconditional write, if another writer is faster each time
 _PARALLEL_DOWNLOADS = 8
 
 
 def stat(uri: str) -> Stat | None:
     """See `storage.stat`."""
     bucket, name = _split(uri)
-    with _told(uri):
+    with _as_storage_error(uri):
         blob = _client().bucket(bucket).get_blob(name) if name else None
     return None if blob is None else _describe(blob)
 
 
 def read_bytes(uri: str, offset: int, length: int | None) -> bytes:
-    """See `storage.read_bytes`; less than `length` bytes where the object ends earlier."""
+    """See `storage.read_bytes`; fewer than `length` bytes if the object ends earlier."""
     if length == 0:
         if stat(uri) is None:
             raise NotFound(f"{uri}: there is no such object")
@@ -41,7 +41,7 @@ def read_bytes(uri: str, offset: int, length: int | None) -> bytes:
     from google.api_core.exceptions import RequestRangeNotSatisfiable
 
     end = None if length is None else offset + length - 1
-    with _told(uri):
+    with _as_storage_error(uri):
         try:
             return bytes(_blob(uri).download_as_bytes(start=offset or None, end=end))
         except RequestRangeNotSatisfiable:
@@ -61,9 +61,9 @@ def upload_file(path: Path, uri: str, if_generation: str | None) -> Stat:
 def list_files(uri: str) -> list[Stat]:
     """See `storage.list_files`."""
     bucket, name = _split(uri)
-    with _told(uri):
+    with _as_storage_error(uri):
         blobs = _client().list_blobs(bucket, prefix=f"{name}/" if name else None)
-        return [_describe(blob) for blob in blobs if not blob.name.endswith("/")]  # consoles make such "folders"
+        return [_describe(blob) for blob in blobs if not blob.name.endswith("/")]  # "folders" that consoles create
 
 
 def localize(uri: str, into: Path) -> Path:
@@ -89,12 +89,12 @@ def check_writable(uri: str) -> None:
         written = write_bytes(probe, b"", ABSENT)
     except NotFound:
         raise StorageError(f"{uri}: there is no such bucket") from None
-    with _told(uri):
+    with _as_storage_error(uri):
         _blob(probe).delete(if_generation_match=int(written.generation))
 
 
 def delete(uri: str) -> bool:
-    """See `storage.delete`. The client repeats a deletion only where it names a generation."""
+    """See `storage.delete`. The client retries a deletion only if it names a generation."""
     from google.api_core.exceptions import NotFound as Missing
     from google.api_core.exceptions import PreconditionFailed as Refused
 
@@ -102,15 +102,15 @@ def delete(uri: str) -> bool:
         found = stat(uri)
         if found is None:
             return False
-        with _told(uri):
+        with _as_storage_error(uri):
             try:
                 _blob(uri).delete(if_generation_match=int(found.generation))
-            except Refused:  # replaced since it was looked at
+            except Refused:  # it was replaced after stat
                 continue
-            except Missing:  # an earlier attempt arrived, or another process was faster
+            except Missing:  # an earlier attempt succeeded, or another process removed it
                 pass
             return True
-    raise StorageError(f"{uri}: is being replaced over and over; it was not removed")
+    raise StorageError(f"{uri}: was replaced again before every attempt to remove it; it was not removed")
 
 
 _BINARY = "application/octet-stream"
@@ -120,7 +120,7 @@ def _write(uri: str, if_generation: str | None, upload: Callable[[Any, dict[str,
     from google.api_core.exceptions import PreconditionFailed as Refused
 
     mark = uuid.uuid4().hex
-    with _told(uri):
+    with _as_storage_error(uri):
         for _ in range(_ATTEMPTS if if_generation is None else 1):
             blob = _blob(uri)
             blob.metadata = {_MARK: mark}
@@ -132,12 +132,12 @@ def _write(uri: str, if_generation: str | None, upload: Callable[[Any, dict[str,
                     continue
                 blob = stored
             return _describe(blob)
-    problem = "exists already" if if_generation == ABSENT else "has been replaced since it was read"
+    problem = "already exists" if if_generation == ABSENT else "has been replaced since it was read"
     raise PreconditionFailed(f"{uri}: {problem}")
 
 
 def _expected(uri: str, if_generation: str | None) -> int:
-    """The generation to replace; 0 is Google's word for no object. An unconditional write takes what is there."""
+    """The generation to replace; 0 means no object. An unconditional write replaces the current generation."""
     if if_generation == ABSENT:
         return 0
     if if_generation is not None:
@@ -148,7 +148,7 @@ def _expected(uri: str, if_generation: str | None) -> int:
 
 def _download(uri: str, target: Path) -> None:
     temporary = target.with_name(f".{target.name}.{uuid.uuid4().hex}.partial")
-    with _told(uri):
+    with _as_storage_error(uri):
         target.parent.mkdir(parents=True, exist_ok=True)
         try:
             _blob(uri).download_to_filename(temporary)
@@ -165,7 +165,7 @@ def _split(uri: str) -> tuple[str, str]:
 
 
 def sweep(uri: str) -> None:
-    """See `storage.sweep`: a bucket shows no object before it is whole, so there is nothing to remove."""
+    """See `storage.sweep`: a bucket has no partial objects, so there is nothing to remove."""
 
 
 def _blob(uri: str) -> Any:
@@ -185,17 +185,17 @@ def _client() -> Any:
 
 @functools.lru_cache(maxsize=1)
 def _client_of(process: int, emulator: str | None) -> Any:
-    """One client a process (its connections do not survive a fork) and server."""
+    """One client per process (its connections do not survive a fork) and server."""
     from google.cloud import storage
 
     return storage.Client()
 
 
 @contextmanager
-def _told(uri: str) -> Iterator[None]:
-    """Turn what the client raises into a StorageError of one line that names the address.
+def _as_storage_error(uri: str) -> Iterator[None]:
+    """Turn the client's exceptions into a one-line StorageError with the address.
 
-    A connection that fails is an OSError (requests' exceptions are).
+    A failed connection is an OSError, because exceptions of requests are.
     """
     from google.api_core.exceptions import GoogleAPIError
     from google.api_core.exceptions import NotFound as Missing

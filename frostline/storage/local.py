@@ -1,7 +1,7 @@
 """Local directories and shared volumes.
 
-Content is finished under a temporary name beside its own, flushed, and then linked (exclusive create) or renamed
-(replacement, under a lock) into place. The file system must have hard links and flock, as every POSIX one and NFS do.
+A file is written under a temporary name in the same directory, flushed, and then linked (exclusive create) or renamed
+(replacement, under a lock) into place. The file system must have hard links and flock, as POSIX systems and NFS do.
 """
 
 from __future__ import annotations
@@ -22,20 +22,20 @@ from frostline.errors import NotFound, PreconditionFailed, StorageError
 from frostline.storage.base import ABSENT, Stat
 
 _TEMPORARY_SUFFIXES = (".partial", ".lock")
-_OURS = re.compile(r"\.(.+\.)?[0-9a-f]{32}\.partial")
-_DEAD = 24 * 3600  # seconds: whoever began a file that long ago does not finish it
+_OWN_PARTIAL = re.compile(r"\.(.+\.)?[0-9a-f]{32}\.partial")
+_ABANDONED = 24 * 3600  # age in seconds after which a temporary file has no living writer
 _CANNOT_LINK = (errno.EXDEV, errno.EPERM, errno.EACCES, errno.EMLINK, errno.EOPNOTSUPP)
 
 
 def stat(uri: str) -> Stat | None:
     """See `storage.stat`."""
-    with _told(uri, "read"):
+    with _as_storage_error(uri, "read"):
         return _stat(Path(uri))
 
 
 def read_bytes(uri: str, offset: int, length: int | None) -> bytes:
-    """See `storage.read_bytes`; less than `length` bytes where the file ends earlier."""
-    with _told(uri, "read"), Path(uri).open("rb") as file:
+    """See `storage.read_bytes`; fewer than `length` bytes if the file ends earlier."""
+    with _as_storage_error(uri, "read"), Path(uri).open("rb") as file:
         file.seek(offset)
         return file.read(-1 if length is None else length)
 
@@ -51,15 +51,15 @@ def upload_file(path: Path, uri: str, if_generation: str | None) -> Stat:
 
 
 def list_files(uri: str) -> list[Stat]:
-    """See `storage.list_files`. Links are followed, to directories too, unless they lead into their own parents."""
-    with _told(uri, "read"):
+    """See `storage.list_files`. Links to files and directories are followed, except into their own parents."""
+    with _as_storage_error(uri, "read"):
         return list(_walk(Path(uri), frozenset())) if Path(uri).is_dir() else []
 
 
 def localize(uri: str, into: Path) -> Path:
     """See `storage.localize`."""
     path = Path(uri)
-    with _told(uri, "read"):
+    with _as_storage_error(uri, "read"):
         path.stat()
     return path
 
@@ -70,7 +70,7 @@ def check_writable(uri: str) -> None:
     while not os.path.lexists(place):
         place = place.parent
     probe = place / f".{uuid.uuid4().hex}.partial"
-    with _told(uri, "written"):
+    with _as_storage_error(uri, "written"):
         probe.open("xb").close()
         probe.unlink()
 
@@ -78,7 +78,7 @@ def check_writable(uri: str) -> None:
 def delete(uri: str) -> bool:
     """See `storage.delete`."""
     path = Path(uri)
-    with _told(uri, "removed"):
+    with _as_storage_error(uri, "removed"):
         if path.is_dir():
             return False
         try:
@@ -90,23 +90,23 @@ def delete(uri: str) -> bool:
 
 
 def sweep(uri: str) -> None:
-    """See `storage.sweep`. The age is that of the last change, of the name too: a link to an old file is new."""
-    with _told(uri, "read"):
+    """See `storage.sweep`. The age is that of the last change of the inode, so a new link to an old file is new."""
+    with _as_storage_error(uri, "read"):
         for directory, _, files in os.walk(uri):
-            for name in filter(_OURS.fullmatch, files):
-                _remove_dead(Path(directory) / name)
+            for name in filter(_OWN_PARTIAL.fullmatch, files):
+                _remove_abandoned(Path(directory) / name)
 
 
-def _remove_dead(path: Path) -> None:
-    with contextlib.suppress(FileNotFoundError):  # its writer was alive, and has finished
-        if time.time() - path.lstat().st_ctime > _DEAD:
+def _remove_abandoned(path: Path) -> None:
+    with contextlib.suppress(FileNotFoundError):  # its writer was alive and has finished
+        if time.time() - path.lstat().st_ctime > _ABANDONED:
             path.unlink()
 
 
 def _write(uri: str, produce: Callable[[Path], None], if_generation: str | None) -> Stat:
     path = Path(uri)
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.partial")
-    with _told(uri, "written"):
+    with _as_storage_error(uri, "written"):
         _make_directory(path.parent)
         try:
             produce(temporary)
@@ -123,9 +123,9 @@ def _create_exclusively(temporary: Path, path: Path, _: str | None) -> Stat:
     try:
         os.link(temporary, path)
     except FileExistsError:
-        # Over NFS the answer to a link that was made can be lost, and its repetition finds it: open(2), O_EXCL.
+        # On NFS the answer to a successful link can be lost, and the retry finds the link: see open(2), O_EXCL.
         if temporary.stat().st_nlink == links:
-            raise PreconditionFailed(f"{path}: exists already") from None
+            raise PreconditionFailed(f"{path}: already exists") from None
     return _describe(path, temporary.stat())
 
 
@@ -142,9 +142,9 @@ def _replace(temporary: Path, path: Path, if_generation: str | None) -> Stat:
 
 
 def _make_younger(temporary: Path, path: Path) -> None:
-    """Two replacements within one tick of the file system's clock (up to 10 ms) must still differ in generation.
+    """Give two replacements within one tick of the file system's clock (up to 10 ms) different generations.
 
-    A file that has other links keeps its time, which is theirs as well; its inode tells it apart.
+    A file with other links keeps its time, which the links share; its inode already differs.
     """
     earlier, status = path.stat().st_mtime_ns, temporary.stat()
     if status.st_nlink == 1 and status.st_mtime_ns <= earlier:
@@ -153,7 +153,7 @@ def _make_younger(temporary: Path, path: Path) -> None:
 
 @contextlib.contextmanager
 def _locked(path: Path) -> Iterator[None]:
-    """Hold the lock file of `path`, which is removed at the end: whoever waited for a removed one tries again."""
+    """Hold the lock file of `path` and remove it at the end; a writer that waited for a removed file tries again."""
     lock = path.with_name(f".{path.name}.lock")
     while True:
         with lock.open("ab") as file:
@@ -193,7 +193,7 @@ def _link_or_copy(source: Path, target: Path) -> None:
 
 
 def _make_directory(directory: Path) -> None:
-    """Make a directory and its parents, each of them flushed into the one above."""
+    """Make a directory and its parents, and flush each into its own parent."""
     if directory.is_dir():
         return
     _make_directory(directory.parent)
@@ -236,8 +236,8 @@ def _describe(path: Path, status: os.stat_result) -> Stat:
 
 
 @contextlib.contextmanager
-def _told(uri: str, what: str) -> Iterator[None]:
-    """Turn an OSError into a StorageError of one line that names the address."""
+def _as_storage_error(uri: str, what: str) -> Iterator[None]:
+    """Turn an OSError into a one-line StorageError with the address."""
     try:
         yield
     except OSError as error:

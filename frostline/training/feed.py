@@ -14,12 +14,12 @@ from frostline.documents.features import Features as FeaturesDocument
 from frostline.documents.training import CachedSet
 from frostline.errors import DataError
 from frostline.events import say
-from frostline.features import store as feature_store
 from frostline.features.builder import FeatureBuilder, FeatureSet
 from frostline.features.cache_plan import PLAIN, Use, views_of_run
+from frostline.features.packs import Reader
 from frostline.features.prefix import FLOAT32
 from frostline.features.source import Features
-from frostline.features.store import Reader
+from frostline.features.store import root_of
 from frostline.freeze.phases import Phase
 
 
@@ -52,10 +52,10 @@ def gather(documents: Sequence[FeaturesDocument]) -> tuple[list[Use], list[Featu
 class Feed(contextlib.ExitStack):
     """Open features and images; a context manager that closes them."""
 
-    def __init__(self, store: str, maker: FeatureBuilder, scratch: Path) -> None:
+    def __init__(self, store: str, builder: FeatureBuilder, scratch: Path) -> None:
         """Take the builder of missing features, and a directory for files of a bucket."""
         super().__init__()
-        self._store, self._maker, self._scratch = store, maker, scratch
+        self._store, self._builder, self._scratch = store, builder, scratch
         self._open: dict[tuple[str, int], tuple[FeatureSet, Reader]] = {}
         self.report: list[CachedSet] = []
 
@@ -63,17 +63,17 @@ class Feed(contextlib.ExitStack):
         """Open sets and compute what is missing or damaged; `float32` replaces sets of lower precision."""
         for wanted in sets:
             computed_in = FLOAT32 if float32 else wanted.computed_in
-            described, function = self._maker.describe(wanted.layer, wanted.view, computed_in)
+            described, function = self._builder.describe(wanted.layer, wanted.view, computed_in)
             packs = wanted.packs if described.address == wanted.address else ()
-            root = feature_store.root_of(self._store, described.address)
+            root = root_of(self._store, described.address)
             scratch = self._scratch / described.address  # packs of two sets may have one name
-            sources = self._maker.pictures.sources(wanted.view)
+            sources = self._builder.images.sources(wanted.view)
             ids = {one for source in sources for one in source.examples.ids}
             with Reader(root, packs, described.layout, scratch) as found:
                 missing, damaged = ids - set(found.ids), found.damaged
                 if missing:
                     say(f"features at {wanted.layer}: computing {len(missing)} images that are missing or damaged")
-                    packs = (*packs, *self._maker.complete(described, function, sources, found.ids))
+                    packs = (*packs, *self._builder.complete(described, function, sources, found.ids))
             reader = self.enter_context(Reader(root, sorted(set(packs)), described.layout, scratch))
             if not ids <= set(reader.ids):
                 raise DataError(f"{root}: features that were just written cannot be read")
@@ -93,7 +93,7 @@ class Feed(contextlib.ExitStack):
                 }
             )
         if sets:
-            self._maker.tidy([described.address for described, _ in self._open.values()])
+            self._builder.tidy([described.address for described, _ in self._open.values()])
 
     @property
     def digest(self) -> str:
@@ -103,8 +103,8 @@ class Feed(contextlib.ExitStack):
 
     def sources(self, uses: Sequence[Use], schedule: Sequence[Phase]) -> list[PhaseSources]:
         """Images or features of each phase."""
-        pictures = self._maker.pictures
-        views = views_of_run(schedule, pictures.augment)
+        images = self._builder.images
+        views = views_of_run(schedule, images.augment)
         return [
             PhaseSources(self._source("train", use.layer, views), self._source("validation", use.layer, 1), views)
             for use in uses
@@ -117,12 +117,12 @@ class Feed(contextlib.ExitStack):
 
     def images(self, split: str, *, varied: bool) -> Images:
         """The images of a split, with random variants if `varied`."""
-        found = self._maker.pictures.source(split, varied=varied)
+        found = self._builder.images.source(split, varied=varied)
         self.callback(found.examples.close)
         return found
 
     def _source(self, split: str, layer: str, views: int) -> BatchSource:
-        varied = split == "train" and self._maker.pictures.augment.active
+        varied = split == "train" and self._builder.images.augment.active
         images = self.images(split, varied=varied)
         if not layer:
             return images

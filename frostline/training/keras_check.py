@@ -44,7 +44,7 @@ def require_trustworthy_keras() -> str:
         FrostlineError: names the wrong behaviour and the version of Keras.
     """
     with _same_names_after(), tf.device("CPU:0"):
-        model = _model()
+        model = small_model()
         _require_phase(model, _LAYERS, _CUT, "")
         _require_phase(model, _LAYERS[2:], "", " when it was set to True after a first phase")
         _require_inference(model)
@@ -62,7 +62,7 @@ def _require_phase(model: keras.Model, frozen: Collection[str], boundary: str, w
     if any(certificate.layer_of(name) in frozen for name in listed):
         raise _refusal(f"a layer with trainable=False is in model.trainable_variables{when}")
     before = certificate.replica_digests(model.layers)
-    _step(_trainer(model, phase))
+    train_step(trainer_of(model, phase))
     after = certificate.replica_digests(model.layers)
     for name in before:
         moved, held = before[name] != after[name], certificate.layer_of(name) in frozen
@@ -78,13 +78,15 @@ def _row(name: str) -> LayerRow:
     return {"name": name, "block": "", "class": "", "parameters": 1, "frozen": False, "rule": ""}
 
 
-def _trainer(model: keras.Model, phase: Phase) -> loop.Trainer:
+def trainer_of(model: keras.Model, phase: Phase) -> loop.Trainer:
+    """A trainer of the small model in one phase."""
     source = Images(Examples("", ("",) * _EXAMPLES, _labels(), (), Path()), _SIZE)
     settings = loop.StepSettings(backbones.SMALL, TrainingConfig(), _EXAMPLES, 0)
     return loop.Trainer(model, phase, source, settings, tf.distribute.get_strategy(), np.bincount(_labels()).tolist())
 
 
-def _step(trainer: loop.Trainer) -> None:
+def train_step(trainer: loop.Trainer) -> None:
+    """One step on all images."""
     trainer.step(_images(), tf.constant(_labels()), 0)
 
 
@@ -117,7 +119,7 @@ def _nested_argument_is_ignored() -> bool:
     return bool(tf.reduce_any(norm.moving_mean.value != 0.0))
 
 
-def _model() -> keras.Model:
+def small_model() -> keras.Model:
     """A dense layer, BatchNorm, dropout, BatchNorm and a head, all with fixed seeds."""
     image = keras.Input((_SIZE, _SIZE, 3), name="probe_image")
     kernel, below, above = _LAYERS

@@ -64,12 +64,7 @@ def _phase(use: Use, rows: Sequence[EpochRow]) -> PhaseReport:
     waited = sum(row["seconds"] * row["input_wait"] for row in rows) / max(seconds, 1e-9)
     images = sum(row["seconds"] * row["images_per_second"] for row in rows) / max(seconds, 1e-9)
     return {
-        "phase": use.phase,
-        "layer": use.layer,
-        "views": use.views,
-        "bytes": use.bytes,
-        "passes_saved": use.passes_saved,
-        "reason": use.reason,
+        **use.document(),
         "epochs": len(rows),
         "seconds": round(seconds, 3),
         "images_per_second": round(images, 1),

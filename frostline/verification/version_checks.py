@@ -57,7 +57,7 @@ def registry_agrees(where: tuple[str, str, int], directory: Path, manifest: Vers
     digest = digests.of_file(directory / MANIFEST_FILE)
     proven = registry.standing(root, model, number)
     if proven is not None and proven.manifest_digest != digest:
-        raise Failed(f"another manifest was {proven.word} under this number")
+        raise Failed(f"another manifest was {proven.standing} under this number")
     if any(one.version == number and one.manifest_digest != digest for one in registry.history(root, model)):
         raise Failed("another manifest was promoted under this number")
 

@@ -1,6 +1,6 @@
-"""What the image promises and a reading of the Dockerfile can check: locked, non-root, no loose source, no secret.
+"""What can be checked in the text of the Dockerfile: locked dependencies, non-root, no loose source, no secret.
 
-That it builds and runs is tried with a container engine, which the tests do not need.
+Building and running the image needs a container engine; these tests do not.
 """
 
 from __future__ import annotations

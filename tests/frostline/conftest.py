@@ -1,4 +1,4 @@
-"""Small models in the registry, for the tests that ask."""
+"""Small models in a registry, for tests of versions and aliases."""
 
 import pytest
 

@@ -30,10 +30,10 @@ def test_what_is_not_the_expected_document_is_refused_by_name(tmp_path, text):
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ('"leaked": 7, "leaked": 0', "a key stands there twice"),
-        ('"inside": [{"x": 1, "x": 1}]', "a key stands there twice"),
-        ('"loss": NaN', "NaN is no JSON number"),
-        ('"loss": -Infinity', "-Infinity is no JSON number"),
+        ('"leaked": 7, "leaked": 0', "duplicate key"),
+        ('"inside": [{"x": 1, "x": 1}]', "duplicate key"),
+        ('"loss": NaN', "NaN is not a JSON number"),
+        ('"loss": -Infinity', "-Infinity is not a JSON number"),
         ('"deep": ' + "[" * 100_000, "is not JSON"),
     ],
 )

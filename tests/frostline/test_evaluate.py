@@ -43,11 +43,11 @@ def test_predictions_cover_the_readable_test_images_and_agree_with_the_metrics(b
     probabilities = np.array(table["probabilities"])
     np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-5)
     assert table["predicted"] == probabilities.argmax(axis=1).tolist()
-    right = np.mean(np.array(table["predicted"]) == np.array(table["label"]))
-    assert found["accuracy"]["value"] == returned["numbers"]["accuracy"] == pytest.approx(right)
-    assert found["accuracy"]["low"] <= right <= found["accuracy"]["high"]
+    correct = np.mean(np.array(table["predicted"]) == np.array(table["label"]))
+    assert found["accuracy"]["value"] == returned["numbers"]["accuracy"] == pytest.approx(correct)
+    assert found["accuracy"]["low"] <= correct <= found["accuracy"]["high"]
     assert sum(map(sum, found["confusion"])) == found["examples"] == len(readable)
-    assert right > 0.6  # three plain colours are learned: a model fed the wrong bytes or labels is not
+    assert correct > 0.6  # three plain colours are learned: a model fed the wrong bytes or labels is not
     assert found["champion"] is None
     assert returned["confusion"] == found["confusion"]
     page = (Path(bench.path("evaluation")) / "report.html").read_text()
@@ -80,10 +80,10 @@ def test_the_golden_batch_is_of_test_images_and_what_was_measured_on_them(bench)
     bench.evaluate()
     found, expected = golden.read(Path(bench.path("evaluation")))
     table = pq.read_table(Path(bench.path("evaluation")) / "predictions.parquet").to_pydict()
-    told = dict(zip(table["sha256"], table["probabilities"], strict=True))
+    by_digest = dict(zip(table["sha256"], table["probabilities"], strict=True))
     assert len(found) == 8
     for data, probabilities in zip(found, expected, strict=True):
-        np.testing.assert_allclose(probabilities, told[digests.of_bytes(data)], atol=1e-5)
+        np.testing.assert_allclose(probabilities, by_digest[digests.of_bytes(data)], atol=1e-5)
 
 
 def test_a_test_image_that_the_model_was_made_with_is_counted(bench):
@@ -224,7 +224,7 @@ def test_every_stage_works_on_buckets(tmp_path, gcs, photos):
     champion = evaluation(bench)["champion"]
     assert (champion["version"], champion["comparable"], champion["difference"]["value"]) == (1, True, 0)
     assert bench.gate({"min_accuracy": 0.0})
-    assert bench.push() == "pushed: toy version 1 already serves this model"
+    assert bench.push() == "pushed: toy version 1 is already the champion"
     assert not (tmp_path / "store").exists()
 
 

@@ -13,10 +13,11 @@ import pytest
 
 from frostline import artifacts
 from frostline.errors import ConfigError
+from frostline.features import packs
 from frostline.features import store as feature_store
 from frostline.model import weights
 
-from tests.support import packs, pictures
+from tests.support import feature_packs, pictures
 from tests.support.stages import Bench
 
 THROUGH = {"through": "block1"}
@@ -58,7 +59,7 @@ def test_every_image_of_training_and_validation_goes_through_once_and_a_second_r
     expected = manifest(bench, "train", "validation")
     first = bench.featurize()
     assert counts(first) == (len(expected), 0)
-    rows = packs.rows(bench.store, first, LAYER)
+    rows = feature_packs.rows(bench.store, first, LAYER)
     assert set(rows) == expected
     second = bench.featurize()
     assert counts(second) == (0, len(expected))
@@ -117,7 +118,7 @@ def test_weights_that_differ_above_the_boundary_find_the_features_and_below_it_t
 
 def test_variants_are_kept_for_training_images_and_plain_ones_for_validation(bench):
     documents = bench.featurize(epochs=4, augment=FLIPPED)
-    plain, *views = (packs.rows(bench.store, documents, LAYER, view) for view in (-1, 0, 1))
+    plain, *views = (feature_packs.rows(bench.store, documents, LAYER, view) for view in (-1, 0, 1))
     assert set(plain) == manifest(bench, "validation")
     assert all(set(view) == manifest(bench, "train") for view in views)
     equal = [views[0][one].tobytes() == views[1][one].tobytes() for one in views[0]]
@@ -129,7 +130,7 @@ def test_phases_have_a_set_for_each_boundary(bench):
     bench.plan({"head_only": True, "phases": [{"epochs": 2, "policy": {"through": "block2"}, "learning_rate": 0.001}]})
     documents = bench.featurize()
     assert [use["layer"] for use in documents[0]["uses"]] == ["head_pool", "block2_pool"]
-    maps, pooled = (packs.rows(bench.store, documents, layer) for layer in ("block2_pool", "head_pool"))
+    maps, pooled = (feature_packs.rows(bench.store, documents, layer) for layer in ("block2_pool", "head_pool"))
     assert set(maps) == set(pooled) == manifest(bench, "train", "validation")
     assert {row.shape for row in pooled.values()} == {(128,)}
 
@@ -149,7 +150,7 @@ def test_a_limit_removes_what_was_used_least_recently_but_never_what_this_run_ne
     found = bench.featurize(cache={"mode": "auto", "limit_gb": 0.002491})  # less than the rows and their sidecars take
     assert counts(found) == (0, sum(counts(documents)))
     assert addresses() == {own[2]}
-    assert len(packs.rows(bench.store, found, LAYER)) == sum(counts(documents))
+    assert len(feature_packs.rows(bench.store, found, LAYER)) == sum(counts(documents))
 
 
 def test_features_that_exceed_the_limit_are_not_made_unless_required(bench):
@@ -206,20 +207,20 @@ def test_two_pods_with_the_same_shard_at_once_both_succeed_and_name_the_same_pac
         (_, one), (_, other) = pool.map(lambda name: pod(bench, name, mode="auto"), ["one", "other"])
     assert one["sets"] == other["sets"]
     assert one["computed"] + one["reused"] == other["computed"] + other["reused"]
-    described = packs.merged([one], LAYER)[0]
-    assert tuple(feature_store.packs(feature_store.root_of(bench.store, described.address))) == described.packs
-    assert len(packs.rows(bench.store, [one], LAYER)) == one["computed"] + one["reused"]
+    described = feature_packs.merged([one], LAYER)[0]
+    assert tuple(packs.names(feature_store.root_of(bench.store, described.address))) == described.packs
+    assert len(feature_packs.rows(bench.store, [one], LAYER)) == one["computed"] + one["reused"]
 
 
 def test_a_killed_pods_partial_files_are_no_packs(bench):
     documents = bench.featurize()
-    described, names = packs.merged(documents, LAYER)
+    described, names = feature_packs.merged(documents, LAYER)
     root = Path(feature_store.root_of(bench.store, described.address))
     (root / f"{names[0]}.json").unlink()  # rows without a sidecar: it was killed in between
     computed, reused = counts(bench.featurize())
     assert computed > 0
     assert reused > 0
-    assert feature_store.packs(str(root)) == names
+    assert packs.names(str(root)) == names
 
 
 def test_own_models_on_raw_pixels_are_cut_as_well(bench, tmp_path):
@@ -230,6 +231,6 @@ def test_own_models_on_raw_pixels_are_cut_as_well(bench, tmp_path):
         x = keras.layers.Conv2D(4, 3, strides=2, name=f"block{number}_conv")(x)
     keras.Model(image, x).save(tmp_path / "own.keras")
     bench.plan({"head_only": True}, backbone=str(tmp_path / "own.keras"), weights="own")
-    rows = packs.rows(bench.store, bench.featurize(), "head_pool")
+    rows = feature_packs.rows(bench.store, bench.featurize(), "head_pool")
     assert set(rows) == manifest(bench, "train", "validation")
     assert np.std([row[0] for row in rows.values()]) > 0

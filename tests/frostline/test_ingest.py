@@ -1,4 +1,4 @@
-"""The manifest: true to the bytes, the same for the same content, and refused where nothing can be learned from it."""
+"""The manifest: true to the bytes, the same for the same content, and refused if it cannot be trained on."""
 
 import io
 import json
@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 from PIL import Image as Pillow
 
-from frostline import artifacts, digests, ingest, storage
+from frostline import digests, ingest, storage
 from frostline.data import splits
+from frostline.documents.data import MANIFEST, SOURCE
 from frostline.errors import ConfigError, DataError, FrostlineError
 
 HALF = {"validation_fraction": 0.2, "test_fraction": 0.3}
@@ -53,8 +54,7 @@ def ingested(tmp_path):
             store=str(store or tmp_path / "store"),
             dataset=str(directory),
         )
-        rows = list(artifacts.read_jsonl(directory / "manifest.jsonl"))
-        return names, rows, artifacts.read_json(directory / "source.json", "source")
+        return names, MANIFEST.read(directory), SOURCE.read(directory)
 
     return run
 
@@ -81,7 +81,7 @@ def test_source_json_counts_and_digests_the_manifest(photos, ingested, tmp_path)
     assert source["manifest_digest"] == digests.of_file(tmp_path / "dataset-0" / "manifest.jsonl")
 
 
-def test_digits_lie_in_one_blob_named_by_its_digest(ingested, tmp_path):
+def test_digits_are_stored_in_one_blob_named_by_its_digest(ingested, tmp_path):
     _, rows, source = ingested("digits")
     (blob,) = storage.list_files(str(tmp_path / "store"))
     content = storage.read_bytes(blob.uri)
@@ -119,7 +119,7 @@ def test_an_image_keeps_its_split_as_the_dataset_grows_and_is_renamed(photos, in
     assert all(after[sha256] == split for sha256, split in before.items())
 
 
-def test_copies_are_kept_and_share_a_split(photos, ingested):
+def test_copies_are_kept_in_the_same_split(photos, ingested):
     shutil.copytree(photos / "owls", photos / "owls" / "copies")
     _, rows, _ = ingested(photos)
     assert len(rows) == 90 + 30
@@ -136,7 +136,7 @@ def test_classes_are_kept_in_the_given_order(photos, ingested):
     assert {(row["label"], row["id"].split("/")[0]) for row in rows} == {(0, "owls"), (1, "cats")}
 
 
-def test_few_examples_a_class_are_the_first_by_digest_of_train_alone(photos, ingested):
+def test_a_limit_keeps_the_first_training_images_of_each_class_by_digest(photos, ingested):
     everything = ingested(photos)[1]
     few = ingested(photos, {**HALF, "train_examples_per_class": 4.0})[1]  # KFP hands integers over as floats
     for label in range(3):
@@ -158,7 +158,7 @@ def test_a_bucket_serves_as_source_and_store(gcs, ingested):
 
 
 @pytest.mark.parametrize(
-    ("data", "shards", "told"),
+    ("data", "shards", "message"),
     [
         (
             {"classes": ["cat", "dogs"]},
@@ -173,10 +173,10 @@ def test_a_bucket_serves_as_source_and_store(gcs, ingested):
         ({"test_fraction": "much"}, 2, r"data\.test_fraction: received 'much'"),
     ],
 )
-def test_wrong_configuration(photos, ingested, tmp_path, data, shards, told):
-    with pytest.raises(ConfigError, match=told):
+def test_wrong_configuration(photos, ingested, tmp_path, data, shards, message):
+    with pytest.raises(ConfigError, match=message):
         ingested(photos, {**HALF, **data}, shards)
-    assert not list(tmp_path.glob("dataset-*/*"))  # nothing that a later step would take for whole
+    assert not list(tmp_path.glob("dataset-*/*"))  # nothing that a later step could use
 
 
 def _one_class(root):
@@ -197,29 +197,29 @@ def _too_few_to_validate(root):
 
 
 @pytest.mark.parametrize(
-    ("make", "data", "told"),
+    ("make", "data", "message"),
     [
-        (lambda root: None, HALF, "which is no directory"),
+        (lambda root: None, HALF, "which is not a directory"),
         (Path.mkdir, HALF, "has no class folder"),
-        (_one_class, HALF, "only one class, 'cats'"),
-        (_no_image_in_a_class, HALF, "class 'dogs': has no image; add images, remove it, or leave it out"),
-        (_too_few_to_test, HALF, r"class 'dogs': no image of it falls into the (train|test) split; (raise|lower) data"),
+        (_one_class, HALF, "source: received only one class, 'cats'; expected images of at least two"),
+        (_no_image_in_a_class, HALF, "class 'dogs': has no images; add images, remove the folder, or leave"),
+        (_too_few_to_test, HALF, r"class 'dogs': has no images in the (train|test) split; (raise|lower) data"),
         (
             _too_few_to_validate,
             {"validation_fraction": 0.001, "test_fraction": 0.5},
-            r"no image falls into the validation split; raise data\.validation_fraction",
+            r"there are no images in the validation split; raise data\.validation_fraction",
         ),
     ],
 )
-def test_data_that_cannot_be_used(ingested, tmp_path, make, data, told):
+def test_data_that_cannot_be_used(ingested, tmp_path, make, data, message):
     make(tmp_path / "photos")
-    with pytest.raises(DataError, match=told) as caught:
+    with pytest.raises(DataError, match=message) as caught:
         ingested(tmp_path / "photos", data)
     assert "\n" not in str(caught.value)
     assert not list(tmp_path.glob("dataset-*/*"))
 
 
-def test_no_validation_split_where_none_is_asked_for(photos, ingested):
+def test_the_validation_split_can_be_empty_if_configured(photos, ingested):
     _, rows, source = ingested(photos, {"validation_fraction": 0.0, "test_fraction": 0.3})
     assert "validation" not in {row["split"] for row in rows}
     assert sum(source["counts"]["validation"].values()) == 0
@@ -237,12 +237,12 @@ def test_a_store_that_cannot_be_written_fails_in_one_line(ingested, tmp_path):
     assert "\n" not in str(caught.value)
 
 
-def test_left_out_files_are_told(photos, ingested, capfd):
+def test_left_out_files_are_reported(photos, ingested, capfd):
     (photos / "cats" / "notes.txt").write_text("x")
     ingested(photos)
-    told = capfd.readouterr().err
-    assert "3 classes; images:" in told
-    assert "files left out: 1 not .jpg .jpeg" in told
+    output = capfd.readouterr().err
+    assert "3 classes; images:" in output
+    assert "files left out: 1 not .jpg .jpeg" in output
 
 
 def test_ingest_and_gate_do_not_import_tensorflow(photos, tmp_path):
@@ -265,7 +265,10 @@ def test_the_same_image_under_two_labels_is_left_out_counted_and_named(photos, i
     assert source["conflicts"] == ["cats/3.png", "cats/4.png", "dogs/3.png", "owls/3.png", "owls/4.png"]
     assert not {row["id"] for row in rows} & set(source["conflicts"])
     assert len(rows) == 88
-    assert "5 files are left out: the same image under two labels, cats/3.png first" in capsys.readouterr().err
+    assert (
+        "5 files left out, because their image has two labels: cats/3.png, cats/4.png, dogs/3.png and 2 more"
+        in capsys.readouterr().err
+    )
 
 
 def describe(root, **site):
@@ -296,9 +299,9 @@ def test_metadata_moves_no_record_and_no_split(photos, ingested, tmp_path):
     assert ingested(photos)[1:] == (rows, described)  # whatever order its lines are in
 
 
-def test_names_in_the_metadata_that_are_no_image_are_told_once(photos, ingested, capfd):
+def test_names_in_the_metadata_that_match_no_image_are_reported_once(photos, ingested, capfd):
     describe(photos, **{"cats/1.png": "north", "cats/none.png": "x", "birds/1.png": "y"})
     ingested(photos)
-    told = capfd.readouterr().err
-    assert f"{photos}: metadata.csv: 2 rows match no image, 'birds/1.png' first" in told
-    assert "files left out" not in told
+    output = capfd.readouterr().err
+    assert f"{photos}: metadata.csv: 2 rows match no image; the first is 'birds/1.png'" in output
+    assert "files left out" not in output

@@ -79,7 +79,7 @@ def test_a_repeated_push_changes_nothing(root, made, tmp_path):
     run = Run(tmp_path / "run", root, made)
     run.push()
     before = {item.uri: item for item in storage.list_files(root)}
-    assert run.push() == "pushed: digits version 1 already serves this model"
+    assert run.push() == "pushed: digits version 1 is already the champion"
     assert run.published()["version"] == 1
     assert {item.uri: item for item in storage.list_files(root)} == before
 
@@ -137,7 +137,8 @@ def test_what_a_person_rolled_back_is_not_promoted_by_the_next_run_that_makes_it
     Run(tmp_path / "second", root, made, "d2", compared_with(root)).push()
     registry.rollback(root, "digits", approver="Ada", reason="complaints")
     again = Run(tmp_path / "again", root, made, "d2", compared_with(root)).push()
-    assert again.startswith("held: digits version 2 was rolled back by Ada; to let it serve again: frostline registry")
+    told = "held: digits version 2 was rolled back by Ada; to make it the champion again: frostline registry rollback"
+    assert again.startswith(told)
     assert registry.champion(root, "digits").version == 1
     registry.rollback(root, "digits", to=2, approver="Ada", reason="it was the camera")
     Run(tmp_path / "third", root, made, "d3", compared_with(root)).push()
@@ -227,7 +228,7 @@ def test_evidence_about_another_model_is_refused(made, tmp_path, kind, digest):
     run = Run(tmp_path / "run", tmp_path / "registry", made)
     path = tmp_path / "run" / kind / f"{kind}.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), "model_digest": digest}))
-    with pytest.raises(RegistryError, match="model_digest: expected one model in all three files"):
+    with pytest.raises(RegistryError, match="model_digest: expected the same model in all three files"):
         run.push()
     assert not (tmp_path / "registry").exists()
 

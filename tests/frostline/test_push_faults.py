@@ -20,7 +20,8 @@ def test_the_points_are_where_they_are_said_to_be(root, made, tmp_path, monkeypa
     original = storage.write_bytes
 
     def noted(uri, *arguments, **options):
-        named.append(uri.removeprefix(f"{root}/digits/").partition("-")[0])
+        if uri.startswith(root):
+            named.append(uri.removeprefix(f"{root}/digits/").partition("-")[0])
         return original(uri, *arguments, **options)
 
     monkeypatch.setattr(storage, "write_bytes", noted)
@@ -49,7 +50,7 @@ def test_a_push_that_is_killed_between_alias_and_record_is_recorded_by_its_retry
     ended = run.die(number=ALIAS, when="after")
     assert ended.returncode == -9, ended.stderr
     assert registry.champion(run.root, "digits").version == 1
-    assert run.push() == "pushed: digits version 1 already serves this model"
+    assert run.push() == "pushed: digits version 1 is already the champion"
     assert pushes.content(run.root) == expected
 
 

@@ -88,10 +88,10 @@ def test_items_are_taken_one_at_a_time(seconds):
 @pytest.mark.parametrize(
     ("wait", "cached", "sentence"),
     [
-        (0.03, True, "bound by compute: 3 % of the time went into waiting for input"),
-        (0.0, False, "bound by compute: 0 % of the time went into waiting for input"),
-        (INPUT_BOUND, False, "bound by input (decoding records): 20 % of the time went into waiting for input"),
-        (0.6, True, "bound by reading cached features: 60 % of the time went into waiting for input"),
+        (0.03, True, "bound by compute: 3 % of the time spent waiting for input"),
+        (0.0, False, "bound by compute: 0 % of the time spent waiting for input"),
+        (INPUT_BOUND, False, "bound by input (decoding records): 20 % of the time spent waiting for input"),
+        (0.6, True, "bound by reading cached features: 60 % of the time spent waiting for input"),
     ],
 )
 def test_one_sentence_says_what_a_run_is_bound_by(wait, cached, sentence):

@@ -1,7 +1,7 @@
-"""The kustomize base renders, is valid Kubernetes, and holds what the compiled pipeline relies on.
+"""The kustomize base renders, is valid Kubernetes, and contains what the compiled pipeline needs.
 
-A machine with nothing but Python has no kubectl, so the base is rendered here by the few rules that it uses, and a
-kustomization that uses more is refused. Where kubectl exists, every test runs on its rendering too, and both are equal.
+The base is rendered here with the few rules that it uses, so that the tests need no kubectl; a kustomization that uses
+other rules is refused. If kubectl is installed, every test also runs on its rendering, which must be equal.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The command line as a person meets it: exit codes, one-line errors, what is imported, what is printed."""
+"""The command line as a person uses it: exit codes, one-line errors, what is imported, what is printed."""
 
 import json
 import re
@@ -9,7 +9,7 @@ import pytest
 
 from frostline import registry
 from frostline.errors import FrostlineError
-from pipelines import cli, options, submit
+from pipelines import cli, submit
 
 FLOWERS = "source: tfds://tf_flowers\nmodel_name: flowers\n"
 
@@ -20,11 +20,6 @@ def call(capsys, *arguments):
         cli.main(list(arguments))
     captured = capsys.readouterr()
     return caught.value.code, captured.out, captured.err
-
-
-@pytest.fixture(autouse=True)
-def no_traceback(monkeypatch):
-    monkeypatch.setattr(options, "_asked", False)
 
 
 @pytest.fixture
@@ -41,7 +36,7 @@ def error_line(err):
 
 
 def imported(*arguments):
-    """Modules that a call of the command has imported when it ends."""
+    """The modules that a call of the command imports."""
     code = (
         "import sys\nfrom pipelines import cli\n"
         f"try:\n    cli.main({list(arguments)!r})\n"
@@ -67,8 +62,17 @@ def test_the_help_lists_every_command(capsys):
     code, out, _ = call(capsys, "--help")
 
     assert code == 0
-    for command in ("run", "compile", "freeze", "verify", "submit", "schedule", "registry"):
+    for command in ("run", "compile", "freeze", "verify", "gate", "submit", "schedule", "registry"):
         assert re.search(rf"\b{command}\b", out)
+
+
+def test_the_help_shows_values_in_brackets_as_they_are(capsys, monkeypatch):
+    """Rich would take them for its own markup, and leave them out."""
+    monkeypatch.setenv("COLUMNS", "80")
+    for command in ("run", "submit", "schedule"):
+        _, out, _ = call(capsys, command, "--help")
+        assert "data.classes=[cat,dog]" in out
+        assert max(map(len, out.splitlines())) <= 80
 
 
 def test_the_version_is_the_packages(capsys):

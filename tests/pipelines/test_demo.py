@@ -1,4 +1,4 @@
-"""What the demo tells of a run, from the run's files alone."""
+"""The demo's summary of a run, from the run's files alone."""
 
 from pathlib import Path
 
@@ -9,6 +9,12 @@ from frostline.artifacts import write_json
 from frostline.errors import DataError
 from pipelines import demo
 
+PLACES = {  # kind of document: its path in the directory of a run's artifacts
+    "freeze_plan": "plan/freeze_plan/freeze_plan.json",
+    "freeze_certificate": "train/model/freeze_certificate.json",
+    "evaluation": "evaluate/evaluation/evaluation.json",
+    "decision": "gate/decision/decision.json",
+}
 INTERVAL = {"value": 0.94, "low": 0.9, "high": 0.97, "method": "wilson"}
 
 
@@ -18,20 +24,14 @@ def run(tmp_path):
     directory, root = tmp_path / "runs" / "digits-1", str(tmp_path / "registry")
     artifacts = directory / "artifacts" / "frostline-finetune-1"
     totals = {"frozen_parameters": 896, "parameters": 93920, "frozen_layers": 2, "weighted_layers": 6}
-    write_json(
-        artifacts / demo._EVIDENCE["freeze_plan"], "freeze_plan", {"totals": totals, "boundary": {"layer": "p1"}}
-    )
-    write_json(
-        artifacts / demo._EVIDENCE["freeze_certificate"],
-        "freeze_certificate",
-        {"verified": True, "frozen_tensors": 5, "moved": []},
-    )
-    write_json(
-        artifacts / demo._EVIDENCE["evaluation"],
-        "evaluation",
-        {"accuracy": INTERVAL, "examples": 180, "champion": None},
-    )
-    write_json(artifacts / demo._EVIDENCE["decision"], "decision", {"verdict": "promote", "reason": "good enough"})
+    contents = {
+        "freeze_plan": {"totals": totals, "boundary": {"layer": "p1"}},
+        "freeze_certificate": {"verified": True, "frozen_tensors": 5, "moved": []},
+        "evaluation": {"accuracy": INTERVAL, "examples": 180, "champion": None},
+        "decision": {"verdict": "promote", "reason": "good enough"},
+    }
+    for kind, content in contents.items():
+        write_json(artifacts / PLACES[kind], kind, content)
     write_json(directory / "arguments.json", "arguments", {"arguments": {"registry": root, "model_name": "digits"}})
     (tmp_path / "model").mkdir()
     (tmp_path / "model" / "saved_model.pb").write_text("model")
@@ -47,7 +47,7 @@ def run(tmp_path):
 
 
 def rewrite(run, kind, payload):
-    (path,) = Path(run["directory"]).glob(f"artifacts/*/{demo._EVIDENCE[kind]}")
+    (path,) = Path(run["directory"]).glob(f"artifacts/*/{PLACES[kind]}")
     write_json(path, kind, payload)
 
 
@@ -55,11 +55,11 @@ def test_the_story_of_a_first_run(run, capsys):
     story = demo.story(run)
 
     assert story["frozen"] == "896 of the backbone's 93,920 parameters, in 2 of 6 layers, up to p1"
-    assert story["proven"] == "5 frozen tensors are bit-identical before and after training"
+    assert story["verified"] == "5 frozen tensors are bit-identical before and after training"
     assert story["accuracy"] == "0.940 (interval 0.900 to 0.970) on 180 test images"
     assert story["champion"] == "there was none"
     assert story["verdict"] == "promote: good enough"
-    assert story["registry"].endswith("registry: 1 version of digits; version 1 serves")
+    assert story["registry"].endswith("registry: 1 version of digits; version 1 is the champion")
     assert story["report"] == "/runs/report.html"
     assert story["seconds"] == "20.0 (train 9.1)"
 
@@ -87,18 +87,18 @@ def test_the_story_of_a_second_run_compares(run):
     assert demo.story(run)["champion"] == "version 1, not comparable: other labels"
 
 
-def test_a_broken_proof_is_not_told_as_one(run):
+def test_a_certificate_that_is_not_verified_is_reported_as_such(run):
     rewrite(run, "freeze_certificate", {"verified": False, "frozen_tensors": 5, "moved": ["block1/kernel"]})
-    assert demo.story(run)["proven"] == "NOT proven: 1 frozen tensors moved"
+    assert demo.story(run)["verified"] == "NOT verified: 1 frozen tensors changed"
 
 
 def test_where_nothing_was_frozen_nothing_is_claimed(run):
     rewrite(run, "freeze_certificate", {"verified": True, "frozen_tensors": 0, "moved": []})
-    assert demo.story(run)["proven"] == "nothing: no tensor was frozen"
+    assert demo.story(run)["verified"] == "nothing: no tensor was frozen"
 
 
 def test_a_missing_file_is_named(run):
-    (path,) = Path(run["directory"]).glob(f"artifacts/*/{demo._EVIDENCE['decision']}")
+    (path,) = Path(run["directory"]).glob(f"artifacts/*/{PLACES['decision']}")
     path.unlink()
 
     with pytest.raises(DataError, match=r"decision\.json"):

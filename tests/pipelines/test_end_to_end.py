@@ -103,7 +103,7 @@ def test_a_repeated_run_finds_the_champion_reuses_the_records_and_makes_no_secon
     source, config = photos
     run = Run(root, config, f"source={source}")
     assert run.code == 0, run.err
-    assert "pushed: colours version 1 already serves this model" in run.out
+    assert "pushed: colours version 1 is already the champion" in run.out
     assert run.err.count("found finished in the store") == 2
     champion = read_json(run.artifact("evaluate/evaluation/evaluation.json"), "evaluation")["champion"]
     assert champion["version"] == 1
@@ -169,9 +169,9 @@ def mounts():
 
 @pytest.mark.parametrize("kilobytes", [150, 700])
 def test_a_full_store_fails_the_run_in_one_line_and_nothing_half_written_passes_for_whole(tmp_path, kilobytes):
-    """150 kB take no digits at all; 700 kB take digits and weights, but not the records.
+    """150 kB have no room for the digits; 700 kB have room for digits and weights, but not for the records.
 
-    Where mounting is forbidden, a limit on the size of files stands in for the small disk.
+    Where mounting is forbidden, a limit on the size of files replaces the small disk.
     """
     store = tmp_path / "store"
     store.mkdir()

@@ -1,4 +1,4 @@
-"""`frostline freeze` on the real InceptionV3: the mission's recipes, what is refused, and what reaches the terminal."""
+"""`frostline freeze`: recipes on the real InceptionV3, what is refused, and what reaches the terminal."""
 
 import json
 import os
@@ -8,16 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from pipelines import cli, options
+from pipelines import cli
 
 from tests.support.stages import Bench
 
 NO_LEVEL = {key: value for key, value in os.environ.items() if key != "TF_CPP_MIN_LOG_LEVEL"}
-
-
-@pytest.fixture(autouse=True)
-def no_traceback(monkeypatch):
-    monkeypatch.setattr(options, "_asked", False)
 
 
 def freeze(capsys, backbone, policy, *options):
@@ -131,7 +126,7 @@ def test_json_is_the_plan_stages_file_byte_for_byte(capsys, tmp_path):
     assert out == (Path(bench.path("plan")) / "freeze_plan.json").read_text()
 
 
-def test_the_table_the_page_and_an_image_size_of_ones_own(capsys, tmp_path):
+def test_the_table_the_page_and_another_image_size(capsys, tmp_path):
     page = tmp_path / "plan.html"
     code, out, err = freeze(capsys, "SmallConvNet", "through: block2", "--image-size", "64", "--html", str(page))
 
@@ -139,7 +134,7 @@ def test_the_table_the_page_and_an_image_size_of_ones_own(capsys, tmp_path):
     assert out.startswith("SmallConvNet at 64 px, through: block2, batch_norm: freeze\n")
     assert "boundary block2_pool" in out
     assert "boundary block2_pool" in page.read_text()
-    assert "one image's features there are 16 x 16 x 64, 65.5 kB in float32" in " ".join(out.split())
+    assert "its features are 16 x 16 x 64 per image, 65.5 kB in float32" in " ".join(out.split())
     assert "its features are 16 × 16 × 64 per image, 65.5 kB in float32" in page.read_text()
 
 
@@ -151,7 +146,7 @@ def test_nothing_but_the_plan_reaches_the_terminal():
     assert json.loads(ended.stdout)["boundary"]["layer"] == "head_pool"
 
 
-def test_a_wrong_policy_is_told_before_tensorflow_is_imported():
+def test_a_wrong_policy_is_refused_before_tensorflow_is_imported():
     code = (
         "import sys\nfrom pipelines import cli\n"
         "try:\n    cli.main(['freeze', 'SmallConvNet', '--policy', '{first_layers: 0}'])\n"

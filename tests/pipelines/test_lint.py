@@ -1,4 +1,4 @@
-"""Each shape that kfp.local answers wrongly, compiled from a tiny pipeline, is named; harmless relatives are not."""
+"""Each shape that kfp.local runs wrongly is found in a tiny pipeline that has it; similar correct ones are not."""
 
 import copy
 import os
@@ -10,10 +10,10 @@ import pytest
 import yaml
 from kfp import compiler, components, dsl, local
 
-from pipelines.lint import documents, lint
+from pipelines.compile import SHIPPED
+from pipelines.lint import lint, load
 
 STEP = {"base_image": "step:1", "install_kfp_package": False}
-FINETUNE = Path(__file__).parents[2] / "pipelines" / "compiled" / "finetune.yaml"
 
 
 @dsl.component(**STEP)
@@ -153,8 +153,8 @@ WRONG = [
     (if_item_of_a_dict, "If on a loop item (pipelinechannel--loop-item-param-1-subvar-k)"),
     (if_quote, "root.condition-1: If against a string with a quote"),
     (loop_over_named_output, "root.for-loop-1: ParallelFor over a named output"),
-    (body_reads_outer_output, "the loop body gets the loop item for pipelinechannel--word-Output"),
-    (body_reads_its_own_list, "the loop item for the whole list pipelinechannel--names-Output"),
+    (body_reads_outer_output, "the loop body gets the loop item instead of pipelinechannel--word-Output"),
+    (body_reads_its_own_list, "the loop item instead of the whole list pipelinechannel--names-Output"),
     (inner_loop_reads_outer_item, "comp-for-loop-1.for-loop-2: an inner loop gets its own item"),
     (inner_loop_over_outer_item, "outer loop's item (pipelinechannel--items-loop-item)"),
     (collected_into_second_loop, "Collected from for-loop-2 into a second loop"),
@@ -218,16 +218,16 @@ def test_the_shape_is_named(function, expected, tmp_path):
 
 
 @pytest.mark.parametrize("function", RIGHT, ids=lambda function: function.__name__)
-def test_a_harmless_relative_is_not(function, tmp_path):
+def test_a_similar_correct_shape_is_not(function, tmp_path):
     assert lint(compiled(function, tmp_path).read_text()) == []
 
 
 def test_the_real_pipeline_has_none_of_them():
-    assert lint(FINETUNE.read_text()) == []
+    assert lint(SHIPPED.read_text()) == []
 
 
 def test_shapes_that_the_compiler_refuses_are_named_in_a_written_file():
-    spec, platform = documents(FINETUNE.read_text())
+    spec, platform = load(SHIPPED.read_text())
     changed = copy.deepcopy(spec)
     changed["root"]["dag"]["tasks"]["validate"]["inputs"]["parameters"]["status"] = {
         "taskFinalStatus": {"producerTask": "train"}
@@ -242,7 +242,7 @@ def test_shapes_that_the_compiler_refuses_are_named_in_a_written_file():
 
 @pytest.mark.filterwarnings("ignore:You may be attemping to run a task:RuntimeWarning")
 @pytest.mark.parametrize(
-    ("function", "answer", "right"),
+    ("function", "received", "correct"),
     [
         (if_named_output, "", "in"),
         (if_item_of_an_output, "", "in"),
@@ -254,16 +254,16 @@ def test_shapes_that_the_compiler_refuses_are_named_in_a_written_file():
     ],
     ids=lambda value: getattr(value, "__name__", ""),
 )
-def test_kfp_local_still_answers_so(function, answer, right, tmp_path, monkeypatch):
-    """When this fails after an upgrade of kfp, the lint has a shape to let go of, or one to learn."""
+def test_kfp_local_still_runs_it_so(function, received, correct, tmp_path, monkeypatch):
+    """If this fails after an upgrade of kfp, a shape must be removed from the lint, or added to it."""
     notes = tmp_path / "notes"
     notes.touch()
     monkeypatch.setenv("NOTES", str(notes))
     monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
-    monkeypatch.setitem(sys.modules, "docker", None)  # a folder `docker` on the path is taken for Docker's client
+    monkeypatch.setitem(sys.modules, "docker", None)  # kfp takes a folder `docker` on the path for Docker's client
     monkeypatch.setattr(local.config.LocalExecutionConfig, "instance", None)
     path = compiled(function, tmp_path)
     local.init(local.SubprocessRunner(use_venv=False), str(tmp_path / "root"), str(tmp_path / "workspace"))
     components.load_component_from_file(str(path))()
-    assert sorted(notes.read_text().split()) == answer.split()
-    assert (lint(path.read_text()) == []) == (answer == right)
+    assert sorted(notes.read_text().split()) == received.split()
+    assert (lint(path.read_text()) == []) == (received == correct)

@@ -1,4 +1,4 @@
-"""The local runner on small compiled pipelines: real processes, real failures."""
+"""The local runner with small compiled pipelines: real processes, real failures."""
 
 import io
 import json
@@ -125,7 +125,7 @@ def test_a_run_gives_its_output_its_times_and_plain_lines(run_dir, tmp_path):
     assert not (run_dir / "tmp").exists()
 
 
-def test_a_refusing_step_is_told_in_its_own_words_and_not_tried_again(run_dir, tmp_path):
+def test_the_error_of_a_failed_step_is_shown_and_the_step_is_not_retried(run_dir, tmp_path):
     with pytest.raises(FrostlineError) as caught:
         local.run_yaml(run_dir, arguments(tmp_path, "refuse"), plain())
 
@@ -137,17 +137,17 @@ def test_a_refusing_step_is_told_in_its_own_words_and_not_tried_again(run_dir, t
     assert not processes_of(run_dir)
 
 
-def test_a_killed_step_is_told_as_such_with_its_last_lines(run_dir, tmp_path):
+def test_a_killed_step_is_reported_with_its_signal_and_its_last_lines(run_dir, tmp_path):
     with pytest.raises(FrostlineError, match="step work died without an error of its own, killed by SIGKILL") as caught:
         local.run_yaml(run_dir, arguments(tmp_path, "die"), plain())
 
     assert "about to be killed" in str(caught.value)
 
 
-def test_a_runner_that_cannot_start_is_told_with_the_logs_last_line(run_dir, tmp_path):
+def test_a_runner_that_cannot_start_is_reported_with_the_last_line_of_its_log(run_dir, tmp_path):
     (run_dir / "pipeline.yaml").write_text("components: {}\n")
 
-    with pytest.raises(FrostlineError, match="the runner ended before any step failed, exit code 1") as caught:
+    with pytest.raises(FrostlineError, match="the runner failed although no step had, exit code 1") as caught:
         local.run_yaml(run_dir, arguments(tmp_path), plain())
 
     assert "\n" not in str(caught.value)
@@ -202,19 +202,12 @@ class Configuration:
         self.arguments = lambda: values
 
 
-@pytest.fixture
-def compiles_to_small(monkeypatch, small_yaml):
-    from pipelines import compile as compiling
-
-    def compile_pipeline(output, config=None):
-        output.write_bytes(small_yaml.read_bytes())
-        return output
-
-    monkeypatch.setattr(compiling, "compile_pipeline", compile_pipeline)
+def run_small(tmp_path, small_yaml, outcome):
+    return local.run(Configuration(arguments(tmp_path, outcome=outcome)), tmp_path / "runs", plain(), small_yaml)
 
 
-def test_a_run_directory_tells_the_whole_story(tmp_path, compiles_to_small):
-    summary = local.run(Configuration(arguments(tmp_path, outcome="held: too weak")), tmp_path / "runs", plain())
+def test_a_run_directory_tells_the_whole_story(tmp_path, small_yaml):
+    summary = run_small(tmp_path, small_yaml, "held: too weak")
 
     run_dir = Path(summary["directory"])
     assert run_dir.parent == tmp_path / "runs"
@@ -222,15 +215,21 @@ def test_a_run_directory_tells_the_whole_story(tmp_path, compiles_to_small):
     assert (summary["status"], summary["outcome"]) == ("succeeded", "held: too weak ab")
     assert summary["seconds"] >= max(summary["steps"].values())
     made = {path.name for path in run_dir.iterdir()}
+    assert (run_dir / "pipeline.yaml").read_bytes() == small_yaml.read_bytes()
     assert made >= {"pipeline.yaml", "arguments.json", "events.jsonl", "run.log", "artifacts", "outcome.json"}
 
 
-def test_an_outcome_that_neither_pushed_nor_held_is_a_failure(tmp_path, compiles_to_small):
-    with pytest.raises(FrostlineError, match="without having pushed or held: its outcome is 'done ab'"):
-        local.run(Configuration(arguments(tmp_path, outcome="done")), tmp_path / "runs", plain())
+def test_an_outcome_that_neither_pushed_nor_held_is_a_failure(tmp_path, small_yaml):
+    with pytest.raises(FrostlineError, match="without pushing or holding the model: its outcome is 'done ab'"):
+        run_small(tmp_path, small_yaml, "done")
 
     (summary,) = (tmp_path / "runs").glob("*/summary.json")
     assert read_json(summary, "run")["status"] == "failed"
+
+
+def test_the_runner_needs_no_compiler_of_its_own():
+    program = "import sys, pipelines.local; sys.exit('kfp' in sys.modules)"
+    subprocess.run([sys.executable, "-c", program], check=True)
 
 
 def test_runs_of_the_same_second_get_their_own_directories(tmp_path):
@@ -253,7 +252,7 @@ def test_pages_are_put_beside_the_summary(tmp_path):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(page)
 
-    pages = local._collect_pages(tmp_path)
+    pages = local.collect_pages(tmp_path)
 
     assert set(pages) == {"plan.html", "data.html", "evaluation.html", "report.html", "decision.md"}
     assert (tmp_path / "report.html").read_text() == "gate/report"

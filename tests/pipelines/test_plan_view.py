@@ -21,7 +21,7 @@ def graph_of(names=("stem_conv", "block1_conv", "block1_out", "block2_conv", "bl
 
 
 def shown(section, width=80, encoding="utf-8", graph=None):
-    """The lines that a person sees, without trailing blanks."""
+    """The printed lines without trailing blanks."""
     plan = make_plan(graph or graph_of(), parse(FreezeConfig, section), backbone="Toy", image_size=32)
     file = io.TextIOWrapper(io.BytesIO(), encoding=encoding)
     plan_view.show(plan, Console(file=file, width=width, highlight=False))
@@ -33,7 +33,7 @@ def line_after(lines, block):
     return lines[next(index for index, line in enumerate(lines) if line.startswith(block)) + 1]
 
 
-def test_a_row_tells_a_block_and_its_share_and_the_line_stands_below_the_boundary():
+def test_a_row_shows_a_block_and_its_frozen_part_and_the_line_is_below_the_boundary():
     lines = shown({"through": "block1", "batch_norm": "follow"})
 
     assert lines[0] == "Toy at 32 px, through: block1, batch_norm: follow"
@@ -53,25 +53,25 @@ def test_the_whole_backbone_frozen_puts_the_line_last():
     lines = shown("head_only")
 
     assert line_after(lines, "block2").startswith("boundary head_pool, in head ━━━")
-    assert any(line.startswith("trainable  0 parameters, and the head") for line in lines)
+    assert any(line.startswith("trainable  0 parameters of the backbone, and the head") for line in lines)
 
 
-def test_the_boundary_tells_what_comes_out_there_in_every_phase():
+def test_the_boundary_shows_its_features_in_every_phase():
     later = {"policy": {"through": "block1"}, "epochs": 1, "learning_rate": 0.1}
     text = " ".join(" ".join(shown({"head_only": True, "phases": [later]})).split())
 
-    assert "lie below it; one image's features there are 32, 128 B in float32" in text
-    assert text.endswith("boundary block1_out; one image's features there are 16 x 16 x 32, 32.8 kB in float32")
+    assert "forward FLOPs; its features are 32 per image, 128 B in float32" in text
+    assert text.endswith("boundary block1_out; its features are 16 x 16 x 32 per image, 32.8 kB in float32")
 
 
 def test_no_boundary_draws_no_line_and_says_why():
     lines = shown({"blocks": ["block2"]})
 
     assert not [line for line in lines if "━" in line]
-    assert "boundary   none: weights next to the image train" in lines
+    assert "boundary   none: layers next to the input are trained" in lines
 
 
-def test_only_nothing_looks_empty_and_only_the_whole_looks_full():
+def test_the_bar_is_empty_only_for_nothing_and_full_only_for_everything():
     lines = shown({"first_layers": 5})  # 2,000 of the 5,002,000 parameters of block2
     assert "█░░░░░░░   0.1 %" in next(line for line in lines if line.startswith("block2"))
 
@@ -79,7 +79,7 @@ def test_only_nothing_looks_empty_and_only_the_whole_looks_full():
     assert "███████░  99.9 %" in next(line for line in lines if line.startswith("block2"))
 
 
-def test_further_phases_are_listed():
+def test_later_phases_are_listed():
     section = {"head_only": True, "phases": [{"policy": {"blocks": ["block1"]}, "epochs": 3, "learning_rate": 1e-4}]}
     text = " ".join(" ".join(shown(section)).split())
 

@@ -1,4 +1,4 @@
-"""What is refused before anything runs, and how a configuration is completed for this machine."""
+"""Configurations that are refused before anything runs, and how one is completed for this machine."""
 
 import subprocess
 import sys
@@ -42,7 +42,7 @@ def test_good_configurations_pass_and_leave_nothing_behind(tmp_path, photos):
     assert not [path for path in (tmp_path / "runs").rglob("*") if path.is_file()]
 
 
-def test_store_and_registry_stand_below_the_root_unless_configured(tmp_path):
+def test_store_and_registry_are_below_the_root_unless_configured(tmp_path):
     here = config(tmp_path)
     assert here.store == str(tmp_path / "runs" / "store")
     assert here.registry == str(tmp_path / "runs" / "registry")
@@ -172,7 +172,7 @@ sys.exit(sorted({{"tensorflow", "keras", "kfp"}} & set(sys.modules)) and 1 or 0)
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
-def test_a_backbone_file_must_exist_and_brings_its_own_weights(tmp_path, photos):
+def test_a_backbone_file_must_exist_and_has_its_own_weights(tmp_path, photos):
     file = tmp_path / "mine.keras"
     assert refusal(tmp_path, backbone=str(file), weights="own", source="digits") == (
         "backbone",
@@ -186,10 +186,10 @@ def test_a_backbone_file_must_exist_and_brings_its_own_weights(tmp_path, photos)
 
 def test_a_required_cache_needs_a_first_phase_that_freezes_something(tmp_path):
     later = [{"policy": "head_only", "epochs": 1, "learning_rate": 0.1}]
-    for phases in ([], later):  # what the first phase moved, no later one can take from the source
+    for phases in ([], later):  # a later phase cannot use features of weights that the first one has changed
         said = refusal(tmp_path, cache="require", freeze={"none": True, "phases": phases})
         assert said[0] == "cache"
-        assert said[1].startswith("cache: received 'require'; freeze: none leaves no frozen prefix to keep; use auto")
+        assert said[1].startswith("cache: received 'require'; freeze: none leaves no frozen prefix to cache; use auto")
     preflight.check_here(config(tmp_path, cache="require", freeze="head_only"))
     preflight.check_here(config(tmp_path, cache="auto", freeze="none"))
 

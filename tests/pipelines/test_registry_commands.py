@@ -117,7 +117,7 @@ def test_rollback_goes_to_the_champion_before_or_the_one_that_is_named(call, mak
     )
     assert [entry.kind for entry in registry.history(make.root, "digits")][2:] == ["rollback"] * 2
     code, message = error_line(call("rollback", "digits", "--to", 3, *WHO))
-    assert (code, message) == (1, "digits version 3 never was the champion; champions were [1, 2]")
+    assert (code, message) == (1, "digits version 3 was never the champion; champions were [1, 2]")
     assert error_line(call("rollback", "digits", "--approver", "Ada"))[0] == 2
 
 

@@ -72,10 +72,10 @@ def test_what_ships_is_measured_by_slice_and_shown_on_one_page(first):
     assert evaluation["skew"]["agreement"] == 1.0
     page = (first.directory / "report.html").read_text()
     assert all(word in page for word in ("Promote", "studio", "Confusion", "block3"))
-    told = json.loads(first.artifact("evaluate/executor_output.json").read_text())["artifacts"]
-    shown = told["classification"]["artifacts"][0]["metadata"]["confusionMatrix"]
+    output = json.loads(first.artifact("evaluate/executor_output.json").read_text())["artifacts"]
+    shown = output["classification"]["artifacts"][0]["metadata"]["confusionMatrix"]
     assert [row["row"] for row in shown["rows"]] == evaluation["confusion"]
-    assert told["metrics"]["artifacts"][0]["metadata"]["accuracy"] == evaluation["accuracy"]["value"]
+    assert output["metrics"]["artifacts"][0]["metadata"]["accuracy"] == evaluation["accuracy"]["value"]
 
 
 def test_too_few_images_to_tell_are_inconclusive_and_the_run_says_how_many_would_do(unsure, place):
@@ -89,7 +89,7 @@ def test_too_few_images_to_tell_are_inconclusive_and_the_run_says_how_many_would
 
 def test_the_gate_answers_a_release_process_by_its_exit_code(first, unsure, place, tmp_path):
     code, out, _ = gate(first.directory)
-    assert (code, out.splitlines()[0]) == (0, "# Promote: the model may replace the one that serves")
+    assert (code, out.splitlines()[0]) == (0, "# Promote: this model can replace the one in production")
     code, out, _ = gate(unsure.directory, "--json")
     assert (code, json.loads(out)["verdict"]) == (1, "inconclusive")
     assert gate(f"{place}/colours/versions/1")[0] == 0
@@ -109,7 +109,7 @@ def test_evidence_that_is_missing_or_damaged_holds(first):
     try:
         path.write_bytes(whole[:-9])
         code, out, _ = gate(first.directory)
-        assert (code, out.splitlines()[0]) == (1, "# Hold: the model that serves stays")
+        assert (code, out.splitlines()[0]) == (1, "# Hold: the model in production stays")
         path.unlink()
         assert gate(first.directory)[0] == 1
     finally:
@@ -119,10 +119,10 @@ def test_evidence_that_is_missing_or_damaged_holds(first):
 @pytest.mark.parametrize("damage", [b"{", b"", b"[" * 100_000, "no config", "less config"])
 def test_a_run_whose_configuration_of_the_gate_is_lost_holds(first, tmp_path, damage):
     path = first.artifact("gate/decision/decision.json")
-    whole, told = path.read_bytes(), json.loads(path.read_bytes())
+    whole, decision = path.read_bytes(), json.loads(path.read_bytes())
     if not isinstance(damage, bytes):
-        del told["config"]["min_accuracy"]
-        damage = json.dumps({**told, "config": told["config"] if damage == "less config" else None}).encode()
+        del decision["config"]["min_accuracy"]
+        damage = json.dumps({**decision, "config": decision["config"] if damage == "less config" else None}).encode()
     config = tmp_path / "c.yaml"
     config.write_text(CONFIG)
     try:
@@ -158,8 +158,8 @@ def test_a_version_that_is_not_as_it_was_published_holds(first, place, tmp_path,
         assert frostline("verify", copy)[0] == 1
     code, out, _ = gate(copy)
     assert code == 1
-    told = {"edited": "evaluation.json differs", "without a manifest": "manifest.json is missing"}[damage]
-    assert f"| published | fail |  |  | {told} |" in out
+    reason = {"edited": "evaluation.json differs", "without a manifest": "manifest.json is missing"}[damage]
+    assert f"| published | fail |  |  | {reason} |" in out
 
 
 def test_a_candidate_waits_for_a_named_person_serves_and_can_be_rolled_back(candidate, place):
@@ -179,8 +179,8 @@ def test_a_candidate_waits_for_a_named_person_serves_and_can_be_rolled_back(cand
     assert code == 0, out
     assert registry.champion(place, "colours").version == 1
     assert [asked(place, number) for number in (1, 2)] == [(0, "pass"), (1, "fail")]
-    told = [(one.kind, one.version, one.approver) for one in registry.history(place, "colours")]
-    assert told == [("promotion", 1, None), ("approval", 2, "mira"), ("rollback", 1, "mira")]
+    recorded = [(one.kind, one.version, one.approver) for one in registry.history(place, "colours")]
+    assert recorded == [("promotion", 1, None), ("approval", 2, "mira"), ("rollback", 1, "mira")]
     assert frostline("verify", f"{place}/colours/versions/2")[0] == 0
 
 

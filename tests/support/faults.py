@@ -17,7 +17,7 @@ import tensorflow as tf
 
 from frostline import artifacts, storage
 from frostline.errors import FrostlineError
-from frostline.features import store as feature_store
+from frostline.features import packs
 from frostline.model import export
 from frostline.storage import local
 from frostline.text import one_line
@@ -90,7 +90,7 @@ POINTS = {
     "epoch-over": lambda: after(phase_run.PhaseRun, "epoch"),
     "phase-unsaved": lambda: before(phase_run.PhaseRun, "finish"),
     "phase-saved": lambda: after(phase_run.PhaseRun, "finish"),
-    "pack-half": lambda: before(feature_store.storage, "write_bytes", is_sidecar),  # rows without a sidecar
+    "pack-half": lambda: before(packs.storage, "write_bytes", is_sidecar),  # rows without a sidecar
     "export": lambda: before(export, "save"),  # model.keras is written
     "model-unnamed": lambda: before(artifacts, "write_file", ends("model.json")),
     "not-cleared": lambda: before(checkpoint.Checkpoints, "clear"),

@@ -1,7 +1,7 @@
 """A small Kubeflow Pipelines API: the v2beta1 calls that `kfp.Client` makes, with their state, over HTTP.
 
-It refuses what the real one refuses: a second thing of one name (409), an identifier that it does not know (404), a
-YAML file that does not parse, and a run's argument that the pipeline does not have (400).
+It refuses what the real one refuses: a name that is taken (409), an unknown identifier (404), and a YAML file that does
+not parse, an argument that the pipeline does not have, or a wrong cron expression (400).
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import email
 import email.policy
 import json
+import re
 import threading
 import urllib.parse
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -17,7 +18,7 @@ from typing import Any
 import yaml
 
 PREFIX = "/apis/v2beta1/"
-PAGE_SIZE = 2  # small, so that a client that forgets the second page is found out
+PAGE_SIZE = 2  # small, so that a client that reads only the first page fails
 
 
 class Refused(Exception):
@@ -27,7 +28,7 @@ class Refused(Exception):
 
 
 class KfpServer:
-    """Runs in a thread; `states` is what a run's state is on each question, the last one for good."""
+    """Runs in a thread; `states` are a run's states, one per request, of which the last one stays."""
 
     def __init__(self) -> None:
         self.pipelines: list[dict[str, Any]] = []
@@ -36,7 +37,7 @@ class KfpServer:
         self.runs: list[dict[str, Any]] = []
         self.recurring_runs: list[dict[str, Any]] = []
         self.states = ["PENDING", "RUNNING", "SUCCEEDED"]
-        self.failures: list[int] = []  # statuses that the next questions for a run are answered with
+        self.failures: list[int] = []  # HTTP statuses of the next requests for a run
         self.calls: list[str] = []
         self._count = 0
         handler = type("Handler", (_Handler,), {"owner": self})
@@ -82,7 +83,9 @@ class KfpServer:
             case "GET", ["recurringruns"]:
                 return _page("recurringRuns", self.recurring_runs, query)
             case "POST", ["recurringruns"]:
-                return self._add(self.recurring_runs, "recurring_run_id", self._checked(json.loads(body)))
+                run = self._checked(json.loads(body))
+                _check_cron(run["trigger"]["cron_schedule"]["cron"])
+                return self._add(self.recurring_runs, "recurring_run_id", run)
             case "DELETE", ["recurringruns", recurring_run_id]:
                 self.recurring_runs.remove(_one(self.recurring_runs, "recurring_run_id", recurring_run_id))
                 return {}
@@ -124,7 +127,7 @@ class KfpServer:
 class _Handler(BaseHTTPRequestHandler):
     owner: KfpServer
     protocol_version = "HTTP/1.1"
-    wbufsize = -1  # head and body in one packet: two would wait 40 ms for each other (Nagle, delayed ACK)
+    wbufsize = -1  # head and body in one packet: a second packet would wait 40 ms (Nagle, delayed ACK)
 
     def _serve(self) -> None:
         url = urllib.parse.urlsplit(self.path)
@@ -149,6 +152,21 @@ class _Handler(BaseHTTPRequestHandler):
 
     def log_message(self, *_: object) -> None:
         """Nothing: the tests' output stays readable."""
+
+
+def _check_cron(expression: str) -> None:
+    """Refuse what is not six fields of numbers, stars, ranges, steps and names; the message has two lines."""
+    limits = [(0, 59), (0, 59), (0, 23), (1, 31), (1, 12), (0, 6)]
+    fields = expression.split()
+    good = len(fields) == len(limits) and all(map(_is_cron_field, fields, limits))
+    if not good:
+        raise Refused(400, f"Failed to create a recurring run:\nSchedule cron is not supported: {expression!r}")
+
+
+def _is_cron_field(field: str, limits: tuple[int, int]) -> bool:
+    match = re.fullmatch(r"(\*|\?|\d+|[A-Z]{3})(?:-(\d+|[A-Z]{3}))?(?:/([1-9]\d*))?", field)
+    numbers = [int(part) for part in match.groups()[:2] if part and part.isdecimal()] if match else [-1]
+    return all(limits[0] <= number <= limits[1] for number in numbers)
 
 
 def _one(things: list[dict[str, Any]], key: str, value: str) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Small photos that the tests make themselves: noisy JPEGs of one colour a class."""
+"""Small photos that the tests make themselves: noisy JPEGs, one colour per class."""
 
 import io
 from pathlib import Path
@@ -10,7 +10,7 @@ COLOURS = {"amber": (230, 160, 30), "cobalt": (30, 60, 200), "jade": (20, 160, 9
 
 
 def picture(rng: np.random.Generator, colour: tuple[int, int, int], size: int = 40) -> bytes:
-    """A JPEG that a small network can tell from another colour's; no two are equal."""
+    """A JPEG that a small network can distinguish from other colours; no two are equal."""
     noise = rng.normal(0, 25, (size, size, 3))
     pixels = np.clip(np.array(colour) + noise, 0, 255).astype(np.uint8)
     buffer = io.BytesIO()

@@ -1,7 +1,7 @@
-"""Pushes that are disturbed: what is pushed, what a registry then holds, and a push in a process that comes to harm.
+"""Pushes that are disturbed: what is pushed, what the registry has afterwards, and a push in a process that is killed.
 
-`python pushes.py RUN_DIR ROOT WHAT` pushes; WHAT is JSON: `number`, which write to the registry is the last one, and
-`when` the process kills itself: `before` or `after` that write, or `unlinked`, when a file is written and not named.
+`python -m tests.support.pushes RUN_DIR ROOT WHAT` pushes. WHAT is JSON: `number`, the last write to the registry, and
+`when` the process kills itself: `before` or `after` that write, or `unlinked`, when the file is written but not named.
 """
 
 import json
@@ -15,7 +15,9 @@ from pathlib import Path
 
 from frostline import artifacts, digests, push, registry, storage
 from frostline.data import lineage
-from frostline.storage import local
+from frostline.documents.evaluation import EVALUATION_FILES
+from frostline.documents.release import DECISION_FILES
+from frostline.documents.training import MODEL_FILES
 
 from tests.support import processes, reports
 
@@ -24,7 +26,7 @@ IMAGES = [b"one image", b"another image", b"x"]
 NAME = "digits"
 # Which write of a push to an empty registry it is: the first is the claim, then come the SavedModel's four files, what
 # the steps wrote, and two cards.
-SERVABLE = 1 + 4 + len(push._MODEL_FILES + push._EVALUATION_FILES + push._DECISION_FILES) + 2
+SERVABLE = 1 + 4 + len(MODEL_FILES + EVALUATION_FILES + DECISION_FILES) + 2
 MANIFEST, STANDING, ALIAS, RECORD = range(SERVABLE + 1, SERVABLE + 5)
 MODEL = {
     "labels": list(reports.LABELS),
@@ -32,7 +34,9 @@ MODEL = {
     "backbone": "Toy",
     "head": {"hidden": []},
     "dataset_digest": "a" * 64,
+    "policy": {"through": "block1"},
     "parameters": 12345,
+    "frozen_parameters": 40,
 }
 CERTIFICATE = {
     "verified": True,
@@ -104,7 +108,7 @@ class Run:
         return artifacts.read_json(self.directory / "published" / "version.json", "published")
 
     def die(self, **what):
-        """Push in a process of its own that kills itself; what it ended with."""
+        """Push in a process that kills itself; return the ended process."""
         return subprocess.run(self.command(**what), capture_output=True, text=True, timeout=120, check=False)
 
     def command(self, **what):
@@ -123,7 +127,7 @@ def compared_with(root, model=NAME):
 
 
 def content(root, model=NAME):
-    """All that a registry holds of a model, without what clocks, chance and other registries have in it."""
+    """Everything that a registry has of a model, without times and random names."""
     found = {}
     for item in storage.list_files(storage.join(root, model)):
         name = item.uri.removeprefix(f"{root}/{model}/")
@@ -140,7 +144,7 @@ def content(root, model=NAME):
 
 
 class Reader:
-    """Looks at a model over and over in a thread, and collects what no reader may ever see; a context manager."""
+    """Reads a model repeatedly in a thread and collects what no reader should ever see; a context manager."""
 
     def __init__(self, root, model=NAME):
         self.root, self.model = root, model
@@ -183,7 +187,7 @@ class Reader:
 
 
 def killed_and_repeated(undisturbed, root, number, when):
-    """Push, die at a write, push again: in the end it is as if nothing had happened, and no reader ever saw it."""
+    """Push, die at a write, push again: the registry ends as if nothing had happened, and no reader noticed."""
     run, expected = undisturbed
     run.root = root
     with Reader(root) as reader:
@@ -203,14 +207,14 @@ class Writes:
         self._numbers = threading.local()
         for name, place in (("write_bytes", 0), ("upload_file", 1)):
             patch(storage, name, self._around(getattr(storage, name), place))
-        create = local._create_exclusively
+        link = os.link
 
-        def unlinked(temporary, path, condition):
-            if str(path).startswith(self.root):
+        def unlinked(source, target, **named):  # a finished file gets its name; before that it is a .partial
+            if str(target).startswith(self.root) and not str(target).endswith(".partial"):
                 self.strike(self._numbers.current, "unlinked")
-            return create(temporary, path, condition)
+            return link(source, target, **named)
 
-        patch(local, "_create_exclusively", unlinked)
+        patch(os, "link", unlinked)
 
     def _around(self, original, place):
         def counted(*arguments, **named):

@@ -1,4 +1,4 @@
-"""How often a rule of the gate says yes, exactly: summed over every outcome of a paired comparison, nothing drawn."""
+"""How often a rule of the gate holds, exactly: summed over every outcome of a paired comparison, nothing is drawn."""
 
 from collections.abc import Callable
 
@@ -7,14 +7,14 @@ from scipy.stats import binom
 _BEYOND = 1e-10  # probability left out on each side
 
 
-def yes(examples: int, only_first: float, only_second: float, rule: Callable[[int, int], bool]) -> float:
+def probability(examples: int, only_first: float, only_second: float, rule: Callable[[int, int], bool]) -> float:
     """The probability that `rule(b, c)` holds.
 
     Args:
         examples: how many are compared.
-        only_first: probability that only the first gets an example right.
+        only_first: probability that only the first is correct on an example.
         only_second: probability that only the second does.
-        rule: of the counts of these; if it holds for b it holds for b + 1.
+        rule: of the two counts; if it holds for b, it holds for b + 1.
     """
     total = 0.0
     least = 0  # the smallest b for which the rule holds, found from that of the last c

@@ -1,18 +1,18 @@
-"""Records as preprocessing leaves them in the store, of images that a test makes itself."""
+"""Records as preprocessing writes them into the store, of images that a test makes itself."""
 
 import hashlib
 from pathlib import Path
 
 import numpy as np
 
-from frostline import artifacts, digests
-from frostline.data import examples, records
+from frostline.data import records, shards
+from frostline.data.splits import SPLITS
 
 SHARDS = 2
 
 
 def identifier(number):
-    """What stands for the SHA-256 of an image's original bytes."""
+    """Takes the place of the SHA-256 of an image's original bytes."""
     return hashlib.sha256(str(number).encode()).hexdigest()
 
 
@@ -23,17 +23,18 @@ def noise(count, size, seed=0):
 
 def write(directory, pixels, splits=("train",)):
     """Image i goes into shard i mod SHARDS and split i mod len(splits), with i as its label; returns the directory."""
-    for shard in (f"{number:05d}-of-{SHARDS:05d}" for number in range(SHARDS)):
+    directory = Path(directory)
+    for shard in shards.names(SHARDS):
         index = []
-        with records.writers(Path(directory), "toy", shard) as writer:
-            for number in range(records.parse_shard(shard)[0], len(pixels), SHARDS):
-                split = splits[number % len(splits)]
-                writer[split].write(records.serialize(pixels[number], number, identifier(number)))
-                index.append({"sha256": identifier(number), "label": number, "split": split})
+        with records.writers(directory, "toy", shard) as writer:
+            for number in range(shards.parse_name(shard)[0], len(pixels), SHARDS):
+                split, sha256 = splits[number % len(splits)], identifier(number)
+                writer[split].write(records.serialize(pixels[number], number, sha256))
+                index.append({"id": f"toy/{number}.png", "sha256": sha256, "label": number, "split": split})
         files = {}
-        for split in ("train", "validation", "test"):
-            held = sum(row["split"] == split for row in index)
-            files[records.file_name("toy", split, shard)] = {"split": split, "examples": held}
-        state = {"schema": artifacts.schema("shard_state"), "index": index, "files": files}
-        (Path(directory) / examples.state_name(shard)).write_bytes(digests.canonical_json(state))
-    return Path(directory)
+        for split in SPLITS:
+            path = directory / records.file_name("toy", split, shard)
+            examples = sum(row["split"] == split for row in index)
+            files[path.name] = {"split": split, "examples": examples, "bytes": path.stat().st_size}
+        shards.write_state(str(directory), shard, {"index": index, "quarantine": [], "files": files})
+    return directory

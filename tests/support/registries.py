@@ -1,14 +1,28 @@
-"""Registries to test with: small models, published without a push."""
+"""Small models in a registry, published without a push."""
 
 import json
+import re
 
 from frostline import artifacts, digests, registry, storage
 
 FILES = {"saved_model.pb": b"graph", "variables/variables.index": b"", "model.keras": bytes(range(256)) * 40}
 
 
+def before_manifest(monkeypatch, act):
+    """Call `act(number)` each time the manifest of a version is about to be written; its errors are the writer's."""
+    write = storage.write_bytes
+
+    def written(uri, data, *arguments, **named):
+        place = re.fullmatch(r".*/versions/(\d+)/manifest\.json", uri)
+        if place and artifacts.schema("version").encode() in data[:100]:
+            act(int(place[1]))
+        return write(uri, data, *arguments, **named)
+
+    monkeypatch.setattr(storage, "write_bytes", written)
+
+
 class Models:
-    """Publishes models; the identity of each is the digest of the bytes that are its own."""
+    """Publishes models; a model's identity is the digest of its content."""
 
     def __init__(self, root, directory):
         self.root, self.directory = root, directory
@@ -29,7 +43,7 @@ class Models:
         return directory
 
     def promoted(self, *contents):
-        """Publish some models, each of which replaces the one before it; the last one's alias."""
+        """Publish models that replace each other; return the last one's alias."""
         alias = registry.champion(self.root, "digits")
         for content in contents:
             alias = registry.promote(self.root, self(content), expected=alias, reason="better")
@@ -39,12 +53,12 @@ class Models:
         return [version.number for version in registry.versions(self.root, "digits")]
 
     def stored(self, place=""):
-        """Addresses below a place of the model's part of the registry, relative to it, with their content."""
+        """The stored files below a place in the model's part of the registry, by relative address."""
         uri = storage.join(self.root, "digits", *([place] if place else []))
         return {item.uri.removeprefix(f"{uri}/"): storage.read_bytes(item.uri) for item in storage.list_files(uri)}
 
     def backdate(self, *numbers):
-        """Let some claims be years old."""
+        """Make some claims years old."""
         for number in numbers:
             uri = storage.join(self.root, "digits/claims", f"{number}.json")
             claim = {**json.loads(storage.read_bytes(uri)), "claimed_at": "2020-01-01T00:00:00+00:00"}

@@ -1,7 +1,7 @@
-"""A relay before the emulator of a bucket that answers some requests as a bad day of the network and its servers would.
+"""A relay in front of the bucket emulator that answers some requests as a failing network or server would.
 
 Faults: `429` and `503` answer instead of the server; `reset` closes the connection before the request arrives, and
-`lost` after it did.
+`lost` after it was answered.
 """
 
 import http.server
@@ -21,13 +21,13 @@ class _Server(http.server.ThreadingHTTPServer):
     daemon_threads = True
 
     def handle_error(self, *_):
-        """A client that gave up on a broken connection is what faults are for."""
+        """Print nothing: clients that give up on a broken connection are expected."""
 
 
 class Relay:
-    """A context manager: buckets are reached through it while it lasts.
+    """A context manager: inside it, buckets are reached through the relay.
 
-    `fault(method, path, body)` says what happens to a request, None to let it pass.
+    `fault(method, path, body)` returns the fault of a request, or None to let it pass.
     """
 
     def __init__(self, fault):
@@ -48,7 +48,7 @@ class Relay:
         self._server.server_close()
 
     def _reach(self, address):
-        """Let the client go elsewhere; the one before is closed, as an open socket that is collected is a warning."""
+        """Send the client to another address; close the previous one, because collecting open sockets is a warning."""
         gcs._client()._http.close()
         os.environ["STORAGE_EMULATOR_HOST"] = address
 

@@ -1,4 +1,4 @@
-"""The documents that a report is made of, as the steps write them; names may be as odd as a test likes."""
+"""The documents that a report is made from, as the steps write them, with any names."""
 
 import base64
 import io
@@ -31,7 +31,7 @@ def interval(value, half=0.02, lowest=0.0, highest=1.0, method="wilson"):
 
 
 def plan(backbone="Toy", **section):
-    """Of a graph of two blocks, of which the first is frozen unless the section says otherwise."""
+    """The plan of a graph of two blocks; the first is frozen unless the section says otherwise."""
     layers = [Layer("in", "InputLayer", (), 0), Layer("a", "Dense", (0,), 10, 30), Layer("b", "Dense", (0,), 30, 60)]
     graph = LayerGraph((*layers, Layer("sum", "Add", (1, 2), 0, shape=(5, 6)), Layer("out", "Dense", (3,), 60, 30)))
     section = section or {"through": "block1"}
@@ -88,7 +88,7 @@ def confusion(classes):
 
 
 def evaluation(labels=LABELS, values=("field", "studio"), **changed):
-    """evaluation.json: measures that look like those of a good model, with a champion, unless `changed`."""
+    """evaluation.json of a good model with a champion; `changed` replaces fields."""
     matrix = np.array(confusion(len(labels)))
     images, predicted = matrix.sum(axis=1), matrix.sum(axis=0)
     right = np.diag(matrix)
@@ -164,7 +164,7 @@ def decision(verdict="promote", **changed):
                 "verdict": last if name == names[-1] else "pass",
                 "value": 0.022 if name == names[-1] else None,
                 "limit": -0.02 if name == names[-1] else None,
-                "reason": f"what the {name} check found, told in a sentence of some length, as the gate does it",
+                "reason": f"what the {name} check found, in a sentence about as long as those of the gate",
             }
             for name in names
         ],

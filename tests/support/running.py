@@ -1,13 +1,13 @@
-"""`frostline` as a person runs it: in a process of its own."""
+"""`frostline` as a person runs it: in its own process."""
 
 import subprocess
 import sys
 from pathlib import Path
 
-from frostline.artifacts import read_json
+from pipelines.documents import SUMMARY
 
 FROSTLINE = Path(sys.executable).parent / "frostline"
-COLOURS = """# of photos in the directory DIR; a gate section may follow
+COLOURS = """# photos in the directory DIR; a gate section may follow
 model_name: colours
 source: DIR
 backbone: SmallConvNet
@@ -21,7 +21,7 @@ data: {test_fraction: 0.4}
 
 
 class Run:
-    """One `frostline run`, ended: exit code, what it printed, and its files."""
+    """A finished `frostline run`: exit code, output and files."""
 
     def __init__(self, root, config, *overrides, prefix=()):
         options = [part for override in overrides for part in ("--set", override)]
@@ -32,7 +32,7 @@ class Run:
         self.directory = found[-1].parent if found else None
 
     def error(self):
-        """The one error line; there is no other, and no traceback."""
+        """The error line, if there is exactly one and no traceback."""
         lines = [line for line in self.err.splitlines() if line.startswith("frostline: error: ")]
         assert len(lines) == 1, self.err
         assert "Traceback" not in self.err
@@ -43,11 +43,11 @@ class Run:
         return path
 
     def summary(self):
-        return read_json(self.directory / "summary.json", "run")
+        return SUMMARY.read(self.directory)
 
 
 def frostline(*arguments):
-    """One command: exit code, standard output, standard error."""
+    """Run a command; returns exit code, standard output and standard error."""
     command = [str(FROSTLINE), *map(str, arguments)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
     return done.returncode, done.stdout, done.stderr

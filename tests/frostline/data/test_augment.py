@@ -1,4 +1,4 @@
-"""Augmentation: a pure function of (seed, view, key), and never more than was asked for."""
+"""Augmentation: a pure function of (seed, view, key), within the configured limits."""
 
 import subprocess
 import sys
@@ -17,7 +17,7 @@ PICTURE = np.random.default_rng(5).integers(0, 256, (SIZE, SIZE, 3), dtype=np.ui
 
 
 def variants(config, keys, *, picture=PICTURE, seed=0, view=0):
-    """[keys, size, size, 3] uint8, in a graph as training does it."""
+    """[keys, size, size, 3] uint8, computed in a graph, as in training."""
 
     def change(key):
         return augment.apply(tf.constant(picture), key, view=tf.constant(view, tf.int64), seed=seed, config=config)
@@ -26,12 +26,12 @@ def variants(config, keys, *, picture=PICTURE, seed=0, view=0):
     return vary(np.array(keys, np.int64)).numpy()
 
 
-def windows(share, keys):
-    """[keys, 3] float: top, left and side of the window, in pixels, read off a picture that tells its own places."""
+def windows(fraction, keys):
+    """[keys, 3] float: top, left and side of the window, in pixels, read off a picture whose pixels are coordinates."""
     size = 64
     rows, columns = np.meshgrid(np.arange(size), np.arange(size), indexing="ij")
     picture = np.stack([rows * 4, columns * 4, np.zeros_like(rows)], axis=-1).astype(np.uint8)
-    found = variants(AugmentConfig(crop=share), keys, picture=picture).astype(float) / 4
+    found = variants(AugmentConfig(crop=fraction), keys, picture=picture).astype(float) / 4
     middle = found[:, size // 4 : 3 * size // 4, size // 4 : 3 * size // 4]  # away from edges, where pixels repeat
     scale = (middle[:, -1, 0, 0] - middle[:, 0, 0, 0]) / (size // 2 - 1)
     across = (middle[:, 0, -1, 1] - middle[:, 0, 0, 1]) / (size // 2 - 1)
@@ -45,8 +45,8 @@ def test_the_bytes_are_the_same_in_another_process_and_another_order():
     here = variants(ALL, keys, seed=11, view=3)
     program = f"""
 import sys, numpy as np, tensorflow as tf
-from frostline import augment
-from frostline.training_config import AugmentConfig
+from frostline.data import augment
+from frostline.data.config import AugmentConfig
 picture = np.random.default_rng(5).integers(0, 256, ({SIZE}, {SIZE}, 3), dtype=np.uint8)
 config = AugmentConfig(flip=True, crop=0.4, colour=0.3)
 change = lambda key: augment.apply(tf.constant(picture), key, view=tf.constant(3, tf.int64), seed=11, config=config)
@@ -71,12 +71,12 @@ def test_an_image_is_the_same_size_and_type():
     assert variants(ALL, [1]).dtype == np.uint8
 
 
-def test_nothing_asked_for_changes_nothing():
+def test_the_default_changes_nothing():
     assert (variants(AugmentConfig(), range(20)) == PICTURE).all()
 
 
 @pytest.mark.parametrize("vary", ["key", "view", "seed"])
-def test_half_of_the_pictures_are_mirrored_and_the_others_are_not_touched(vary):
+def test_half_of_the_pictures_are_mirrored_and_the_others_are_unchanged(vary):
     config = AugmentConfig(flip=True)
     if vary == "key":
         found = variants(config, range(400))
@@ -87,7 +87,7 @@ def test_half_of_the_pictures_are_mirrored_and_the_others_are_not_touched(vary):
     assert abs(mirrored.mean() - 0.5) < 3.5 * 0.5 / np.sqrt(len(found))  # 3.5 standard deviations
 
 
-def test_a_window_lies_within_the_image_and_is_no_smaller_than_allowed():
+def test_a_window_is_inside_the_image_and_no_smaller_than_configured():
     top, left, side = windows(0.4, range(300)).T
     tolerance = 0.6  # of a window's edge, read off rounded pixels
     assert side.min() > 64 * 0.6 - tolerance
@@ -97,7 +97,7 @@ def test_a_window_lies_within_the_image_and_is_no_smaller_than_allowed():
         assert (start + side).max() < 64 + tolerance
 
 
-def test_windows_have_all_sizes_and_lie_everywhere():
+def test_windows_have_all_sizes_and_positions():
     top, left, side = windows(0.4, range(300)).T
     assert side.mean() == pytest.approx(64 * 0.8, abs=1.5)
     assert side.max() - side.min() > 64 * 0.38
@@ -107,10 +107,10 @@ def test_windows_have_all_sizes_and_lie_everywhere():
         assert place.min() < 0.08
         assert place.max() > 0.92
         assert place.mean() == pytest.approx(0.5, abs=0.1)
-    assert abs(np.corrcoef(top[small], left[small])[0, 1]) < 0.25  # drawn one by one
+    assert abs(np.corrcoef(top[small], left[small])[0, 1]) < 0.25  # independent
 
 
-def test_a_crop_that_cuts_nothing_off_is_exact():
+def test_a_crop_of_less_than_a_pixel_changes_nothing():
     tiny = AugmentConfig(crop=0.03)  # less than one pixel of 32
     assert (variants(tiny, range(20)) == PICTURE).all()
 
@@ -129,7 +129,7 @@ def factors(colour, keys):
     return np.stack([bright, contrast, saturation], axis=1)
 
 
-def test_colour_factors_stay_within_what_was_asked_for_and_use_all_of_it():
+def test_colour_factors_use_the_whole_configured_range_and_no_more():
     found = factors(0.3, range(300))
     for factor, tolerance in zip(found.T, (0.01, 0.04, 0.05), strict=True):  # of factors read off rounded pixels
         assert factor.min() > 0.7 - tolerance
@@ -139,7 +139,7 @@ def test_colour_factors_stay_within_what_was_asked_for_and_use_all_of_it():
         assert factor.mean() == pytest.approx(1.0, abs=0.04)
 
 
-def test_the_three_colour_factors_are_drawn_one_by_one():
+def test_the_three_colour_factors_are_independent():
     found = factors(0.3, range(300))
     correlations = np.corrcoef(found.T)[np.triu_indices(3, 1)]
     assert np.abs(correlations).max() < 0.25
@@ -153,17 +153,17 @@ def test_colours_change_as_in_pillow():
         expected = ImageEnhance.Brightness(Image.fromarray(picture)).enhance(bright)
         expected = ImageEnhance.Contrast(expected).enhance(contrast)
         expected = np.asarray(ImageEnhance.Color(expected).enhance(saturation), float)
-        assert np.abs(found - expected).max() <= 8  # Pillow cuts off to whole levels, and to eight bits, three times
+        assert np.abs(found - expected).max() <= 8  # Pillow rounds down to eight bits three times
         assert np.abs(found - expected).mean() < 2
 
 
 @pytest.mark.parametrize("size", [2, SIZE])  # TensorFlow's cast saturates large tensors and wraps small ones
-def test_colours_end_at_black_and_white(size):
+def test_colours_are_clipped_at_black_and_white(size):
     picture = np.zeros((size, size, 3), np.uint8)
     picture[: size // 2] = 255
     found = variants(AugmentConfig(colour=0.9), range(50), picture=picture)
     upper, lower = found[:, : size // 2], found[:, size // 2 :]
-    assert (upper >= lower).all()  # what would not fit into eight bits does not come out at the other end
+    assert (upper >= lower).all()  # what does not fit into eight bits is clipped and does not wrap around
     assert upper.max() == 255
     assert lower.min() == 0
 
@@ -174,7 +174,7 @@ def test_switching_one_change_on_leaves_the_others_as_they_were():
     assert (both == flipped).all()
 
 
-def test_a_description_tells_all_that_the_pixels_depend_on():
+def test_a_description_has_everything_that_the_pixels_depend_on():
     assert augment.description(AugmentConfig(), 3) == {}
     described = augment.description(ALL, 3)
     assert described == {"version": augment.VERSION, "seed": 3, "flip": True, "crop": 0.4, "colour": 0.3}
@@ -190,7 +190,7 @@ def test_the_number_of_views_does_not_change_what_a_view_is():
 
 
 def test_the_algorithm_is_still_version_one():
-    """Cached features are found by the version: whoever changes these pixels must raise it."""
+    """Cached features are found by the version: a change of these pixels must raise it."""
     ramp = np.arange(8 * 8 * 3, dtype=np.uint8).reshape(8, 8, 3)
     found = variants(ALL, [1, 2], picture=ramp, seed=9, view=1)
     assert augment.VERSION == 1

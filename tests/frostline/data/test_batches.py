@@ -1,4 +1,4 @@
-"""Batches: nothing lost, nothing doubled, nearly equal sizes, and each the same wherever training starts."""
+"""Batches: every example once, nearly equal sizes, and the same batches wherever training starts."""
 
 import numpy as np
 import pytest
@@ -10,9 +10,9 @@ from frostline.data import batches, examples
 from frostline.data.batches import Images
 from frostline.data.config import AugmentConfig
 from frostline.errors import DataError
-from frostline.features import store as feature_store
+from frostline.features import packs
+from frostline.features.packs import Layout
 from frostline.features.source import Features
-from frostline.features.store import Layout
 
 from tests.support import recorded
 
@@ -44,9 +44,9 @@ def cached(tmp_path_factory, found):
     root = tmp_path_factory.mktemp("cached")
     readers = {}
     for view in (0, 1):
-        with feature_store.Writer(str(root / str(view)), LAYOUT) as writer:
+        with packs.Writer(str(root / str(view)), LAYOUT) as writer:
             writer.add([recorded.identifier(number) for number in range(COUNT)], values(view))
-        readers[view] = feature_store.Reader(str(root / str(view)), None, LAYOUT, root)
+        readers[view] = packs.Reader(str(root / str(view)), None, LAYOUT, root)
     yield Features(found, readers, LAYOUT, "pool")
     for reader in readers.values():
         reader.close()
@@ -116,7 +116,7 @@ def test_a_variant_depends_on_seed_view_and_image_but_not_on_its_batch(found):
         assert sum(one[label].tobytes() != changed[label].tobytes() for label in range(COUNT)) > 0.9 * COUNT
 
 
-def test_what_a_source_meets_while_reading_arrives_as_it_was_raised(tmp_path, pixels):
+def test_an_error_of_the_source_is_raised_at_its_batch(tmp_path, pixels):
     directory = recorded.write(tmp_path / "records", pixels)
     path = next(directory.glob("*-train.tfrecord-00000-*"))
     data = bytearray(path.read_bytes())
@@ -124,23 +124,23 @@ def test_what_a_source_meets_while_reading_arrives_as_it_was_raised(tmp_path, pi
     path.write_bytes(data)
     damaged = examples.load(str(directory), "train", tmp_path)
     parts = batches.cut(np.arange(COUNT)[::-1], BATCH)  # the damaged record is in the last batch
-    coming = batches.stream(Images(damaged, SIZE), parts)
-    good = [next(coming) for _ in range(len(parts) - 1)]
+    pending = batches.stream(Images(damaged, SIZE), parts)
+    good = [next(pending) for _ in range(len(parts) - 1)]
     assert len(good) == len(parts) - 1
     with pytest.raises(DataError, match=f"the record of example {recorded.identifier(0)} is damaged"):
-        next(coming)
+        next(pending)
     damaged.close()
 
 
 def test_an_image_without_features_is_named(found, cached, tmp_path):
-    with feature_store.Writer(str(tmp_path), LAYOUT) as writer:
+    with packs.Writer(str(tmp_path), LAYOUT) as writer:
         writer.add([recorded.identifier(number) for number in range(1, COUNT)], values(0)[1:])
-    with feature_store.Reader(str(tmp_path), None, LAYOUT, tmp_path) as reader:
+    with packs.Reader(str(tmp_path), None, LAYOUT, tmp_path) as reader:
         source = Features(found, {0: reader}, LAYOUT, "pool")
         with pytest.raises(DataError, match=f"has no features of the image {recorded.identifier(0)}"):
             read(source, batches.cut(np.arange(COUNT), BATCH))
 
 
-def test_a_record_that_is_no_image_of_the_size_stops_the_pass(found):
+def test_an_image_of_another_size_stops_the_pass(found):
     with pytest.raises(tf.errors.InvalidArgumentError):
         read(Images(found, SIZE + 1), [np.arange(3)])

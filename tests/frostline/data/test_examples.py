@@ -1,8 +1,10 @@
-"""Examples by position: the records that preprocessing wrote, or one line that says which file is not as it was."""
+"""Examples by position: the records that preprocessing wrote, or one line that names the damaged file."""
 
 import json
+import os
 import re
 import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -38,6 +40,26 @@ def load(tmp_path):
         found.close()
 
 
+@pytest.fixture
+def open_files(monkeypatch):
+    """{descriptor: name} of the record files that are open."""
+    names, real_open, real_close = {}, os.open, os.close
+
+    def opened(path, *arguments, **options):
+        descriptor = real_open(path, *arguments, **options)
+        if ".tfrecord-" in str(path):
+            names[descriptor] = Path(path).name
+        return descriptor
+
+    def closed(descriptor):
+        real_close(descriptor)
+        names.pop(descriptor, None)
+
+    monkeypatch.setattr(os, "open", opened)
+    monkeypatch.setattr(os, "close", closed)
+    return names
+
+
 def expected(number):
     return records.serialize(recorded.noise(COUNT, SIZE)[number], number, recorded.identifier(number))
 
@@ -66,7 +88,7 @@ def test_what_preprocessing_wrote_is_read_as_tensorflow_reads_it(tmp_path, load)
         assert found.read(np.arange(len(found))) == written
 
 
-def test_the_examples_of_one_shard_and_of_one_split_are_told_apart(tmp_path, load):
+def test_one_shard_or_one_split_can_be_loaded_alone(tmp_path, load):
     directory = recorded.write(tmp_path / "records", recorded.noise(COUNT, SIZE), ("train", "train", "validation"))
     assert load(directory, shards=["00001-of-00002"]).labels.tolist() == [1, 3, 7, 9, 13, 15, 19, 21]
     validation = load(directory, "validation")
@@ -110,9 +132,9 @@ def test_a_missing_or_foreign_state_file_is_named(directory, load):
 def test_a_file_with_more_or_fewer_records_than_were_written_is_refused(directory, load):
     whole = (directory / FIRST).read_bytes()
     (directory / FIRST).write_bytes(whole * 2)
-    refused(load(directory), "holds 24 examples; preprocessing wrote 12")
+    refused(load(directory), "contains 24 examples; preprocessing wrote 12")
     (directory / FIRST).write_bytes(b"")
-    refused(load(directory), "holds 0 examples; preprocessing wrote 12")
+    refused(load(directory), "contains 0 examples; preprocessing wrote 12")
 
 
 def test_a_file_that_ends_early_is_refused(directory, load):
@@ -122,7 +144,7 @@ def test_a_file_that_ends_early_is_refused(directory, load):
         refused(load(directory), r"00000-of-00002: is damaged at byte \d+; remove the directory")
 
 
-def test_another_shards_records_under_a_right_name_are_refused(tmp_path, load):
+def test_records_of_another_shard_are_refused(tmp_path, load):
     directory = recorded.write(tmp_path / "records", recorded.noise(22, SIZE))  # two files of 11 each
     first, second = (directory / FIRST).read_bytes(), (directory / SECOND).read_bytes()
     (directory / FIRST).write_bytes(second)
@@ -130,7 +152,7 @@ def test_another_shards_records_under_a_right_name_are_refused(tmp_path, load):
     refused(load(directory), f"the record of example {recorded.identifier(0)} is damaged")
 
 
-def test_every_flipped_bit_of_a_record_file_is_noticed(directory, load):
+def test_every_flipped_bit_of_a_record_file_is_detected(directory, load):
     whole = (directory / FIRST).read_bytes()
     record = 16 + len(expected(0))
     for byte in [*range(12), 12, 60, record - 5, record - 4, record - 1, record, len(whole) - 1]:
@@ -140,7 +162,7 @@ def test_every_flipped_bit_of_a_record_file_is_noticed(directory, load):
         refused(load(directory), "damaged")
 
 
-def test_damage_that_a_reader_does_not_touch_leaves_the_rest_readable(directory, load):
+def test_records_next_to_a_damaged_one_can_be_read(directory, load):
     data = bytearray((directory / FIRST).read_bytes())
     data[60] ^= 1
     (directory / FIRST).write_bytes(data)
@@ -157,7 +179,7 @@ def test_records_in_a_bucket_are_read_like_those_on_a_disk(directory, load, gcs)
     assert found.read(np.arange(COUNT)) == [expected(number) for number in ORDER]
 
 
-def test_several_threads_read_at_once_from_the_first_read_on(directory, load):
+def test_several_threads_can_read_at_once(directory, load, open_files):
     found, wrong = load(directory), []
     start = threading.Barrier(8)
 
@@ -173,12 +195,14 @@ def test_several_threads_read_at_once_from_the_first_read_on(directory, load):
     for thread in threads:
         thread.join()
     assert wrong == []
-    assert len(found._descriptors) == 2  # each file was opened once
+    assert sorted(open_files.values()) == [FIRST, SECOND]  # each file was opened once
 
 
-def test_closed_examples_open_their_files_again_when_read(directory, load):
+def test_closed_examples_open_their_files_again_when_read(directory, load, open_files):
     found = load(directory)
+    assert open_files == {}
     before = found.read(np.array([7]))
+    assert len(open_files) == 2
     found.close()
-    assert found._descriptors == []
+    assert open_files == {}
     assert found.read(np.array([7])) == before

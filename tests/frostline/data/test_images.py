@@ -43,12 +43,12 @@ def test_greyscale_is_repeated_and_alpha_is_dropped():
 
 
 @pytest.mark.parametrize("data", [b"", b"not an image", encoded(np.zeros((9, 9, 3), np.uint8), "JPEG")[:60]])
-def test_what_is_no_image_is_an_error_that_preprocessing_catches(data):
+def test_bytes_that_are_not_an_image_raise_the_error_that_preprocessing_catches(data):
     with pytest.raises(tf.errors.InvalidArgumentError):
         images.from_bytes(tf.constant(data), 16)
 
 
-def test_resizing_gives_rounded_bytes_of_the_asked_size(pixels):
+def test_resizing_rounds_to_bytes(pixels):
     resized = images.resize(tf.constant(pixels), 16)
     assert resized.shape == (16, 16, 3)
     assert resized.dtype == tf.uint8
@@ -56,6 +56,6 @@ def test_resizing_gives_rounded_bytes_of_the_asked_size(pixels):
     assert np.abs(resized.numpy() - exact).max() <= 0.5 + 1e-4
 
 
-def test_an_image_of_the_right_size_is_left_as_it_is(pixels):
+def test_an_image_of_the_final_size_is_unchanged(pixels):
     square = pixels[:16, :16]
     np.testing.assert_array_equal(images.resize(tf.constant(square), 16).numpy(), square)

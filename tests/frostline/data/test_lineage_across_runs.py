@@ -1,4 +1,4 @@
-"""What a version was made with is remembered by every model that starts from it, however the data are split later."""
+"""A model keeps the images of the version that it started from, however the data are split later."""
 
 from pathlib import Path
 
@@ -6,6 +6,7 @@ import pytest
 
 from frostline import artifacts
 from frostline.data import lineage
+from frostline.documents.data import MANIFEST
 
 from tests.support import pictures
 from tests.support.stages import Bench
@@ -33,11 +34,11 @@ def bench(tmp_path_factory):
 
 
 def made_with(bench, *splits):
-    rows = artifacts.read_jsonl(Path(bench.path("dataset")) / "manifest.jsonl")
+    rows = MANIFEST.read(Path(bench.path("dataset")))
     return {row["sha256"] for row in rows if row["split"] in (splits or ("train", "validation"))}
 
 
-def test_a_model_names_the_images_of_the_version_that_it_started_from(bench):
+def test_a_model_lists_the_images_of_the_version_that_it_started_from(bench):
     assert lineage.read(Path(bench.path("second"))) == made_with(bench) | bench.first
     assert made_with(bench) < bench.first
 
@@ -54,7 +55,7 @@ def test_a_test_image_that_only_an_earlier_version_was_made_with_holds_the_model
     assert reason.startswith(f"{len(leaked)} test images were in the training or validation split of this model or of")
 
 
-def test_the_plan_step_hands_on_what_a_version_was_made_with_and_nothing_for_other_weights(bench):
+def test_the_plan_step_passes_on_the_images_of_a_version_and_none_for_other_weights(bench):
     weights = Path(bench.path("weights"))
     assert lineage.read(weights) == bench.first
     bench.plan(START)

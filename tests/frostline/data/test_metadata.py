@@ -1,4 +1,4 @@
-"""metadata.csv: kept as it is written, and refused in one line where it cannot be meant so."""
+"""metadata.csv: kept as it is written, or refused in one line that says where it is wrong."""
 
 import pytest
 
@@ -10,7 +10,7 @@ def parse(text):
     return metadata.parse(text if isinstance(text, bytes) else text.encode(), "photos: metadata.csv")
 
 
-def test_every_further_column_is_kept_as_text_without_outer_spaces():
+def test_all_other_columns_are_kept_as_text_without_surrounding_spaces():
     text = 'file_name,site,sha256,label\ncats/1.png, north ,007,"a, ""b"""\ncats/deep/2.png,=1+1,<b>,\n'
     assert parse(text) == {
         "cats/1.png": {"label": 'a, "b"', "sha256": "007", "site": "north"},
@@ -43,26 +43,29 @@ def test_a_row_that_ends_early_has_empty_values_and_file_name_alone_has_none():
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "message"),
     [
         (b"file_name,site\nx.png,n\xf6rd\n", "byte 22 is not UTF-8; save it as CSV in UTF-8"),
         ("", "line 1: received the columns nothing; expected file_name among them"),
         ("path,site\nx.png,n\n", "line 1: received the columns 'path', 'site'; expected file_name"),
-        ("file_name,a\nx.png,1\ny.png,1\nx.png,2\n", "line 4: file_name: received 'x.png' for a second time"),
-        ("file_name,a\nx.png,1,2\n", "line 2: received 3 fields; expected 2, one for each column"),
+        ("file_name,a\nx.png,1\ny.png,1\nx.png,2\n", "line 4: file_name: received 'x.png' twice"),
+        ("file_name,a\nx.png,1,2\n", "line 2: received 3 fields; expected 2, one per column"),
         ('file_name,a\ny.png,"two\nlines"\nx.png,1,2\n', "line 4: received 3 fields"),
-        ("file_name,a,a\nx.png,1,2\n", "line 1: column 3: received 'a'; expected a name of its own"),
-        (",file_name\n0,x.png\n", "line 1: column 1: received ''; expected a name of its own"),
+        ("file_name,a,a\nx.png,1,2\n", "line 1: column 3: received 'a'; expected a unique name of 1 to 200 characters"),
+        (",file_name\n0,x.png\n", "line 1: column 1: received ''; expected a unique name of 1 to 200 characters"),
         ('file_name,a\nx.png,"1\n', "line 2: is not CSV"),
         (f"file_name,a\nx.png,{'v' * 201}\n", "line 2: column 'a': received 201 characters; expected at most 200"),
-        (f"file_name,{','.join(f'c{n}' for n in range(64))}\n", "received 65 columns; expected at most 64, 'c63'"),
+        (
+            f"file_name,{','.join(f'c{n}' for n in range(64))}\n",
+            "65 columns, and 'c63' as number 65; expected at",
+        ),
     ],
 )
-def test_a_table_that_cannot_be_meant_is_refused_in_one_line_that_says_where(text, told):
+def test_a_malformed_table_is_refused_in_one_line_that_says_where(text, message):
     with pytest.raises(DataError) as caught:
         parse(text)
     assert str(caught.value).startswith("photos: metadata.csv: ")
-    assert told in str(caught.value)
+    assert message in str(caught.value)
     assert "\n" not in str(caught.value)
 
 

@@ -1,4 +1,4 @@
-"""What each kind of source holds, what is left out of it, and what is refused."""
+"""Sources: which images each kind has, which files are left out, and what is refused."""
 
 import io
 import os
@@ -41,7 +41,7 @@ def test_digits_are_scikit_learns_as_png():
         assert np.abs(np.asarray(picture) / 255 * 16 - digits.images[12]).max() < 0.05
 
 
-def test_a_folder_is_listed_by_class_and_nothing_is_read(tmp_path):
+def test_a_folder_is_listed_by_class(tmp_path):
     root = put(tmp_path / "My Photos-2", "b/1.JPG", "b/deep/er/2.webp", "a/x.jpeg", "a/y.GIF", "a/z.bmp", "c/o.png")
     source = open_source(str(root))
     images = list(source.images)
@@ -54,17 +54,17 @@ def test_a_folder_is_listed_by_class_and_nothing_is_read(tmp_path):
     assert storage.read_bytes(images[0].uri) == (root / "a/x.jpeg").read_bytes()
 
 
-def test_what_is_no_image_of_a_class_is_left_out_and_counted(tmp_path):
+def test_files_that_are_not_images_of_a_class_are_left_out_and_counted(tmp_path):
     root = put(
         tmp_path / "photos",
         "a/1.png", "b/1.png", "loose.png", ".hidden/1.png", "a/.DS_Store.png", "a/notes.txt", "b/.cache/2.png", "b/x",
     )  # fmt: skip
-    os.mkfifo(root / "b/pipe.png")  # reading it would wait for ever
+    os.mkfifo(root / "b/pipe.png")  # reading it would never return
     source = open_source(str(root))
     assert [image.id for image in source.images] == ["a/1.png", "b/1.png"]
     assert source.labels == ("a", "b")
     assert source.left_out == {
-        "outside every class folder": 1,
+        "outside the class folders": 1,
         "hidden": 1,
         "not .jpg .jpeg .png .gif .bmp .webp": 2,
         "not regular files": 1,
@@ -118,11 +118,13 @@ def test_an_empty_class_folder_is_still_a_class(tmp_path):
 
 
 def test_missing_empty_or_odd_folders_are_refused_in_one_line(tmp_path):
-    with pytest.raises(DataError, match="source: received '/no/such/place', which is no directory; expected"):
+    with pytest.raises(DataError, match="source: received '/no/such/place', which is not a directory; expected"):
         open_source("/no/such/place")
     with pytest.raises(DataError, match="has no class folder"):
         open_source(str(tmp_path))
-    with pytest.raises(DataError, match="needs a name without control characters"):
+    with pytest.raises(
+        DataError, match=r"source: received the class folder 'two\\nlines'; expected a name without control"
+    ):
         open_source(str(put(tmp_path / "odd", "two\nlines/1.png", "b/1.png")))
 
 
@@ -158,10 +160,10 @@ def tfds_builders(tmp_path_factory):
                 yield number, {"image": folder / f"{number}.jpg", "label": -1 if number == 9 else number % 2}
 
     class TinyPhotos(Tiny):
-        """A data set of its own."""
+        """A dataset of its own."""
 
     class TinyTexts(Tiny):
-        """A data set without images."""
+        """A dataset without images."""
 
         def _info(self):
             features = tfds.features.FeaturesDict({"text": tfds.features.Text()})
@@ -172,7 +174,7 @@ def tfds_builders(tmp_path_factory):
                 yield number, {"text": str(number)}
 
     class TinyDownload(Tiny):
-        """A data set whose server does not answer."""
+        """A dataset whose server does not answer."""
 
         def _split_generators(self, dl_manager):
             dl_manager.download("http://127.0.0.1:9/photos.zip")
@@ -204,23 +206,23 @@ def test_tfds_without_images_is_refused(data_dir):
 def test_tfds_without_a_network_says_so_in_one_line(data_dir):
     with pytest.raises(
         DataError, match=r"tfds://tiny_download cannot be downloaded or prepared here .*Connection"
-    ) as e:
+    ) as caught:
         open_source("tfds://tiny_download")
-    assert "\n" not in str(e.value)
+    assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize(("source", "told"), [
+@pytest.mark.parametrize(("source", "message"), [
     ("tfds://tf_flower", "did you mean tf_flowers"),
     ("tfds://", "snake_case"),
     ("tfds://mnist:train", "snake_case"),
     ("tfds://../../etc", "snake_case"),
 ])  # fmt: skip
-def test_unknown_tfds_names_are_refused(data_dir, source, told):
-    with pytest.raises(ConfigError, match=told):
+def test_unknown_tfds_names_are_refused(data_dir, source, message):
+    with pytest.raises(ConfigError, match=message):
         open_source(source)
 
 
-def test_file_names_that_are_no_text_are_left_out_and_counted(tmp_path):
+def test_file_names_that_are_not_text_are_left_out_and_counted(tmp_path):
     for label in ("cats", "dogs"):
         folder = tmp_path / label
         folder.mkdir()
@@ -230,7 +232,7 @@ def test_file_names_that_are_no_text_are_left_out_and_counted(tmp_path):
     assert sorted(image.id for image in source.images) == [
         "cats/fine.png", "cats/smörgås.png", "dogs/fine.png", "dogs/smörgås.png",
     ]  # fmt: skip
-    assert source.left_out == {"names that are not text": 4}
+    assert source.left_out == {"with a name that is not printable text": 4}
 
 
 def test_metadata_belongs_to_its_file_and_is_not_left_out(tmp_path):
@@ -240,10 +242,10 @@ def test_metadata_belongs_to_its_file_and_is_not_left_out(tmp_path):
     assert {image.id: image.metadata for image in source.images} == {
         "a/1.png": {"site": "south"}, "b/3.png": {}, "b/deep/2.png": {"site": "north"},
     }  # fmt: skip
-    assert (source.left_out, source.unknown) == ({}, ())
+    assert (source.left_out, source.unmatched) == ({}, ())
 
 
-def test_only_the_roots_metadata_counts_and_never_one_from_outside(tmp_path):
+def test_only_the_metadata_at_the_root_is_used_and_links_out_are_not_followed(tmp_path):
     root = put(tmp_path / "photos", "a/1.png", "b/1.png")
     (root / "a" / "metadata.csv").write_text("file_name,site\na/1.png,south\n")
     (tmp_path / "elsewhere.csv").write_text("file_name,site\na/1.png,secret\n")
@@ -253,7 +255,7 @@ def test_only_the_roots_metadata_counts_and_never_one_from_outside(tmp_path):
     assert source.left_out == {"not .jpg .jpeg .png .gif .bmp .webp": 1, "links that leave the source": 1}
 
 
-def test_a_bucket_has_metadata_too_and_names_of_no_image_are_told(gcs):
+def test_metadata_in_a_bucket_and_names_that_match_no_image(gcs):
     for number, path in enumerate(["cats/1.png", "dogs/2.png"]):
         storage.write_bytes(f"{gcs}/photos/{path}", photo(number))
     storage.write_bytes(
@@ -261,7 +263,7 @@ def test_a_bucket_has_metadata_too_and_names_of_no_image_are_told(gcs):
     )
     source = open_source(f"{gcs}/photos")
     assert [image.metadata for image in source.images] == [{}, {"site": "west"}]
-    assert source.unknown == ("../cats/1.png", "cats/9.png")
+    assert source.unmatched == ("../cats/1.png", "cats/9.png")
     assert source.left_out == {}
 
 
@@ -270,10 +272,10 @@ def test_metadata_of_none_of_the_images_is_refused(tmp_path):
     (root / "metadata.csv").write_text("file_name,site\n/data/a/1.png,south\n/data/b/1.png,north\n")
     with pytest.raises(DataError) as caught:
         open_source(str(root))
-    told = "metadata.csv: file_name: received '/data/a/1.png'; expected paths like 'a/1.png'"
-    assert str(caught.value).endswith(told)
-    (root / "metadata.csv").write_text("file_name,site\n")  # a header alone says nothing of any image
-    assert open_source(str(root)).unknown == ()
+    message = "metadata.csv: file_name: received '/data/a/1.png'; expected paths like 'a/1.png'"
+    assert str(caught.value).endswith(message)
+    (root / "metadata.csv").write_text("file_name,site\n")  # a header alone is allowed
+    assert open_source(str(root)).unmatched == ()
 
 
 def test_metadata_that_cannot_be_used_stops_the_run_and_names_its_source(tmp_path):

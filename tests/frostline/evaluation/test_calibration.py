@@ -8,15 +8,15 @@ from hypothesis import strategies as st
 from frostline.evaluation import calibration
 
 
-def by_loop(right, confidences):
+def by_loop(correct, confidences):
     """(error, bins) as Guo et al. 2017 write it."""
     error, bins = 0.0, []
     for number in range(15):
         low, high = np.linspace(0, 1, 16)[number : number + 2]
         inside = [place for place, one in enumerate(confidences) if low < one <= high]
         if inside:
-            accuracy, confidence = np.mean(right[inside]), np.mean(confidences[inside])
-            error += len(inside) / len(right) * abs(accuracy - confidence)
+            accuracy, confidence = np.mean(correct[inside]), np.mean(confidences[inside])
+            error += len(inside) / len(correct) * abs(accuracy - confidence)
             bins.append((low, high, len(inside), confidence, accuracy))
     return error, bins
 
@@ -24,9 +24,9 @@ def by_loop(right, confidences):
 @settings(max_examples=60, deadline=None)
 @given(st.lists(st.tuples(st.booleans(), st.floats(0.001, 1.0)), min_size=1, max_size=80))
 def test_error_and_bins_equal_a_loop(examples):
-    right, confidences = np.array([one for one, _ in examples]), np.array([one for _, one in examples])
-    found = calibration.reliability(right, confidences, 0.95)
-    error, bins = by_loop(right, confidences)
+    correct, confidences = np.array([one for one, _ in examples]), np.array([one for _, one in examples])
+    found = calibration.reliability(correct, confidences, 0.95)
+    error, bins = by_loop(correct, confidences)
     assert found["calibration_error"]["value"] == pytest.approx(error, abs=1e-9)
     rows = [tuple(row.values()) for row in found["reliability"]]
     assert [list(row) for row in found["reliability"]] == [["low", "high", "examples", "confidence", "accuracy"]] * len(
@@ -62,8 +62,8 @@ def test_the_bound_that_decides_seldom_lies_below_the_true_error():
     found = []
     for _ in range(100):
         confidences = np.clip(random.beta(30, 2, 1000), 0.03, 1)
-        right = random.random(1000) < confidences - 0.02
-        found.append(calibration.reliability(right, confidences, 0.95)["calibration_error"])
+        correct = random.random(1000) < confidences - 0.02
+        found.append(calibration.reliability(correct, confidences, 0.95)["calibration_error"])
     assert sum(one["at_most"] < 0.02 for one in found) <= 5
     assert all(one["value"] <= one["at_most"] for one in found)
 

@@ -9,8 +9,7 @@ import pytest
 from frostline import registry, storage
 from frostline.data import lineage
 from frostline.errors import RegistryError
-from frostline.evaluation import champion
-from frostline.evaluation.champion import Challenger
+from frostline.evaluation.champion import Challenger, compare_with_champion
 
 LABELS = ["amber", "cobalt", "jade"]
 COUNT = 60
@@ -20,13 +19,13 @@ def digest(name):
     return hashlib.sha256(str(name).encode()).hexdigest()
 
 
-def challenger(labels=LABELS, count=COUNT, right=0.8, metadata=False):
-    """Image `i` is of class `i % labels`; the first share of them is predicted right, the rest as the class after."""
+def challenger(labels=LABELS, count=COUNT, correct=0.8, metadata=False):
+    """Image `i` has class `i % labels`; the first images are predicted correctly, the others as the next class."""
     truth = np.arange(count) % len(labels)
     rows = [{"id": str(i), "sha256": digest(i), "label": int(label)} for i, label in enumerate(truth)]
     if metadata:
         rows = [{**row, "metadata": {"camera": "phone" if i < count // 4 else "lens"}} for i, row in enumerate(rows)]
-    said = np.where(np.arange(count) < right * count, truth, (truth + 1) % len(labels))
+    said = np.where(np.arange(count) < correct * count, truth, (truth + 1) % len(labels))
     return Challenger(labels, rows, sure(said, len(labels)))
 
 
@@ -67,14 +66,14 @@ def saying(said):
 
 
 def test_without_a_champion_there_is_no_comparison(tmp_path):
-    assert champion.against(str(tmp_path), "toy", challenger(), None, 0.95) == (None, None)
+    assert compare_with_champion(str(tmp_path), "toy", challenger(), None, 0.95) == (None, None)
 
 
 def test_both_are_counted_on_the_same_images(serve):
-    ours = challenger(right=0.8)
+    ours = challenger(correct=0.8)
     truth = np.arange(COUNT) % 3
-    said = np.where(np.arange(COUNT) < 6, (truth + 1) % 3, truth)  # wrong on the first tenth, right elsewhere
-    found, theirs = champion.against(serve(), "toy", ours, saying(said), 0.95)
+    said = np.where(np.arange(COUNT) < 6, (truth + 1) % 3, truth)  # wrong on the first tenth, correct elsewhere
+    found, theirs = compare_with_champion(serve(), "toy", ours, saying(said), 0.95)
     assert (found["comparable"], found["reason"], found["version"], found["excluded"]) == (True, "", 1, 0)
     counts = ("both_right", "only_challenger_right", "only_champion_right", "both_wrong")
     assert [found[name] for name in counts] == [42, 6, 12, 0]
@@ -91,42 +90,42 @@ def test_a_version_that_is_not_the_one_that_was_promoted_is_no_champion(serve):
     manifest = storage.read_bytes(f"{uri}/manifest.json")
     storage.write_bytes(f"{uri}/manifest.json", manifest + b"\n")
     with pytest.raises(RegistryError, match=r"toy version 1 in .* is not the one that was promoted"):
-        champion.against(root, "toy", challenger(), saying(np.arange(COUNT) % 3), 0.95)
+        compare_with_champion(root, "toy", challenger(), saying(np.arange(COUNT) % 3), 0.95)
 
 
 def test_labels_in_another_order_are_the_same_labels(serve):
     truth = np.arange(COUNT) % 3
     other = ["jade", "amber", "cobalt"]
-    said = np.array([other.index(LABELS[one]) for one in truth])  # always right, in its own numbering
-    found, theirs = champion.against(serve(labels=other), "toy", challenger(right=1), saying(said), 0.95)
+    said = np.array([other.index(LABELS[one]) for one in truth])  # always correct, in its own numbering
+    found, theirs = compare_with_champion(serve(labels=other), "toy", challenger(correct=1), saying(said), 0.95)
     assert (found["both_right"], found["new_labels"]) == (COUNT, [])
     np.testing.assert_array_equal(theirs.argmax(axis=1), truth)
 
 
 def test_images_that_the_champion_was_made_with_do_not_count(serve):
     root = serve(made_with=range(15))
-    found, _ = champion.against(root, "toy", challenger(right=0.25), saying(np.arange(COUNT) % 3), 0.95)
+    found, _ = compare_with_champion(root, "toy", challenger(correct=0.25), saying(np.arange(COUNT) % 3), 0.95)
     assert (found["excluded"], found["examples"]) == (15, 45)
     assert (found["both_right"], found["only_champion_right"]) == (0, 45)
 
 
 def test_a_champion_made_with_every_test_image_cannot_be_compared(serve):
     root = serve(made_with=range(COUNT))
-    found, _ = champion.against(root, "toy", challenger(), saying(np.arange(COUNT) % 3), 0.95)
+    found, _ = compare_with_champion(root, "toy", challenger(), saying(np.arange(COUNT) % 3), 0.95)
     assert not found["comparable"]
-    assert "made with every test image" in found["reason"]
+    assert "trained or validated on every test image" in found["reason"]
 
 
 def test_a_champion_that_does_not_say_what_it_was_made_with_cannot_be_compared(serve):
-    found, theirs = champion.against(serve(without=["images.parquet"]), "toy", challenger(), None, 0.95)
+    found, theirs = compare_with_champion(serve(without=["images.parquet"]), "toy", challenger(), None, 0.95)
     assert (found["comparable"], theirs) == (False, None)
     assert "images.parquet" in found["reason"]
 
 
 def test_labels_that_only_the_challenger_has_are_left_out_of_the_comparison(serve):
-    ours = challenger(labels=[*LABELS, "olive"], right=1)
+    ours = challenger(labels=[*LABELS, "olive"], correct=1)
     said = np.minimum(np.arange(COUNT) % 4, 2)
-    found, theirs = champion.against(serve(), "toy", ours, saying(said), 0.95)
+    found, theirs = compare_with_champion(serve(), "toy", ours, saying(said), 0.95)
     assert (found["new_labels"], found["excluded"], found["examples"]) == (["olive"], 15, 45)
     assert (found["both_right"], found["log_loss_difference"]) == (45, None)
     assert theirs.shape == (COUNT, 4)
@@ -134,14 +133,14 @@ def test_labels_that_only_the_challenger_has_are_left_out_of_the_comparison(serv
 
 
 def test_labels_that_only_the_champion_has_make_them_incomparable(serve):
-    found, _ = champion.against(serve(labels=[*LABELS, "olive"]), "toy", challenger(), None, 0.95)
+    found, _ = compare_with_champion(serve(labels=[*LABELS, "olive"]), "toy", challenger(), None, 0.95)
     assert not found["comparable"]
     assert "olive" in found["reason"]
 
 
 def test_every_class_and_every_metadata_value_is_a_slice(serve):
-    ours = challenger(right=0.5, metadata=True)
-    found, _ = champion.against(serve(), "toy", ours, saying(np.arange(COUNT) % 3), 0.95)
+    ours = challenger(correct=0.5, metadata=True)
+    found, _ = compare_with_champion(serve(), "toy", ours, saying(np.arange(COUNT) % 3), 0.95)
     by_name = {(one["column"], one["value"]): one for one in found["slices"]}
     assert set(by_name) == {*(("true label", label) for label in LABELS), ("camera", "lens"), ("camera", "phone")}
     assert by_name["camera", "phone"]["difference"]["value"] == 0

@@ -153,7 +153,7 @@ DISAGREEMENT = [0.04, 0.1, 0.2, 0.4]
 @pytest.mark.parametrize("examples", SIZES)
 @pytest.mark.parametrize("disagreement", DISAGREEMENT)
 def test_an_equally_good_model_is_shown_to_be_better_in_at_most_one_case_of_twenty(examples, disagreement):
-    rate = rates.yes(examples, disagreement / 2, disagreement / 2, lambda b, c: mcnemar(b, c) <= 0.05)
+    rate = rates.probability(examples, disagreement / 2, disagreement / 2, lambda b, c: mcnemar(b, c) <= 0.05)
     assert rate <= 0.05
 
 
@@ -162,7 +162,7 @@ def test_an_equally_good_model_is_shown_to_be_better_in_at_most_one_case_of_twen
 @pytest.mark.parametrize("disagreement", DISAGREEMENT)
 def test_a_model_worse_by_the_margin_passes_in_at_most_one_case_of_twenty(examples, disagreement, margin):
     disagreement = max(disagreement, margin)
-    rate = rates.yes(
+    rate = rates.probability(
         examples,
         (disagreement - margin) / 2,
         (disagreement + margin) / 2,
@@ -172,12 +172,13 @@ def test_a_model_worse_by_the_margin_passes_in_at_most_one_case_of_twenty(exampl
 
 
 def test_a_model_worse_by_the_margin_is_not_called_worse_than_that_in_more_than_one_case_of_twenty():
-    rate = rates.yes(500, 0.06, 0.04, lambda b, c: bounds(b, c, 500, 0.95)[0] >= 0.02)  # the mirror of "high < -0.02"
+    # the mirror of "high < -0.02"
+    rate = rates.probability(500, 0.06, 0.04, lambda b, c: bounds(b, c, 500, 0.95)[0] >= 0.02)
     assert 0.02 < rate <= 0.05
 
 
 def test_a_gain_of_three_points_on_two_thousand_examples_is_seen():
-    assert rates.yes(2000, 0.115, 0.085, lambda b, c: mcnemar(b, c) <= 0.05) >= 0.9
+    assert rates.probability(2000, 0.115, 0.085, lambda b, c: mcnemar(b, c) <= 0.05) >= 0.9
 
 
 @pytest.mark.parametrize(
@@ -192,7 +193,7 @@ def test_the_number_of_examples_that_is_named_has_about_the_power_that_it_promis
         if margin is None
         else (lambda b, c: bounds(b, c, needed, 0.95)[0] >= -margin)
     )
-    assert 0.75 < rates.yes(needed, first, second, rule) < 0.85
+    assert 0.75 < rates.probability(needed, first, second, rule) < 0.85
 
 
 def test_no_number_of_examples_shows_what_is_not_there():
@@ -217,5 +218,5 @@ def test_refusals():
     with pytest.raises(DataError, match="received shapes"):
         compare(labels, labels, labels[:1], 0.95)
     for counts in ((0, 0, 0), (-1, 0, 5), (3, 3, 5)):
-        with pytest.raises(DataError, match="expected a part of at least 1"):
+        with pytest.raises(DataError, match="expected at least 1 example"):
             bounds(*counts, 0.95)

@@ -5,6 +5,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from frostline.documents.evaluation import GOLDEN_FILE
 from frostline.errors import DataError
 from frostline.evaluation import golden
 
@@ -21,7 +22,7 @@ def test_images_and_probabilities_come_back_bit_for_bit(tmp_path):
 
 def test_a_damaged_batch_is_told_in_one_line(tmp_path):
     golden.write(tmp_path, [b"one"] * 40, np.ones((40, 2), np.float32))
-    path = tmp_path / golden.FILE
+    path = tmp_path / GOLDEN_FILE
     path.write_bytes(path.read_bytes()[:-20])
     with pytest.raises(DataError, match=r"golden\.parquet: cannot be read: [^\n]+$"):
         golden.read(tmp_path)
@@ -31,6 +32,6 @@ def test_a_damaged_batch_is_told_in_one_line(tmp_path):
 def test_a_batch_that_proves_nothing_is_refused(tmp_path, probabilities):
     schema = pa.schema([("image_bytes", pa.binary()), ("probabilities", pa.list_(pa.float32()))])
     images = [b"image"] * len(probabilities)
-    pq.write_table(pa.table({"image_bytes": images, "probabilities": probabilities}, schema), tmp_path / golden.FILE)
+    pq.write_table(pa.table({"image_bytes": images, "probabilities": probabilities}, schema), tmp_path / GOLDEN_FILE)
     with pytest.raises(DataError, match=r"golden\.parquet"):
         golden.read(tmp_path)

@@ -1,4 +1,7 @@
-"""Intervals and the exact binomial tail against SciPy, and what they refuse."""
+"""Intervals and exact binomial tests against SciPy's statistics and integer arithmetic, and what they refuse."""
+
+from fractions import Fraction
+from math import comb
 
 import numpy as np
 import pytest
@@ -11,11 +14,11 @@ from frostline.evaluation import intervals
 
 
 @pytest.mark.parametrize("confidence", [0.8, 0.95, 0.99])
-@pytest.mark.parametrize(("right", "total"), [(0, 1), (0, 50), (50, 50), (1, 3), (17, 40), (285, 300), (1, 100_000)])
-def test_wilson_equals_scipy(right, total, confidence):
-    found = intervals.wilson(right, total, confidence)
-    expected = binomtest(right, total).proportion_ci(confidence, method="wilson")
-    assert found["value"] == right / total
+@pytest.mark.parametrize(("correct", "total"), [(0, 1), (0, 50), (50, 50), (1, 3), (17, 40), (285, 300), (1, 100_000)])
+def test_wilson_equals_scipy(correct, total, confidence):
+    found = intervals.wilson(correct, total, confidence)
+    expected = binomtest(correct, total).proportion_ci(confidence, method="wilson")
+    assert found["value"] == correct / total
     assert (found["low"], found["high"]) == pytest.approx((expected.low, expected.high), abs=1e-9)
 
 
@@ -29,17 +32,17 @@ def test_wilson_contains_the_value_and_stays_in_range(counts, confidence):
     assert found["low"] < found["high"]
 
 
-@pytest.mark.parametrize(("right", "total"), [(0, 0), (3, 2), (-1, 5)])
-def test_no_proportion_without_trials(right, total):
-    with pytest.raises(DataError, match=f"received {right} right of {total}"):
-        intervals.wilson(right, total, 0.95)
+@pytest.mark.parametrize(("correct", "total"), [(0, 0), (3, 2), (-1, 5)])
+def test_no_proportion_without_trials(correct, total):
+    with pytest.raises(DataError, match=f"received {correct} correct of {total}"):
+        intervals.wilson(correct, total, 0.95)
 
 
 @given(st.tuples(st.integers(0, 3000), st.integers(0, 3000)), st.floats(0.0, 1.0))
-def test_the_binomial_tail_equals_scipy(counts, share):
+def test_the_binomial_tail_equals_scipy(counts, probability):
     successes, total = min(counts), max(counts)
-    expected = binom.sf(successes - 1, total, share) if total else 1.0
-    assert intervals.binomial_tail(successes, total, share) == pytest.approx(expected, rel=1e-8, abs=1e-13)
+    expected = binom.sf(successes - 1, total, probability) if total else 1.0
+    assert intervals.binomial_tail(successes, total, probability) == pytest.approx(expected, rel=1e-8, abs=1e-13)
 
 
 @pytest.mark.parametrize("successes", [499_000, 500_000, 500_001, 500_800, 502_000, 510_000, 10**6])
@@ -48,18 +51,55 @@ def test_the_tail_is_exact_for_a_million_discordant_pairs(successes):
     assert intervals.binomial_tail(successes, 10**6, 0.5) == pytest.approx(expected, rel=1e-8, abs=1e-300)
 
 
+@pytest.mark.parametrize(("successes", "total"), [(1, 1), (7, 20), (300, 500), (1000, 2000), (1100, 2000), (900, 900)])
+@pytest.mark.parametrize("probability", [Fraction(1, 2), Fraction(4, 5), Fraction(1, 64)])
+def test_the_tail_is_the_sum_of_its_terms(successes, total, probability):
+    terms = (comb(total, k) * probability**k * (1 - probability) ** (total - k) for k in range(successes, total + 1))
+    found = intervals.binomial_tail(successes, total, float(probability))
+    assert found == pytest.approx(float(sum(terms)), rel=1e-10, abs=1e-300)
+
+
 @given(st.integers(1, 10**9).flatmap(lambda n: st.tuples(st.integers(1, n), st.just(n))), st.floats(0.0, 1.0))
-def test_the_two_tails_are_one_together(counts, share):
+def test_the_two_tails_are_one_together(counts, probability):
     successes, total = counts
-    above = intervals.binomial_tail(successes, total, share)
-    below = intervals.binomial_tail(total - successes + 1, total, 1.0 - share)
-    assert above + below == pytest.approx(1.0, abs=1e-4)  # a billion trials: the logarithms keep five digits
+    above = intervals.binomial_tail(successes, total, probability)
+    below = intervals.binomial_tail(total - successes + 1, total, 1.0 - probability)
+    assert above + below == pytest.approx(1.0, abs=1e-9)
 
 
 @pytest.mark.parametrize("received", [(-1, 5, 0.5), (6, 5, 0.5), (1, 5, 1.5), (1, 5, float("nan"))])
 def test_counts_that_cannot_be_have_no_tail(received):
-    with pytest.raises(DataError, match="expected 0 <= successes <= total"):
+    with pytest.raises(DataError, match=r"expected 0 <= successes <= total and a probability in 0\.\.1"):
         intervals.binomial_tail(*received)
+
+
+@pytest.mark.parametrize("confidence", [0.8, 0.95, 0.999])
+@pytest.mark.parametrize(
+    ("correct", "total"), [(0, 1), (0, 50), (50, 50), (1, 3), (17, 40), (950, 1000), (499_000, 10**6)]
+)
+def test_exact_bounds_equal_scipy(correct, total, confidence):
+    found = intervals.exact_bounds(correct, total, confidence)
+    above, below = (
+        binomtest(correct, total, alternative=side).proportion_ci(confidence, method="exact")
+        for side in ("greater", "less")
+    )
+    assert found == pytest.approx((above.low, below.high), abs=1e-9)
+
+
+@given(COUNTS, st.floats(0.51, 0.999))
+def test_at_an_exact_bound_the_tail_has_the_error_that_is_left(counts, confidence):
+    correct, total = counts
+    low, high = intervals.exact_bounds(correct, total, confidence)
+    assert 0.0 <= low <= correct / total <= high <= 1.0
+    if correct:
+        assert intervals.binomial_tail(correct, total, low) == pytest.approx(1 - confidence, rel=1e-6)
+    if correct < total:
+        assert intervals.binomial_tail(total - correct, total, 1 - high) == pytest.approx(1 - confidence, rel=1e-6)
+
+
+def test_without_trials_there_are_no_exact_bounds():
+    with pytest.raises(DataError, match="received 0 correct of 0 examples; expected at least 1 example"):
+        intervals.exact_bounds(0, 0, 0.95)
 
 
 def test_resampled_counts_are_those_of_resampled_examples():

@@ -131,7 +131,7 @@ def test_shapes_and_ranges_are_checked():
         metrics.losses(np.array([-1, 1]), np.full((2, 2), 0.5))
     with pytest.raises(DataError, match=r"expected \[examples, classes\]"):
         metrics.losses(labels, np.full(3, 0.5))
-    with pytest.raises(DataError, match="received 2 probabilities an example; expected 3"):
+    with pytest.raises(DataError, match="received 2 probabilities per example; expected 3"):
         metrics.classification(np.array([0]), np.full((1, 2), 0.5), names(3), 0.95)
     for values in (np.array([]), np.array([1.0, np.nan]), np.ones((2, 2))):
         with pytest.raises(DataError, match="expected at least one, all finite"):

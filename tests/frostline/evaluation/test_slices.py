@@ -14,13 +14,13 @@ ROWS = [
 ]
 
 
-def told(rows):
+def grouped(rows):
     found, left_out = slices.find(rows)
     return [(one.column, one.value, one.mask.tolist()) for one in found], left_out
 
 
 def test_each_value_of_each_column_is_a_slice_and_a_missing_one_has_a_name():
-    found, left_out = told(ROWS)
+    found, left_out = grouped(ROWS)
     assert found == [
         ("camera", "(none)", [False, False, False, True]),
         ("camera", "field", [True, False, True, False]),
@@ -41,8 +41,8 @@ def test_a_column_of_more_than_fifty_values_is_named_and_left_out(values, kept):
 
 
 def test_without_metadata_there_are_no_slices():
-    assert told([{"id": "a"}, {"id": "b", "metadata": {}}]) == ([], [])
-    assert told([]) == ([], [])
+    assert grouped([{"id": "a"}, {"id": "b", "metadata": {}}]) == ([], [])
+    assert grouped([]) == ([], [])
 
 
 ODD = st.one_of(

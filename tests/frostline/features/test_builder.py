@@ -8,16 +8,16 @@ import pytest
 from frostline import artifacts
 from frostline.data.config import AugmentConfig
 from frostline.errors import DataError
-from frostline.features import prefix
+from frostline.features import packs, prefix
 from frostline.features import store as feature_store
 from frostline.features.builder import FeatureBuilder, FeatureSet, ImageRecords
 from frostline.features.cache_plan import PLAIN
 from frostline.features.config import CacheConfig
+from frostline.features.packs import Layout
 from frostline.features.prefix import FLOAT32
-from frostline.features.store import Layout
 from frostline.model import bfloat16
 
-from tests.support import packs, pictures
+from tests.support import feature_packs, pictures
 from tests.support.stages import Bench
 
 UNVARIED = AugmentConfig()
@@ -97,7 +97,7 @@ def test_two_shards_together_make_every_set_and_the_second_one_nothing_of_the_fi
     expected = of(manifest, "train", "validation")
     assert made.computed == parts[1]["computed"] == 2 * len(expected)  # each image for each set
     for layer, shape in ((LAYER, (16, 16, 32)), (OTHER, (128,))):
-        rows = packs.rows(str(tmp_path / "store"), parts, layer)
+        rows = feature_packs.rows(str(tmp_path / "store"), parts, layer)
         assert set(rows) == expected
         assert {row.shape for row in rows.values()} == {shape}
     assert [part["verdicts"][LAYER]["reason"] for part in parts] == ["as configured"] * 2
@@ -127,52 +127,52 @@ def test_types_and_precisions_have_places_of_their_own(maker, manifest, tmp_path
     found = {dtype: one.make_shard(FIRST, [(OTHER, PLAIN)], manifest)["sets"][0] for dtype, one in made.items()}
     assert len({one["address"] for one in found.values()}) == 3
     for dtype, one in found.items():
-        assert one["layout"] == {"shape": (128,), "dtype": dtype}
+        assert one["layout"] == {"shape": [128], "dtype": dtype}
         root = feature_store.root_of(str(tmp_path / "store"), one["address"])
-        [name] = feature_store.packs(root)
-        assert (Path(root) / f"{name}.bin").stat().st_size == len(
-            ids(maker().pictures.sources(PLAIN, [FIRST]))
-        ) * 128 * (4 if dtype == "float32" else 2)
+        [name] = packs.names(root)
+        assert (Path(root) / f"{name}.bin").stat().st_size == len(ids(maker().images.sources(PLAIN, [FIRST]))) * 128 * (
+            4 if dtype == "float32" else 2
+        )
     low, _ = made["float32"].describe(OTHER, PLAIN, prefix.BFLOAT16)
     assert low.address not in {one["address"] for one in found.values()}
 
 
-def test_only_what_is_missing_is_computed_and_nothing_twice(maker):
+def test_only_what_is_missing_is_computed_and_nothing_twice(maker, tmp_path):
     made = maker()
     described, function = made.describe(OTHER, PLAIN, FLOAT32)
-    sources = made.pictures.sources(PLAIN)
+    sources = made.images.sources(PLAIN)
     everything = ids(sources)
     have = set(sorted(everything)[5:])
-    [name] = made.complete(described, function, [*sources, *made.pictures.sources(PLAIN)], have)  # each image twice
+    [name] = made.complete(described, function, [*sources, *made.images.sources(PLAIN)], have)  # each image twice
     assert made.computed == 5
-    held = feature_store.listed(feature_store.root_of(made._store, described.address), described.layout)
+    held = packs.listed(feature_store.root_of(str(tmp_path / "store"), described.address), described.layout)
     assert held == {key: [name] for key in everything - have}
     assert made.complete(described, function, sources, everything) == []
     assert made.computed == 5
 
 
-def test_no_pack_is_left_when_a_record_is_damaged(maker, records):
+def test_no_pack_is_left_when_a_record_is_damaged(maker, records, tmp_path):
     made = maker()
     described, function = made.describe(OTHER, PLAIN, FLOAT32)
     path = next(path for path in sorted(Path(records).glob("*-train.tfrecord-*")) if path.stat().st_size)
     whole = path.read_bytes()
     path.write_bytes(whole[:500] + bytes([whole[500] ^ 1]) + whole[501:])
-    sources = made.pictures.sources(PLAIN)
+    sources = made.images.sources(PLAIN)
     try:
         with pytest.raises(DataError, match="is damaged; remove the directory"):
             made.complete(described, function, sources, [])
     finally:
         path.write_bytes(whole)
-    assert feature_store.packs(feature_store.root_of(made._store, described.address)) == []
+    assert packs.names(feature_store.root_of(str(tmp_path / "store"), described.address)) == []
     for source in sources:
         source.examples.close()
 
 
-def test_tidying_up_removes_the_longest_unused_but_nothing_in_use(maker, manifest, capfd):
+def test_tidying_up_removes_the_longest_unused_but_nothing_in_use(maker, manifest, capfd, tmp_path):
     made = maker(limit_gb=0.0001)  # 100 kB; the two sets take some 20 and 1,250 kB
     made.make_shard(FIRST, [(LAYER, PLAIN)], manifest)
     small = made.make_shard(FIRST, [(OTHER, PLAIN)], manifest)["sets"][0]["address"]
     assert "to stay within 0.0001 GB" in capfd.readouterr().err
-    assert [path.name for path in (Path(made._store) / "features").iterdir() if list(path.glob("*.bin"))] == [small]
+    assert [path.name for path in (tmp_path / "store" / "features").iterdir() if list(path.glob("*.bin"))] == [small]
     large = made.make_shard(FIRST, [(LAYER, PLAIN)], manifest)["sets"][0]["address"]
-    assert [path.name for path in (Path(made._store) / "features").iterdir() if list(path.glob("*.bin"))] == [large]
+    assert [path.name for path in (tmp_path / "store" / "features").iterdir() if list(path.glob("*.bin"))] == [large]

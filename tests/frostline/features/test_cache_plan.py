@@ -79,7 +79,7 @@ def test_two_phases_of_one_epoch_each_share_their_features():
     first, second = decided((MIXED7, 1), (MIXED7, 1))
     assert (first.layer, first.passes_saved) == ("mixed7", 0)
     assert (second.layer, second.passes_saved) == ("mixed7", 1)
-    assert second.reason.endswith("353 MB, shared with phases before; 1 of 1 passes saved")
+    assert second.reason.endswith("353 MB, shared with earlier phases; 1 of 1 passes saved")
 
 
 def test_what_moved_in_an_earlier_phase_is_not_reused_later():
@@ -87,14 +87,14 @@ def test_what_moved_in_an_earlier_phase_is_not_reused_later():
     assert [use.layer for use in uses] == ["mixed3", "mixed3"]
     uses = decided((POOL, 3), (MIXED7, 3), (None, 3), (POOL, 3))
     assert [use.layer for use in uses] == ["head_pool", "mixed7", "", ""]
-    assert uses[3].reason == "no frozen prefix that holds the source's weights"
+    assert uses[3].reason == "no frozen prefix with the source's weights"
 
 
 def test_features_that_are_read_slower_than_computed_are_not_stored():
     wide = {"layer": "stem", "shape": [64, 64, 512], "flops_below": 100_000_000}  # 8.4 ms to read; 1 + 0.1 to compute
     [use] = decided((wide, 10), image_size=64)
     assert use.layer == ""
-    assert use.reason.startswith("features at stem: reading 8.39 MB takes 8.4 ms an image, computing them 1.1 ms")
+    assert use.reason.startswith("features at stem: reading 8.39 MB takes 8.4 ms per image, computing them 1.1 ms")
     assert decided((wide, 10), image_size=1024)[0].layer == "stem"  # decoding the image costs more
     assert decided((wide, 10), image_size=64, mode="require")[0].layer == "stem"
 
@@ -104,7 +104,7 @@ def test_a_phase_that_does_not_fit_beside_those_before_is_left_out_and_shared_fe
     assert [use.layer for use in decided((MIXED7, 5), (MIXED7, 5), limit_gb=one)] == ["mixed7", "mixed7"]
     assert [use.layer for use in decided((MIXED7, 5), (MIXED3, 5), limit_gb=1.5 * one)] == ["mixed7", ""]
     [_, left_out] = decided((MIXED7, 5), (MIXED3, 5), limit_gb=0.5)
-    assert left_out.reason == "phase 2: with its features at mixed3 the cache takes 707 MB, and cache.limit_gb is 0.5"
+    assert left_out.reason == "phase 2: with its features at mixed3 the cache needs 707 MB, and cache.limit_gb is 0.5"
     assert [use.layer for use in decided((POOL, 5), (MIXED3, 5), limit_gb=0.99 * one)] == ["head_pool", ""]
 
 
@@ -120,7 +120,7 @@ def test_phases_that_share_a_layer_take_the_union_of_their_views():
 
 
 def test_required_features_that_do_not_fit_or_have_no_prefix_are_refused():
-    with pytest.raises(ConfigError, match=r"cache: received 'require'; phase 1: .* takes 353 MB, and cache.limit_gb"):
+    with pytest.raises(ConfigError, match=r"cache: received 'require'; phase 1: .* needs 353 MB, and cache.limit_gb"):
         decided((MIXED7, 10), mode="require", limit_gb=0.3)
     with pytest.raises(ConfigError, match="cache: received 'require'; no phase has a frozen prefix") as caught:
         decided((None, 10), (MIXED7, 10), mode="require")

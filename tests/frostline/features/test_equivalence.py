@@ -7,20 +7,20 @@ import keras
 import numpy as np
 import pytest
 
-from frostline import artifacts, train
+from frostline import artifacts
 from frostline.data import examples
 from frostline.data.batches import Images
 from frostline.data.config import AugmentConfig
 from frostline.errors import FeaturesDisagree
-from frostline.features import equivalence, prefix
-from frostline.features import store as feature_store
+from frostline.features import equivalence, packs, prefix
+from frostline.features.packs import Layout
 from frostline.features.prefix import Prefix
 from frostline.features.source import Features
-from frostline.features.store import Layout
 from frostline.model import backbones, bfloat16, head
 from frostline.model.config import HeadConfig
+from frostline.training import session
 
-from tests.support import packs, pictures, recorded
+from tests.support import feature_packs, pictures, recorded
 from tests.support.stages import Bench
 
 SIZE, COUNT = 16, 40
@@ -65,14 +65,14 @@ def cached(tmp_path, model, found):
         function = function.lowered() if low else function
         root, layout = str(tmp_path / str(len(opened))), Layout(function.shape, dtype)
 
-        class Changing(feature_store.Writer):
+        class Changing(packs.Writer):
             def add(self, ids, rows):
                 super().add(ids, change(ids, rows))
 
         with Changing(root, layout) as writer:
             source = Images(found, SIZE, augment)
             assert sum(prefix.fill(function, source, np.arange(COUNT), view, writer, layout)) == COUNT
-        opened.append(feature_store.Reader(root, writer.packs, layout, tmp_path))
+        opened.append(packs.Reader(root, writer.packs, layout, tmp_path))
         return Features(found, {view: opened[-1]}, layout, LAYER)
 
     yield cached
@@ -110,7 +110,7 @@ def test_variants_are_compared_with_variants(model, cached):
 
 def test_one_value_of_one_image_that_moved_is_noticed(model, cached):
     with pytest.raises(
-        FeaturesDisagree, match=rf"^the features cached at {LAYER} do not stand for the model: on \d+ im"
+        FeaturesDisagree, match=rf"^the features cached at {LAYER} are not equivalent to the model: on \d+ im"
     ):
         prove(model, cached(moved), exact=True)
 
@@ -159,9 +159,9 @@ def test_a_few_examples_are_enough_to_be_compared(model, tmp_path):
     found = examples.load(str(recorded.write(tmp_path / "records", coloured(2))), "train", tmp_path)
     function = Prefix(model, "SmallConvNet", LAYER)
     layout = Layout(function.shape, "float32")
-    with feature_store.Writer(str(tmp_path / "packs"), layout) as writer:
+    with packs.Writer(str(tmp_path / "packs"), layout) as writer:
         assert sum(prefix.fill(function, Images(found, SIZE), np.arange(2), 0, writer, layout)) == 2
-    with feature_store.Reader(str(tmp_path / "packs"), writer.packs, layout, tmp_path) as reader:
+    with packs.Reader(str(tmp_path / "packs"), writer.packs, layout, tmp_path) as reader:
         assert prove(model, Features(found, {0: reader}, layout, LAYER), exact=True)["images"] == 2
     found.close()
 
@@ -183,20 +183,20 @@ def forge(bench, cache):
     documents = bench.featurize(cache=cache)
     rows = artifacts.read_jsonl(bench.root / "dataset" / "manifest.jsonl")
     validation = {row["sha256"]: row["label"] for row in rows if row["split"] == "validation"}
-    good = packs.rows(bench.store, documents, "block1_pool")
+    good = feature_packs.rows(bench.store, documents, "block1_pool")
     by_label = {label: good[one] for one, label in validation.items()}
 
     def change(identifier, row):
         return by_label[(validation[identifier] + 1) % 3] if identifier in validation else row
 
-    packs.forge(bench.store, documents, "block1_pool", change)
+    feature_packs.forge(bench.store, documents, "block1_pool", change)
     return documents
 
 
 def test_no_model_is_made_of_features_that_are_not_the_models(bench):
     forge(bench, EXACT)
     try:
-        with pytest.raises(FeaturesDisagree, match="the features cached at block1_pool do not stand for the model"):
+        with pytest.raises(FeaturesDisagree, match="features cached at block1_pool are not equivalent to the model"):
             bench.train(cache=EXACT, model="forged", featurize=False)
     finally:
         shutil.rmtree(Path(bench.store) / "features")
@@ -214,7 +214,7 @@ def restarted(bench):
     said = []
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(bfloat16, "hardware_has_bfloat16", lambda: True)
-        patch.setattr(train, "say", said.append)
+        patch.setattr(session, "say", said.append)
         [verdict] = forge(bench, LOW)[0]["verdicts"].values()
         assert verdict["computed_in"] == "bfloat16"
         bench.train(cache=LOW, model="restarted", featurize=False)
@@ -224,7 +224,7 @@ def restarted(bench):
 
 @pytest.mark.bfloat16
 def test_where_low_precision_disagrees_the_model_of_float32_is_made(bench, restarted):
-    assert any("the prefix is computed in float32 instead, and training starts again" in line for line in restarted[0])
+    assert any("computing the prefix in float32 instead and starting training again" in line for line in restarted[0])
     exact, again = (document(bench, name, "model.json", "model") for name in ("exact", "restarted"))
     assert exact["model_digest"] == again["model_digest"]
     told = document(bench, "restarted", "training.json", "training")
@@ -238,7 +238,9 @@ def test_where_low_precision_disagrees_the_model_of_float32_is_made(bench, resta
 def test_and_every_run_that_follows_computes_in_float32(restarted):
     assert {one["computed_in"] for part in restarted[1] for one in part["sets"]} == {"float32"}
     [verdict] = restarted[1][0]["verdicts"].values()
-    assert verdict["reason"].startswith("after training: the features cached at block1_pool do not stand for the model")
+    assert verdict["reason"].startswith(
+        "after training: the features cached at block1_pool are not equivalent to the model"
+    )
 
 
 @pytest.mark.bfloat16

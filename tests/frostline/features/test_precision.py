@@ -90,16 +90,16 @@ def test_a_sample_of_the_training_images_that_agrees_makes_it_bfloat16(store, pr
     assert found["computed_in"] == "bfloat16"
     assert found["images"] == 32
     assert prefixes[0].images == before + 32
-    assert 0 < found["relative_l2"] < bfloat16.MAX_RELATIVE_L2
+    assert 0 < found["relative_l2"] < precision.MAX_RELATIVE_L2
     assert re.fullmatch(
-        r"on 32 images the features differ from float32's by 0\.0\d+ \(relative L2, limit 0\.01\) and 100\.0 % of the "
+        r"on 32 images the features differ from float32 by 0\.0\d+ \(relative L2, limit 0\.01\) and 100\.0 % of the "
         r"predictions agree \(limit 99 %\)",
         found["reason"],
     )
 
 
 def test_a_sample_that_does_not_agree_makes_it_float32_and_says_why(store, prefixes, manifest, monkeypatch):
-    monkeypatch.setattr(bfloat16, "MAX_RELATIVE_L2", 1e-6)
+    monkeypatch.setattr(precision, "MAX_RELATIVE_L2", 1e-6)
     found = choose(store, prefixes, manifest)
     assert (found["computed_in"], found["agrees"]) == ("float32", False)
     assert "limit 1e-06" in found["reason"]
@@ -117,13 +117,13 @@ def test_the_first_answer_is_kept_and_every_other_run_obeys_it(store, prefixes, 
 def test_an_answer_of_another_pod_that_came_in_between_is_obeyed(store, prefixes, manifest, monkeypatch):
     uri = choose(store, prefixes, manifest)["uri"]
     Path(uri).unlink()
-    measure = bfloat16.compare
+    measure = precision.compare
 
     def meanwhile(*arguments):
         storage.write_bytes(uri, artifacts.encode("precision", {"computed_in": "float32", "reason": "first"}))
         return measure(*arguments)
 
-    monkeypatch.setattr(bfloat16, "compare", meanwhile)
+    monkeypatch.setattr(precision, "compare", meanwhile)
     found = choose(store, prefixes, manifest)
     assert (found["computed_in"], found["reason"]) == ("float32", "first")
 

@@ -8,10 +8,9 @@ from frostline.data import examples
 from frostline.data.batches import Images
 from frostline.data.config import AugmentConfig
 from frostline.errors import DataError
-from frostline.features import prefix
-from frostline.features import store as feature_store
+from frostline.features import packs, prefix
+from frostline.features.packs import Layout
 from frostline.features.prefix import BATCH, Prefix
-from frostline.features.store import Layout
 from frostline.model import backbones, head
 from frostline.model.config import HeadConfig
 
@@ -163,7 +162,7 @@ def source(tmp_path):
 
 def fill(function, source, layout, root, positions=None):
     positions = np.arange(len(source.examples)) if positions is None else positions
-    with feature_store.Writer(str(root), layout) as writer:
+    with packs.Writer(str(root), layout) as writer:
         counts = list(prefix.fill(function, source, positions, 0, writer, layout))
     return counts, writer.packs
 
@@ -173,9 +172,9 @@ def test_a_pack_is_filled_with_the_features_of_these_images(tmp_path, model, sou
     images, function = source(pixels), Prefix(model, "SmallConvNet", LAYER)
     layout = Layout(function.shape, "float32")
     positions = np.arange(len(pixels))[::-1]
-    counts, packs = fill(function, images, layout, tmp_path / "packs", positions)
+    counts, written = fill(function, images, layout, tmp_path / "packs", positions)
     assert counts == [BATCH, 9]
-    with feature_store.Reader(str(tmp_path / "packs"), packs, layout, tmp_path) as reader:
+    with packs.Reader(str(tmp_path / "packs"), written, layout, tmp_path) as reader:
         assert len(reader.ids) == len(pixels)
         for number in range(0, len(pixels), 8):
             [row] = reader.read([recorded.identifier(number)])
@@ -200,7 +199,7 @@ def test_the_image_whose_features_are_not_finite_is_named(tmp_path, source, dtyp
     ) as caught:
         fill(function, images, layout, tmp_path / "packs")
     assert "\n" not in str(caught.value)
-    assert feature_store.packs(str(tmp_path / "packs")) == []
+    assert packs.names(str(tmp_path / "packs")) == []
     without = np.array([place for place, one in enumerate(images.examples.ids) if one != recorded.identifier(3)])
     fill(function, images, layout, tmp_path / "packs", without)
 
@@ -208,7 +207,7 @@ def test_the_image_whose_features_are_not_finite_is_named(tmp_path, source, dtyp
 def test_a_feature_that_the_stored_type_cannot_hold_is_refused_and_a_larger_type_takes_it(tmp_path, source):
     function = Prefix(own(lambda image: 1e6 * image), "own.keras", "conv")
     images = source(recorded.noise(3, SIZE))
-    with pytest.raises(DataError, match="not finite or above 65504, the largest float16"):
+    with pytest.raises(DataError, match="not finite or exceeds 65504, the largest float16"):
         fill(function, images, Layout(function.shape, "float16"), tmp_path / "packs")
     for dtype in ("float32", "bfloat16"):
         fill(function, images, Layout(function.shape, dtype), tmp_path / dtype)

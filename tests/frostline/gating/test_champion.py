@@ -32,7 +32,10 @@ def test_the_champion_must_not_be_better_by_more_than_the_margin(counts, verdict
     low, high = bounds(counts[1], counts[2], sum(counts), 0.95)
     assert verdict == ("pass" if low >= -0.02 else "fail" if high < -0.02 else "inconclusive")
     bound = f"{100 * (high if verdict == 'fail' else low):+.2f} points"
-    assert f"{bound} and {100 * high:+.2f} points, each at" in found["reason"] or f"{bound} at 95 %" in found["reason"]
+    assert (
+        f"{bound} and {100 * high:+.2f} points, each bound at" in found["reason"]
+        or f"{bound} at 95 %" in found["reason"]
+    )
 
 
 @pytest.mark.parametrize(
@@ -60,11 +63,11 @@ def test_superiority_asks_for_the_exact_mcnemar_test(counts, verdict):
         assert (decision["examples_needed"] is None) == (wins <= losses)
 
 
-def test_an_inconclusive_comparison_names_about_how_many_images_would_tell():
+def test_an_inconclusive_comparison_names_about_how_many_images_are_needed():
     found, decision = against(94, 1, 1, 4)
     assert decision["examples_needed"] > 200
-    assert f"about {decision['examples_needed']:,} test images would tell" in found["reason"]
-    found, decision = against(925, 10, 34, 31)  # seen: worse by 2.4 points, where 2 are allowed
+    assert f"about {decision['examples_needed']:,} test images are needed to decide" in found["reason"]
+    found, decision = against(925, 10, 34, 31)  # observed: worse by 2.4 points; 2 are allowed
     assert (found["verdict"], decision["examples_needed"]) == ("inconclusive", None)
 
 
@@ -103,18 +106,18 @@ def test_the_champions_own_model_passes_on_few_images(comparison):
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "reason"),
     [
         ({"both_right": 941}, "do not sum"),
-        (pairs(840, 10, 5, 45), "received 900 examples and 0 excluded; expected 1000 in all"),
+        (pairs(840, 10, 5, 45), "received 900 examples and 0 excluded; expected 1000 in total"),
         ({"excluded": 1}, "received 1000 examples and 1 excluded"),
-        ({"difference": {"value": 0.5, "low": 0.4, "high": 0.6}}, "not that of the counts"),
+        ({"difference": {"value": 0.5, "low": 0.4, "high": 0.6}}, "does not follow from the counts"),
         ({"difference": {"value": 0.005, "low": 0.01, "high": 0.02}}, "not in this order"),
     ],
 )
-def test_a_comparison_that_contradicts_itself_fails(change, told):
+def test_a_comparison_that_contradicts_itself_fails(change, reason):
     decision = decide(evaluated(champion={**EVALUATION["champion"], **change}))
-    assert told in check(decision, "champion")["reason"]
+    assert reason in check(decision, "champion")["reason"]
     assert decision["verdict"] == "hold"
 
 
@@ -128,7 +131,7 @@ def sliced(*parts, **limits):
     return check(decision, "slices"), decision
 
 
-def test_a_slice_that_is_surely_worse_by_more_than_its_margin_holds_the_promotion():
+def test_a_slice_that_is_significantly_worse_by_more_than_its_margin_holds_the_promotion():
     found, decision = sliced(("field", (100, 5, 3, 10)), ("studio", (40, 2, 40, 18)))
     assert decision["verdict"] == "hold"
     assert (found["verdict"], found["value"], found["limit"]) == ("fail", -0.38, -0.1)
@@ -139,9 +142,9 @@ def test_a_slice_that_is_surely_worse_by_more_than_its_margin_holds_the_promotio
 def test_a_slice_that_is_worse_within_the_margin_or_perhaps_by_chance_does_not():
     found, decision = sliced(("field", (180, 2, 12, 6)), ("studio", (3, 0, 2, 1)))
     assert decision["verdict"] == "promote"
-    assert "none of 3 slices is surely worse" in found["reason"]
+    assert "none of 3 slices is significantly worse" in found["reason"]
     assert "lowest: camera = studio, -33.33 points on 6 images" in found["reason"]
-    assert found["reason"].endswith("1 is too small to tell")
+    assert found["reason"].endswith("1 is too small to decide")
 
 
 def test_one_unlucky_slice_of_many_does_not_hold_the_promotion():
@@ -154,6 +157,6 @@ def test_one_unlucky_slice_of_many_does_not_hold_the_promotion():
 def test_a_comparison_without_slices_says_so_and_one_that_lacks_them_holds():
     decision = decide(changed(EVALUATION, ("champion", "slices"), []))
     assert check(decision, "slices")["reason"] == "there is no slice to compare"
-    assert (decision["verdict"], check(decision, "evidence")["verdict"]) == ("hold", "fail")
+    assert (decision["verdict"], check(decision, "consistency")["verdict"]) == ("hold", "fail")
     decision = decide(changed(EVALUATION, ("champion", "slices"), KeyError))
     assert (decision["verdict"], check(decision, "slices")["verdict"]) == ("hold", "fail")

@@ -6,10 +6,10 @@ from tests.support.evaluations import CERTIFICATE, check, decide, evaluated
 
 
 @pytest.mark.parametrize(
-    ("certificate", "told"),
+    ("certificate", "reason"),
     [
-        ({**CERTIFICATE, "verified": False, "moved": ["stem/0:kernel"]}, "moved (stem/0:kernel)"),
-        ({**CERTIFICATE, "moved": ["stem/0:kernel"]}, "moved (stem/0:kernel)"),
+        ({**CERTIFICATE, "verified": False, "moved": ["stem/0:kernel"]}, "weights changed (stem/0:kernel)"),
+        ({**CERTIFICATE, "moved": ["stem/0:kernel"]}, "weights changed (stem/0:kernel)"),
         ({**CERTIFICATE, "model_digest": "other"}, "for another model"),
         ({**CERTIFICATE, "verified": "true"}, "verified: received 'true'"),
         ({**CERTIFICATE, "verified": 1}, "verified: received 1"),
@@ -17,10 +17,10 @@ from tests.support.evaluations import CERTIFICATE, check, decide, evaluated
         ("freeze_certificate.json: is missing", "freeze_certificate.json: is missing"),
     ],
 )
-def test_the_freeze_certificate_must_prove_this_model(certificate, told):
+def test_the_freeze_certificate_must_prove_this_model(certificate, reason):
     decision = decide(certificate=certificate)
     assert decision["verdict"] == "hold"
-    assert told in check(decision, "freeze")["reason"]
+    assert reason in check(decision, "freeze")["reason"]
 
 
 @pytest.mark.parametrize("key", sorted(CERTIFICATE))
@@ -37,12 +37,12 @@ def test_the_data_must_be_valid(validation):
     assert (decision["verdict"], check(decision, "data")["verdict"]) == ("hold", "fail")
 
 
-@pytest.mark.parametrize(("leaked", "told"), [(1, "1 test image was in"), (1200, "1,200 test images were in")])
-def test_one_leaked_test_image_holds(leaked, told):
+@pytest.mark.parametrize(("leaked", "reason"), [(1, "1 test image was in"), (1200, "1,200 test images were in")])
+def test_one_leaked_test_image_holds(leaked, reason):
     decision = decide(evaluated(leaked=leaked))
     found = check(decision, "leakage")
     assert (decision["verdict"], found["verdict"], found["value"], found["limit"]) == ("hold", "fail", leaked, 0)
-    assert told in found["reason"]
+    assert reason in found["reason"]
 
 
 @pytest.mark.parametrize(("agreement", "verdict"), [(1.0, "pass"), (0.995, "pass"), (0.9925, "fail"), (0.0, "fail")])
@@ -54,7 +54,7 @@ def test_the_two_input_paths_must_agree(agreement, verdict):
 def test_an_agreement_of_no_images_holds():
     found = check(decide(evaluated(skew={"images": 0, "agreement": 1.0})), "skew")
     assert found["verdict"] == "fail"
-    assert "no image was taken through" in found["reason"]
+    assert "no image was sent through" in found["reason"]
 
 
 @pytest.mark.parametrize(

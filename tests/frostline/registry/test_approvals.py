@@ -27,7 +27,7 @@ def test_a_candidate_of_another_champion_stays_and_the_message_says_what_to_do(r
         registry.approve(root, "digits", 2, **WHO)
     assert str(caught.value) == (
         "digits: the champion is version 3 now; version 2 was compared with version 1; "
-        "run the pipeline again to compare it with the one that serves"
+        "run the pipeline again to compare it with the current champion"
     )
     assert registry.champion(root, "digits") == serving
     assert registry.states(root, "digits") == {1: "earlier champion", 2: "superseded", 3: "champion"}
@@ -53,9 +53,9 @@ def test_what_may_not_be_approved_is_refused_and_the_alias_stays(root, make):
     make(b"three")
     registry.reject(root, make(b"four"), reason="it does not load")
     for number, message in (
-        (1, "digits version 1 is the champion already"),
-        (2, "its decision is 'hold'; only 'promote' may be approved"),
-        (3, "digits version 3 is not proven to serve; run its push again"),
+        (1, "digits version 1 is already the champion"),
+        (2, "received the verdict 'hold'; only 'promote' can be approved"),
+        (3, "digits version 3 is not proven; run its push again"),
         (4, "digits version 4 was rejected: it does not load"),
         (5, r"has no version 5 of digits; it has \[1, 2, 3, 4\]"),
     ):
@@ -89,9 +89,9 @@ def test_nobody_makes_a_damaged_version_the_champion(root, make, how):
     damage(root, 1, how)
     damage(root, 3, how)
     told = "is missing" if how == "missing" else "is not what was published"
-    with pytest.raises(RegistryError, match=rf"versions/3: model\.keras {told}; it must not serve"):
+    with pytest.raises(RegistryError, match=rf"versions/3: model\.keras {told}; it cannot become the champion"):
         registry.approve(root, "digits", 3, **WHO)
-    with pytest.raises(RegistryError, match=rf"versions/1: model\.keras {told}; it must not serve"):
+    with pytest.raises(RegistryError, match=rf"versions/1: model\.keras {told}; it cannot become the champion"):
         registry.rollback(root, "digits", **WHO)
     assert registry.champion(root, "digits") == alias
 
@@ -120,7 +120,7 @@ def test_a_rollback_goes_to_the_champion_before_in_one_recorded_change(root, mak
 def test_a_second_rollback_goes_further_back_and_not_to_what_was_rolled_back_from(root, make):
     make.promoted(b"one", b"two", b"three")
     assert [registry.rollback(root, "digits", **WHO).version for _ in range(2)] == [2, 1]
-    told = r"digits version 1 has no champion before it; name another one with --to: \[2, 3\]"
+    told = r"digits version 1 has no previous champion; choose another one with --to: \[2, 3\]"
     with pytest.raises(RegistryError, match=told):
         registry.rollback(root, "digits", **WHO)
 
@@ -129,9 +129,9 @@ def test_a_rollback_names_any_earlier_champion_and_nothing_else(root, make):
     alias = make.promoted(b"one", b"two", b"three")
     registry.nominate(root, make(b"four"), compared_with=alias)
     for number, message in (
-        (3, "digits version 3 is the champion already"),
-        (4, r"digits version 4 never was the champion; champions were \[1, 2, 3\]"),
-        (9, "digits version 9 never was the champion"),
+        (3, "digits version 3 is already the champion"),
+        (4, r"digits version 4 was never the champion; champions were \[1, 2, 3\]"),
+        (9, "digits version 9 was never the champion"),
     ):
         with pytest.raises(RegistryError, match=message):
             registry.rollback(root, "digits", to=number, **WHO)
@@ -164,7 +164,7 @@ def test_a_rollback_that_died_makes_no_candidate(root, make):
     version = registry.look_up(root, "registry:digits/1")
     registry.nominate(root, version, compared_with=alias, kind="rollback")  # as far as it came
     assert registry.states(root, "digits") == {1: "earlier champion", 2: "earlier champion", 3: "champion"}
-    with pytest.raises(RegistryError, match="version 1 is not proven to serve"):
+    with pytest.raises(RegistryError, match="version 1 is not proven; run its push again"):
         registry.approve(root, "digits", 1, **WHO)
     assert registry.rollback(root, "digits", to=1, **WHO).version == 1
 

@@ -70,7 +70,7 @@ def test_it_is_a_pure_function_of_the_version():
 def test_it_says_what_became_of_the_version_and_warns_where_that_is_not_the_champion():
     text = inference_service.manifest(version("gs://b/7"), PUSHED)
     assert text.startswith(f"# {PUSHED}\n")
-    assert "NOT TO BE APPLIED" not in text
+    assert "DO NOT APPLY" not in text
     waits = "candidate: flowers version 7 waits for approval; frostline registry promote ..."
     text = inference_service.manifest(version("gs://b/7"), waits)
-    assert text.splitlines()[:2] == ["# NOT TO BE APPLIED YET: this version is not the champion.", f"# {waits}"]
+    assert text.splitlines()[:2] == ["# DO NOT APPLY YET: this version is not the champion.", f"# {waits}"]

@@ -11,7 +11,7 @@ from frostline import artifacts, digests, registry, storage
 from frostline.errors import RegistryError, StorageError
 from frostline.registry import publication
 
-from tests.support.registries import FILES
+from tests.support.registries import FILES, before_manifest
 
 
 def leave_as_a_dead_publisher(root, number, model="digits"):
@@ -150,14 +150,11 @@ def test_the_same_content_many_times_at_once_is_one_version_with_one_manifest(ro
 
 
 def test_a_publisher_whose_number_was_given_up_meanwhile_takes_another(root, make, monkeypatch):
-    finish = publication._finish
-
-    def given_up_first(root, model, number, manifest):
+    def give_up_first(number):
         if number == 1:
-            assert publication.give_up(root, model, number)
-        return finish(root, model, number, manifest)
+            assert publication.give_up(root, "digits", number)
 
-    monkeypatch.setattr(publication, "_finish", given_up_first)
+    before_manifest(monkeypatch, give_up_first)
     assert make(b"one").number == 2
     assert make.numbers() == [2]
     assert make(b"one").number == 2

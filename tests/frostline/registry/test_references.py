@@ -38,7 +38,7 @@ def test_a_model_without_champion_is_told(root, make):
     make()
     with pytest.raises(RegistryError) as caught:
         registry.look_up(root, "registry:digits")
-    assert str(caught.value) == f"registry:digits: {root} has no champion of digits; push a model of that name first"
+    assert str(caught.value) == f"registry:digits: {root} has no champion of digits; push a model with that name first"
 
 
 @pytest.mark.parametrize("name", ["", "..", "a/b", "Upper", "a\n", "-a", "x" * 64])

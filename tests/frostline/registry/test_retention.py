@@ -1,15 +1,16 @@
 """Prune: the oldest go, whatever anybody may still need stays, and no moment shows half of a version."""
 
 import json
+import time
 
 import pytest
 
 from frostline import registry, storage
 from frostline.errors import ConfigError, RegistryError, StorageError
-from frostline.registry import publication, retention
-from frostline.storage import local
+from frostline.registry import retention
 
 from tests.support import pushes
+from tests.support.registries import before_manifest
 
 
 def files(root, number):
@@ -62,11 +63,11 @@ def test_a_version_that_its_push_is_proving_stays_for_a_day(root, make):
 
 
 def test_what_a_dead_publisher_left_goes_after_a_day_and_its_number_never_serves(root, make, monkeypatch):
-    def die(*_, **__):
+    def die(number):
         raise StorageError("killed")
 
     with monkeypatch.context() as patch:
-        patch.setattr(publication, "_finish", die)
+        before_manifest(patch, die)
         with pytest.raises(StorageError):
             make(b"1")
     assert registry.prune(root, "digits", keep=1) == []
@@ -81,12 +82,12 @@ def test_what_a_dead_publisher_left_goes_after_a_day_and_its_number_never_serves
 
 
 def test_a_version_whose_late_push_goes_on_is_not_pruned_under_it(root, make, monkeypatch):
-    def die(*_, **__):
+    def die(number):
         raise StorageError("killed")
 
     make.promoted(b"1")
     with monkeypatch.context() as patch:
-        patch.setattr(publication, "_finish", die)
+        before_manifest(patch, die)
         with pytest.raises(StorageError):
             make(b"2")
     make.backdate(1, 2)
@@ -109,7 +110,8 @@ def test_what_a_publisher_was_writing_when_it_was_killed_goes_too(tmp_path, make
     make.promoted(b"1")
     left = tmp_path / "digits" / "versions" / "1" / "variables" / f".variables.index.{'0123' * 8}.partial"
     left.write_bytes(b"half of")
-    monkeypatch.setattr(local, "_DEAD", -1)
+    now = time.time()
+    monkeypatch.setattr(time, "time", lambda: now + 25 * 3600)  # a day later, nobody is writing it any more
     registry.prune(make.root, "digits", keep=1, dry_run=True)
     assert left.exists()
     registry.prune(make.root, "digits", keep=1)
@@ -119,15 +121,14 @@ def test_what_a_publisher_was_writing_when_it_was_killed_goes_too(tmp_path, make
 
 def test_a_publisher_still_at_work_after_a_day_ends_in_a_whole_version(root, make, monkeypatch):
     """Prune comes between its last file and its manifest."""
-    finish, pruned = publication._finish, []
+    pruned = []
 
-    def slow(root, model, number, manifest):
+    def prune_first(number):
         if not pruned:
             make.backdate(number)
-            pruned.extend(registry.prune(root, model, keep=1))
-        return finish(root, model, number, manifest)
+            pruned.extend(registry.prune(root, "digits", keep=1))
 
-    monkeypatch.setattr(publication, "_finish", slow)
+    before_manifest(monkeypatch, prune_first)
     with pushes.Reader(root) as reader:
         version = make(b"1")
     assert reader.seen == []

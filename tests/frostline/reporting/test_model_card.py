@@ -71,8 +71,8 @@ def test_both_cards_say_the_same(card):
     markdown, page = card(provenance=PROVENANCE)
     assert words(MarkdownIt("commonmark").enable("table").render(markdown)) == words(page)
     assert re.findall("^## (.*)$", markdown, re.M) == [
-        "What it is and what it is for", "Data", "What was frozen", "How good it is",
-        "Against the model that served before", "Limits", "How to serve it", "Provenance",
+        "What it is and what it is for", "Data", "What was frozen", "Quality", "Comparison with the champion", "Limits",
+        "How to serve it", "Provenance",
     ]  # fmt: skip
 
 
@@ -87,21 +87,21 @@ def test_what_train_wrote_down_of_the_origin_is_told_and_what_it_did_not_is_call
     told = "The version that training started from was made with 30 images."
     assert told in card(provenance=PROVENANCE, before=30)[0]
     assert "| rose | 70 | 10 | 20 |" in markdown
-    assert "the weights that training started from (registry:base/4)" in markdown
+    assert "Initial weights: registry:base/4." in markdown
     assert "| tensorflow | 2.21.0 |" in markdown
     assert "not recorded" not in markdown
     markdown, _ = card()
     assert "Source: not recorded." in markdown
-    assert "the weights that training started from (digest 444444444444)" in markdown
+    assert "Initial weights: digest 444444444444." in markdown
     assert "| keras | not recorded |" in markdown
 
 
 @pytest.mark.parametrize(
     ("section", "told"),
     [
-        ({"through": "block1"}, "Up to and including sum all 4 layers keep the weights"),
-        ({"head_only": True}, "All 5 layers of the backbone keep the weights"),
-        ({"none": True, "batch_norm": "follow"}, "No layer of the backbone was frozen: none had to keep the weights"),
+        ({"through": "block1"}, "All 4 layers up to and including sum were frozen."),
+        ({"head_only": True}, "All 5 layers of the backbone were frozen."),
+        ({"none": True, "batch_norm": "follow"}, "No layer of the backbone was frozen."),
     ],
 )
 def test_the_freeze_plan_is_told_in_words(card, section, told):
@@ -125,9 +125,12 @@ def test_numbers_are_those_of_the_evaluation_with_their_intervals(card):
     daisy = reports.evaluation()["per_class"][0]
     assert f"| daisy | {daisy['examples']} | {100 * daisy['precision']['value']:.1f} % (" in markdown
     assert "a difference of +2.2 points (+0.4 to +4.0)" in markdown
-    assert "12 test images are left out" in markdown
-    assert "On 775 test images, none of which was in its training or validation split" in markdown
-    assert "On 775 test images, 4 of which were in its training" in card(evaluation={"leaked": 4})[0]
+    assert "12 test images are excluded" in markdown
+    assert (
+        "Measured on 775 test images: the original files, through the exported model. None of them was in the training"
+        in markdown
+    )
+    assert "exported model. 4 of them were in the training" in card(evaluation={"leaked": 4})[0]
 
 
 def test_a_class_that_was_never_predicted_has_no_precision(card):
@@ -137,15 +140,18 @@ def test_a_class_that_was_never_predicted_has_no_precision(card):
 
 
 def test_without_a_champion_or_with_one_that_cannot_be_compared_the_card_says_so(card):
-    assert "No model served before it." in card(evaluation={"champion": None})[0]
+    assert "There was no champion yet." in card(evaluation={"champion": None})[0]
     champion = {"version": 3, "comparable": False, "reason": "it knows labels that this model lacks"}
-    assert "It could not be compared with version 3: it knows labels" in card(evaluation={"champion": champion})[0]
+    assert (
+        "It could not be compared with the champion, version 3: it knows labels"
+        in card(evaluation={"champion": champion})[0]
+    )
 
 
 def test_limits_name_what_was_not_measured(card):
     markdown, _ = card(evaluation={"slices": []})
-    assert "whether some kinds of them fare worse than others is not known" in markdown
-    assert "EXIF is ignored, transparency (alpha) is dropped" in markdown
+    assert "it is not known whether it is worse on some kinds of images" in markdown
+    assert "EXIF orientation is ignored, transparency (alpha) is dropped" in markdown
     assert "- This test split has already decided 2 promotions." in markdown
     assert "Fewer than 30" not in card()[0]
 

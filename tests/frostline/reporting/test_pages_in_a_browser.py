@@ -142,10 +142,10 @@ def test_the_branch_that_was_taken_stands_out_and_the_verdict_is_told_in_words(t
 
 def test_what_would_change_the_decision_is_beside_it(tmp_path):
     text = page(tmp_path / "run.html", decision=reports.decision("inconclusive"))
-    assert "About 1,400 test images would decide." in text
-    assert "A person has to approve it" not in text
+    assert "About 1,400 test images would be needed to decide." in text
+    assert "A person must approve it" not in text
     text = page(tmp_path / "run.html", decision=reports.decision("promote", approval="required"))
-    assert "A person has to approve it before it serves." in text
+    assert "A person must approve it before it becomes the champion." in text
 
 
 def test_an_evaluation_has_no_decision_and_no_branch(tmp_path):
@@ -162,9 +162,9 @@ def test_what_is_absent_is_said_in_a_sentence(tmp_path):
     )  # fmt: skip
     text = page(tmp_path / "run.html", evaluation, worst=[], history=[], sentences=[])
     for sentence in (
-        "There are no epochs to draw.", "There is none yet.", "There is no prediction to bin.",
-        "The images have no metadata", "The model made no mistake", "were compared on no image",
-        "This test split has decided no promotion before.",
+        "There are no epochs to plot.", "There is no champion yet.", "There are no predictions to group into bins.",
+        "The images have no metadata", "The model made no mistakes", "input path were not compared.",
+        "No earlier promotion was decided on this test split.",
     ):  # fmt: skip
         assert sentence in text
     assert re.findall('<section id="(.*?)"', text) == SECTIONS

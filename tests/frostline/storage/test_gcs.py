@@ -1,3 +1,5 @@
+"""Buckets: answers that are lost or wrong, and names that are hostile."""
+
 import http.server
 import os
 import threading
@@ -71,7 +73,7 @@ def test_a_byte_flipped_on_the_way_down_is_noticed(relay, tmp_path):
 
 
 class Relay(http.server.BaseHTTPRequestHandler):
-    """Passes requests on to the emulator and then, where told to, loses the answer or damages it."""
+    """Passes requests on to the emulator and then, if configured to, loses the answer or damages it."""
 
     protocol_version = "HTTP/1.1"
 

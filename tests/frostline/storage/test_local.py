@@ -1,4 +1,4 @@
-"""Directories alone: what writers that died left behind, and answers that NFS lost."""
+"""Directories alone: what dead writers left behind, and answers that NFS lost."""
 
 import os
 import time
@@ -18,7 +18,7 @@ def test_a_create_whose_answer_was_lost_has_still_created(tmp_path, monkeypatch)
         link(source, target)
         if str(target).endswith("created") and not lost:
             lost.append(target)
-            raise FileExistsError(17, "File exists")  # what the repeated call of an NFS client is told
+            raise FileExistsError(17, "File exists")  # what an NFS client gets for its retry
 
     monkeypatch.setattr(os, "link", lose_the_answer)
     assert storage.write_bytes(str(tmp_path / "created"), b"mine", if_generation=storage.ABSENT).size == 4

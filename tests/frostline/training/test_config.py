@@ -1,4 +1,4 @@
-"""The training, augment and cache sections: what is accepted, and one line for everything that is not."""
+"""The training and augment sections: what is accepted, and one line for everything that is not."""
 
 import json
 
@@ -9,7 +9,7 @@ from frostline.data.config import AugmentConfig
 from frostline.errors import ConfigError
 from frostline.features.config import CacheConfig
 from frostline.section import parse
-from frostline.training.config import TrainingConfig
+from frostline.training.config import SessionSettings, TrainingConfig
 
 BAD = [
     (TrainingConfig, {"optimiser": "sgd"}, "optimiser: received 'sgd'; unknown key; known keys are optimizer"),
@@ -36,17 +36,6 @@ BAD = [
     (TrainingConfig, {"monitor": "loss"}, "monitor: received 'loss'; input should be 'validation_loss' or"),
     (TrainingConfig, {"synchronized_batch_norm": "yes"}, "synchronized_batch_norm: received 'yes'; input should be"),
     (TrainingConfig, {"checkpoint_seconds": 0}, "checkpoint_seconds: received 0; input should be greater than or"),
-    (AugmentConfig, {"flip": 1}, "flip: received 1; input should be a valid boolean"),
-    (AugmentConfig, {"crop": 1.0}, "crop: received 1.0; input should be less than 1"),
-    (AugmentConfig, {"colour": -0.2}, "colour: received -0.2; input should be greater than or equal to 0"),
-    (AugmentConfig, {"color": 0.2}, "color: received 0.2; unknown key; known keys are flip, crop, colour, views"),
-    (AugmentConfig, {"views": 4}, "views: 4 variants of images that nothing changes; set flip, crop or colour"),
-    (CacheConfig, {"mode": "always"}, "mode: received 'always'; input should be 'auto', 'off' or 'require'"),
-    (CacheConfig, "on", "mode: received 'on'; input should be 'auto', 'off' or 'require'"),
-    (CacheConfig, True, "configuration: received True; expected a mapping"),
-    (CacheConfig, {"dtype": "int8"}, "dtype: received 'int8'; input should be 'float32', 'float16' or 'bfloat16'"),
-    (CacheConfig, {"precision": "bfloat16"}, "precision: received 'bfloat16'; input should be 'auto' or 'float32'"),
-    (CacheConfig, {"limit_gb": 0.0}, "limit_gb: received 0.0; input should be greater than 0"),
 ]
 
 
@@ -75,39 +64,37 @@ def test_sections_survive_what_kfp_does_to_numbers():
     assert parse(RunConfig, as_floats) == config
 
 
-@pytest.mark.parametrize("word", ["auto", "off", "require"])
-def test_the_bare_word_of_a_cache_is_its_mode(word):
-    assert parse(CacheConfig, word) == CacheConfig(mode=word)
-
-
-def test_off_may_be_written_as_yaml_reads_it():
-    assert parse(CacheConfig, False) == CacheConfig(mode="off")
-    assert parse(CacheConfig, {"mode": False, "dtype": "float16"}) == CacheConfig(mode="off", dtype="float16")
-
-
 def test_an_exponent_may_be_written_without_a_point():
     assert parse(TrainingConfig, {"optimizer": "adamw", "weight_decay": "4e-3"}).weight_decay == 0.004
-    assert parse(CacheConfig, {"limit_gb": "1e2"}).limit_gb == 100.0
 
 
 def test_defaults_change_no_image_and_train_plainly():
-    assert not AugmentConfig().active
     training = TrainingConfig()
     assert (training.optimizer, training.schedule, training.precision) == ("adam", "constant", "float32")
     assert (training.label_smoothing, training.clip_norm, training.patience) == (0.0, 0.0, 0)
 
 
-@pytest.mark.parametrize("value", [{"flip": True}, {"crop": 0.1}, {"colour": 0.1}])
-def test_any_change_makes_augmentation_active(value):
-    assert parse(AugmentConfig, {**value, "views": 2}).active
-
-
 def test_every_field_is_described():
-    for model in (TrainingConfig, AugmentConfig, CacheConfig):
-        assert all(field.description for field in model.model_fields.values())
+    assert all(field.description for field in TrainingConfig.model_fields.values())
 
 
-@pytest.mark.parametrize("model", [TrainingConfig, AugmentConfig, CacheConfig])
-def test_a_section_cannot_be_changed(model):
+def test_a_section_cannot_be_changed():
     with pytest.raises(ValueError, match="frozen"):
-        setattr(model(), next(iter(model.model_fields)), None)
+        TrainingConfig().patience = 1
+
+
+def session(**changed):
+    settings = {
+        "head": {}, "training": {}, "augment": {}, "cache": "auto",
+        "epochs": 2, "batch_size": 8, "learning_rate": 0.1, "seed": 0, "store": "/store",
+    }  # fmt: skip
+    return parse(SessionSettings, {**settings, **changed})
+
+
+def test_a_session_parses_its_sections_and_names_a_bad_value_with_its_section():
+    settings = session(head={"dropout": 0.5}, epochs=3.0)
+    assert (settings.head.dropout, settings.epochs, settings.cache.mode) == (0.5, 3, "auto")
+    for section, value in (("training", {"patience": -1}), ("head", {"dropout": 2.0}), ("cache", {"mode": "no"})):
+        with pytest.raises(ConfigError) as caught:
+            session(**{section: value})
+        assert str(caught.value).startswith(f"{section}.{next(iter(value))}: received {next(iter(value.values()))!r}")

@@ -11,10 +11,11 @@ import pytest
 
 from frostline import artifacts, storage
 from frostline.errors import DataError, NonFiniteLoss
+from frostline.features import packs
 from frostline.features import store as feature_store
 from frostline.training import feed
 
-from tests.support import packs, pictures
+from tests.support import feature_packs, pictures
 from tests.support.stages import Bench
 
 THROUGH = {"through": "block1"}
@@ -111,7 +112,7 @@ def test_another_head_or_learning_rate_trains_on_the_same_features(bench, refere
 @pytest.fixture
 def root(bench):
     """Where the packs are that features.json names; whatever a test does there is undone."""
-    one, _ = packs.merged(bench.featurize(), LAYER)
+    one, _ = feature_packs.merged(bench.featurize(), LAYER)
     root = Path(feature_store.root_of(bench.store, one.address))
     shutil.copytree(root, bench.root / "before")
     yield root
@@ -121,7 +122,7 @@ def root(bench):
 
 def pack(root, number=0):
     """Path of one pack's rows."""
-    return Path(root) / f"{feature_store.packs(str(root))[number]}.bin"
+    return Path(root) / f"{packs.names(str(root))[number]}.bin"
 
 
 def flip(path, byte):
@@ -164,10 +165,10 @@ def test_records_and_features_may_lie_in_a_bucket_and_one_that_is_gone_is_comput
     remote.store = f"{gcs}/store"
     remote.data(bench.root / "photos")
     remote.plan(THROUGH)
-    one, names = packs.merged(remote.featurize(), LAYER)
+    one, names = feature_packs.merged(remote.featurize(), LAYER)
     assert sum(part["computed"] for part in remote.featurize()) == 0
     root = feature_store.root_of(remote.store, one.address)
-    assert feature_store.packs(root) == names
+    assert packs.names(root) == names
     lost = storage.stat(f"{root}/{names[0]}.bin").size // (32 * 1024)
     storage.delete(f"{root}/{names[0]}.bin")
     remote.train(featurize=False)

@@ -146,16 +146,16 @@ def test_counters_of_names_are_left_as_they_are_after_a_refusal_too(monkeypatch)
 @pytest.mark.parametrize("anew", [False, True])
 def test_trainable_takes_effect_for_a_new_trainer_and_only_for_that(anew):
     """Why every phase makes a Trainer of its own: a traced step never looks at `trainable` again."""
-    model = keras_check._model()
+    model = keras_check.small_model()
     norm = model.get_layer("probe_bn_above")
     phase = Phase(1, {}, 1, 0.1, frozenset(), "")
 
     def step(trainer):
         before = [weight.numpy() for weight in norm.weights]
-        keras_check._step(trainer)
+        keras_check.train_step(trainer)
         return any((old != weight.numpy()).any() for old, weight in zip(before, norm.weights, strict=True))
 
-    first = keras_check._trainer(model, phase)
+    first = keras_check.trainer_of(model, phase)
     assert step(first)
     norm.trainable = False
-    assert step(keras_check._trainer(model, phase) if anew else first) != anew
+    assert step(keras_check.trainer_of(model, phase) if anew else first) != anew

@@ -34,7 +34,7 @@ def test_each_phase_has_its_own_epochs_time_and_speed():
     assert (first["epochs"], first["seconds"]) == (2, 4.0)
     assert first["images_per_second"] == 15.0  # 30 + 30 images in 4 seconds
     assert first["input_wait"] == pytest.approx((0.9 + 0.3) / 4)
-    assert first["bound"] == "bound by reading cached features: 30 % of the time went into waiting for input"
+    assert first["bound"] == "bound by reading cached features: 30 % of the time spent waiting for input"
     assert (second["epochs"], second["layer"], second["reason"]) == (1, "", "no frozen prefix")
     assert second["bound"].startswith("bound by compute: 5 %")
 
@@ -52,7 +52,7 @@ def test_sentences_say_what_was_cached_proven_resumed_and_needed():
     assert told["sentences"] == [
         "Phase 1: features at pool: 8 images; bound by reading cached features: 50 % of the time went into waiting for "
         "input.",
-        "Phase 2: no frozen prefix; bound by input (decoding records): 50 % of the time went into waiting for input.",
+        "Phase 2: no frozen prefix; bound by input (decoding records): 50 % of the time spent waiting for input.",
         "The prefix up to pool computes in float32: as configured.",
         "On 16 images, the whole model and the part above pool on cached features agree in 100 % of the predictions; "
         "probabilities differ by at most 3e-07.",

@@ -1,3 +1,5 @@
+"""Directories and buckets: the same guarantees, tested on both."""
+
 import fcntl
 import os
 import subprocess
@@ -70,7 +72,7 @@ def test_exclusive_create_refuses_what_exists_and_leaves_it_alone(root):
     first = storage.write_bytes(uri, b"first", if_generation=storage.ABSENT)
     with pytest.raises(PreconditionFailed) as caught:
         storage.write_bytes(uri, b"first", if_generation=storage.ABSENT)
-    one_line(caught, uri, "exists already")
+    one_line(caught, uri, "already exists")
     assert storage.stat(uri) == first
     assert names(root) == ["claim"]
 

@@ -4,8 +4,9 @@ import tempfile
 from pathlib import Path
 
 from frostline import storage
-from frostline.features import store as feature_store
 from frostline.features.builder import FeatureSet
+from frostline.features.packs import Reader, Writer
+from frostline.features.store import root_of
 
 
 def merged(documents, layer, view=-1):
@@ -21,7 +22,7 @@ def rows(store, documents, layer, view=-1):
     one, packs = merged(documents, layer, view)
     with (
         tempfile.TemporaryDirectory() as scratch,
-        feature_store.Reader(feature_store.root_of(store, one.address), packs, one.layout, Path(scratch)) as reader,
+        Reader(root_of(store, one.address), packs, one.layout, Path(scratch)) as reader,
     ):
         return {identifier: reader.read([identifier])[0] for identifier in reader.ids}
 
@@ -29,17 +30,17 @@ def rows(store, documents, layer, view=-1):
 def forge(store, documents, layer, change, view=-1):
     """Replace every row by `change(id, row)`; digests and seals are right afterwards."""
     one, packs = merged(documents, layer, view)
-    root = feature_store.root_of(store, one.address)
+    root = root_of(store, one.address)
     for pack in packs:
         with (
             tempfile.TemporaryDirectory() as scratch,
-            feature_store.Reader(root, [pack], one.layout, Path(scratch)) as reader,
+            Reader(root, [pack], one.layout, Path(scratch)) as reader,
         ):
             ids = list(reader.ids)
             changed = [change(identifier, reader.read([identifier])[0].copy()) for identifier in ids]
         storage.delete(storage.join(root, f"{pack}.json"))
         storage.delete(storage.join(root, f"{pack}.bin"))
-        with feature_store.Writer(root, one.layout) as writer:
+        with Writer(root, one.layout) as writer:
             for identifier, row in zip(ids, changed, strict=True):
                 writer.add([identifier], row[None])
         assert writer.packs == [pack]

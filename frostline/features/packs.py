@@ -1,0 +1,288 @@
+"""Packs of features: immutable files of rows, in a directory or on gs://.
+
+A pack is two objects: PACK.bin, the raw bytes of its rows in order, and PACK.json, written last, which names the images
+and has a digest of each row. Without this sidecar the pack does not exist. PACK is the digest of the images' ids in
+order, so two runs that compute the same rows at the same time write the same name. Damaged rows count as missing: they
+are computed again, and never an error.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import tempfile
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, cast
+
+import ml_dtypes
+import numpy as np
+from numpy.typing import NDArray
+
+from frostline import artifacts, digests, storage
+from frostline.documents.features import FEATURE_PACK_KIND, FeaturePack, RowLayout
+from frostline.errors import DataError, NotFound, PreconditionFailed
+
+DIGEST = re.compile(r"[0-9a-f]{64}")  # names of packs and addresses
+_DTYPES: dict[str, Any] = {"float32": np.float32, "float16": np.float16, "bfloat16": ml_dtypes.bfloat16}
+USED = "used.json"  # says when an address was last used
+_CHECKERS = 4  # threads that hash packs
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Shape and stored type of one row; the type is float32, float16 or bfloat16."""
+
+    shape: tuple[int, ...]
+    dtype: str
+
+    @property
+    def numpy_dtype(self) -> Any:
+        """The type as a NumPy dtype."""
+        return np.dtype(_DTYPES[self.dtype])
+
+    @property
+    def row_bytes(self) -> int:
+        """Bytes per row."""
+        return int(np.prod(self.shape, dtype=np.int64)) * int(self.numpy_dtype.itemsize)
+
+    def document(self) -> RowLayout:
+        """As JSON."""
+        return {"shape": list(self.shape), "dtype": self.dtype}
+
+
+class Writer:
+    """Writes packs, each as soon as it is full, so that a killed run loses at most one."""
+
+    def __init__(self, root: str, layout: Layout, *, pack_bytes: int = 64_000_000) -> None:
+        """Take the place; nothing is written yet.
+
+        Args:
+            root: directory or prefix of the packs.
+            layout: of each row.
+            pack_bytes: size of a full pack, in bytes.
+        """
+        self._root, self._layout, self._limit = root, layout, pack_bytes
+        self.packs: list[str] = []
+
+    def __enter__(self) -> Writer:
+        self._begin()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            if kind is None:
+                self._finish()
+        finally:
+            self._file.close()
+
+    def add(self, ids: Sequence[str], rows: NDArray[Any]) -> None:
+        """Add rows, [n, *shape], converted to the stored type.
+
+        Raises:
+            DataError: the rows have another shape.
+            StorageError: a full pack cannot be written.
+        """
+        if rows.shape[1:] != self._layout.shape:
+            raise DataError(f"features: received rows of shape {rows.shape[1:]}; expected {self._layout.shape}")
+        for identifier, row in zip(ids, rows.astype(self._layout.numpy_dtype), strict=True):
+            data = np.ascontiguousarray(row).tobytes()
+            self._file.write(data)
+            self._ids.append(identifier)
+            self._digests.append(hashlib.sha256(data).hexdigest())
+            if len(self._ids) * self._layout.row_bytes >= self._limit:
+                self._finish()
+
+    def _begin(self) -> None:
+        """Open a new file for each pack: the store may keep the old one, as a hard link."""
+        self._ids: list[str] = []
+        self._digests: list[str] = []
+        self._file = tempfile.NamedTemporaryFile(prefix="frostline-features-")  # noqa: SIM115  (closed on leaving)
+        os.fchmod(self._file.fileno(), 0o644)
+
+    def _finish(self) -> None:
+        if not self._ids:
+            return
+        self._file.flush()
+        name = digests.of_json(self._ids)
+        content = {**self._layout.document(), "ids": self._ids, "digests": self._digests}
+        sidecar = artifacts.encode(FEATURE_PACK_KIND, {**content, "seal": digests.of_json(content)})
+        _put(self._root, name, Path(self._file.name), sidecar, self._layout)
+        self.packs.append(name)
+        self._file.close()
+        self._begin()
+
+
+def _put(root: str, name: str, rows: Path, sidecar: bytes, layout: Layout) -> None:
+    """Store a pack; an intact pack of that name is kept, whatever its bits, a damaged one is replaced."""
+    data_uri, sidecar_uri = storage.join(root, f"{name}.bin"), storage.join(root, f"{name}.json")
+    touch(root)  # before anything is written, so that no eviction takes it for unused
+    try:
+        storage.upload_file(rows, data_uri, if_generation=storage.ABSENT)
+    except PreconditionFailed:
+        if _intact(root, name, layout):
+            return
+        storage.upload_file(rows, data_uri)
+    try:
+        storage.write_bytes(sidecar_uri, sidecar, if_generation=storage.ABSENT)
+    except PreconditionFailed:
+        if not _intact(root, name, layout):
+            storage.write_bytes(sidecar_uri, sidecar)
+
+
+def _intact(root: str, name: str, layout: Layout) -> bool:
+    with (
+        tempfile.TemporaryDirectory(prefix="frostline-features-") as scratch,
+        Reader(root, [name], layout, Path(scratch)) as reader,
+    ):
+        return reader.damaged == 0
+
+
+def touch(root: str) -> None:
+    """Mark the address of these packs as used now."""
+    storage.write_bytes(storage.join(root, USED), digests.canonical_json({"time": time.time()}))
+
+
+def names(root: str) -> list[str]:
+    """Names of the packs that have a sidecar and rows, sorted."""
+    return sorted(_sizes(root))
+
+
+def _sizes(root: str) -> dict[str, int]:
+    """Bytes of rows per complete pack, from a single listing, since other runs add packs."""
+    sizes = {item.uri.rpartition("/")[2]: item.size for item in storage.list_files(root)}
+    found = (name.removesuffix(".json") for name in sizes if name.endswith(".json"))
+    return {name: sizes[f"{name}.bin"] for name in found if DIGEST.fullmatch(name) and f"{name}.bin" in sizes}
+
+
+def listed(root: str, layout: Layout) -> dict[str, list[str]]:
+    """The packs that contain each image, by its id; rows are not read.
+
+    Once a damaged row has been computed again, it is in another pack as well. A pack whose rows do not have the size
+    that its sidecar says is left out.
+    """
+    found: dict[str, list[str]] = {}
+    for name, size in sorted(_sizes(root).items()):
+        sidecar = _sidecar(root, name, layout)
+        if sidecar is not None and size == len(sidecar["ids"]) * layout.row_bytes:
+            for identifier in sidecar["ids"]:
+                found.setdefault(identifier, []).append(name)
+    return found
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a row is: an open file, its position there, and its digest."""
+
+    descriptor: int
+    row: int
+    digest: str
+
+
+class Reader:
+    """Packs, opened and checked row by row; a context manager. Rows are read with pread, so memory use is flat."""
+
+    def __init__(self, root: str, chosen: Sequence[str] | None, layout: Layout, scratch: Path) -> None:
+        """Open packs and check the digest of every row, once.
+
+        Args:
+            root: directory or prefix of the packs.
+            chosen: names of the packs to open; None for all.
+            layout: of each row.
+            scratch: directory for packs that are downloaded from a bucket.
+        """
+        self._root, self._layout, self._scratch = root, layout, scratch
+        self._descriptors: list[int] = []
+        self._lock = threading.Lock()
+        self.damaged = 0
+        self.ids: dict[str, Place] = {}
+        with ThreadPoolExecutor(_CHECKERS) as pool:
+            for places in pool.map(self._open, sorted(set(names(root) if chosen is None else chosen))):
+                for identifier, place in places.items():
+                    self.ids.setdefault(identifier, place)
+
+    def __enter__(self) -> Reader:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the files."""
+        while self._descriptors:
+            os.close(self._descriptors.pop())
+
+    @property
+    def digest(self) -> str:
+        """Digest of all intact rows: readers with equal digests return equal bits."""
+        return digests.of_json({identifier: place.digest for identifier, place in self.ids.items()})
+
+    def read(self, ids: Sequence[str]) -> NDArray[Any]:
+        """Rows by id, [len(ids), *shape] of the stored type. Safe to call from several threads.
+
+        Raises:
+            DataError: there is no such row, or its file was truncated since it was checked.
+        """
+        size = self._layout.row_bytes
+        out = np.empty((len(ids), size), np.uint8)
+        for index, identifier in enumerate(ids):
+            place = self.ids.get(identifier)
+            if place is None or os.preadv(place.descriptor, [out[index].data], place.row * size) != size:
+                raise DataError(f"{self._root}: has no features of the image {identifier}")
+        rows: NDArray[Any] = out.view(self._layout.numpy_dtype).reshape(len(ids), *self._layout.shape)
+        return rows
+
+    def _open(self, name: str) -> Mapping[str, Place]:
+        sidecar = _sidecar(self._root, name, self._layout) if DIGEST.fullmatch(name) else None
+        try:
+            path = storage.localize(storage.join(self._root, f"{name}.bin"), self._scratch) if sidecar else None
+            descriptor = os.open(path, os.O_RDONLY) if path and path.is_file() else -1
+        except (NotFound, FileNotFoundError):
+            descriptor = -1
+        if sidecar is None or descriptor < 0:
+            with self._lock:
+                self.damaged += 1
+            return {}
+        with self._lock:
+            self._descriptors.append(descriptor)
+        return self._check(descriptor, sidecar)
+
+    def _check(self, descriptor: int, sidecar: FeaturePack) -> Mapping[str, Place]:
+        size, intact = self._layout.row_bytes, {}
+        for row, (identifier, digest) in enumerate(zip(sidecar["ids"], sidecar["digests"], strict=True)):
+            if hashlib.sha256(os.pread(descriptor, size, row * size)).hexdigest() == digest:
+                intact[identifier] = Place(descriptor, row, digest)
+        with self._lock:
+            self.damaged += len(sidecar["ids"]) - len(intact)
+        return intact
+
+
+def _sidecar(root: str, name: str, layout: Layout) -> FeaturePack | None:
+    """A pack's sidecar, if every byte is as it was written; other processes write to this store."""
+    uri = storage.join(root, f"{name}.json")
+    try:
+        data = storage.read_bytes(uri)
+        found = artifacts.parse_json(data, uri)
+        content = {key: value for key, value in found.items() if key not in ("schema", "seal")}
+        expected = artifacts.encode(FEATURE_PACK_KIND, {**content, "seal": digests.of_json(content)})
+    except (NotFound, DataError, ValueError, RecursionError):  # not JSON, not UTF-8, nested without end
+        return None
+    if data != expected or set(content) != {"shape", "dtype", "ids", "digests"}:
+        return None
+    ids, checks = content["ids"], content["digests"]
+    if {key: content[key] for key in ("shape", "dtype")} != layout.document() or not _all_digests(ids, checks):
+        return None
+    return cast(FeaturePack, found) if digests.of_json(ids) == name else None
+
+
+def _all_digests(*lists: Any) -> bool:
+    texts = [text for one in lists for text in (one if isinstance(one, list) else [None])]
+    return all(isinstance(text, str) and DIGEST.fullmatch(text) for text in texts) and len({*map(len, lists)}) == 1

@@ -1,0 +1,126 @@
+"""Records: what TFDS and training read is what was written, and an address depends on the content alone."""
+
+import hashlib
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from frostline.data import records
+from frostline.data.splits import SPLITS
+from frostline.errors import DataError, StorageError
+
+SHARD = "00000-of-00001"
+PIXELS = np.random.default_rng(3).integers(0, 256, (6, 6, 3), np.uint8)
+SOURCE = {
+    "source": "/photos",
+    "name": "toy",
+    "labels": ["cat", "dog"],
+    "shards": 2,
+    "counts": {},
+    "manifest_digest": "",
+    "conflicts": [],
+    "unmatched": {"count": 0, "first": None},
+}
+
+
+def row(number, **changes):
+    sha256 = hashlib.sha256(str(number).encode()).hexdigest()
+    found = {"id": f"{number}.png", "uri": f"/photos/{number}.png", "offset": 0, "size": 9, "sha256": sha256}
+    return {**found, "label": number % 2, "split": "train", **changes}
+
+
+ROWS = [row(number) for number in range(4)]
+
+
+def test_the_address_is_pinned():
+    """Stores hold records under it: with another address every dataset would be written again."""
+    assert records.address(ROWS, SOURCE, 32) == "1c64ca1b1983a5a3a5590e6b0fb01d3a1d130d9d25028871c7a1ae03d8bd5aeb"
+
+
+@pytest.mark.parametrize(
+    ("rows", "source", "size"),
+    [
+        (ROWS, {**SOURCE, "name": "other"}, 32),
+        (ROWS, {**SOURCE, "labels": ["dog", "cat"]}, 32),
+        (ROWS, {**SOURCE, "shards": 3}, 32),
+        (ROWS, SOURCE, 33),
+        (ROWS[::-1], SOURCE, 32),
+        (ROWS[:3], SOURCE, 32),
+        *(
+            ([*ROWS[:3], row(3, **change)], SOURCE, 32)
+            for change in ({"id": "x"}, {"sha256": "0" * 64}, {"label": 0}, {"split": "test"})
+        ),
+    ],
+)
+def test_another_content_has_another_address(rows, source, size):
+    assert records.address(rows, source, size) != records.address(ROWS, SOURCE, 32)
+
+
+def test_the_address_does_not_depend_on_the_location_or_on_metadata():
+    moved = [{**one, "uri": "gs://bucket/x", "offset": 7, "metadata": {"site": "north"}} for one in ROWS]
+    elsewhere = {**SOURCE, "source": "gs://bucket", "counts": {"train": {}}, "conflicts": ["x"]}
+    assert records.address(moved, elsewhere, 32) == records.address(ROWS, SOURCE, 32)
+
+
+def test_the_original_bytes_are_the_part_of_the_file_that_the_row_names(tmp_path):
+    (tmp_path / "blob").write_bytes(b"before" + b"original!" + b"after")
+    place = {"uri": str(tmp_path / "blob"), "offset": 6, "size": 9, "sha256": hashlib.sha256(b"original!").hexdigest()}
+    assert records.original(row(0, **place)) == b"original!"
+    for change in ({"offset": 5}, {"size": 8}, {"sha256": "0" * 64}):
+        with pytest.raises(DataError, match=r"^0\.png: has changed since it was ingested; run the pipeline again$"):
+            records.original(row(0, **{**place, **change}))
+    with pytest.raises(StorageError):
+        records.original(row(0, uri=str(tmp_path / "missing")))
+
+
+def test_an_example_is_parsed_to_the_pixels_and_label_that_were_written():
+    image, label = records.parse(tf.constant(records.serialize(PIXELS, 7, "f" * 64)), 6)
+    np.testing.assert_array_equal(image.numpy(), PIXELS)
+    assert (image.dtype, image.shape, label.dtype, int(label)) == (tf.uint8, (6, 6, 3), tf.int64, 7)
+
+
+def test_an_example_names_its_image_and_always_has_the_same_bytes():
+    record = records.serialize(PIXELS, 7, "f" * 64)
+    assert record == records.serialize(PIXELS, 7, "f" * 64)
+    assert tf.train.Example.FromString(record).features.feature["id"].bytes_list.value == [b"f" * 64]
+
+
+@pytest.mark.parametrize("size", [5, 7])
+def test_an_example_of_another_size_is_refused(size):
+    with pytest.raises((ValueError, tf.errors.InvalidArgumentError)):
+        records.parse(tf.constant(records.serialize(PIXELS, 0, "f" * 64)), size)
+
+
+def test_every_split_gets_a_file_with_its_name_in_tfds(tmp_path):
+    with records.writers(tmp_path / "new", "toy", SHARD) as writers:
+        writers["test"].write(b"one")
+    found = {path.name: path.stat().st_size for path in (tmp_path / "new").iterdir()}
+    assert found == {
+        "toy-test.tfrecord-00000-of-00001": 12 + 3 + 4,  # header, data, checksum
+        "toy-train.tfrecord-00000-of-00001": 0,
+        "toy-validation.tfrecord-00000-of-00001": 0,
+    }
+
+
+def test_tfds_reads_a_described_directory(tmp_path):
+    import tensorflow_datasets as tfds
+
+    with records.writers(tmp_path, "toy", SHARD) as writers:
+        writers["train"].write(records.serialize(PIXELS, 1, "f" * 64))
+    files = {}
+    for split in SPLITS:
+        size = (tmp_path / records.file_name("toy", split, SHARD)).stat().st_size
+        files[split] = [{"split": split, "examples": int(split == "train"), "bytes": size}]
+    records.describe(tmp_path, "toy", ["cat", "dog"], 6, files)
+    builder = tfds.builder_from_directory(str(tmp_path))
+    assert builder.info.features["label"].names == ["cat", "dog"]
+    assert builder.info.features["image"].shape == (6, 6, 3)
+    assert {name: split.num_examples for name, split in builder.info.splits.items()} == {
+        "train": 1,
+        "validation": 0,
+        "test": 0,
+    }
+    [example] = builder.as_dataset(split="train").as_numpy_iterator()
+    np.testing.assert_array_equal(example["image"], PIXELS)
+    assert (example["label"], example["id"]) == (1, b"f" * 64)

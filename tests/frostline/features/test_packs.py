@@ -1,0 +1,315 @@
+"""Packs of features: rows come back bit for bit, what is damaged is missing, and what is missing is no error."""
+
+import json
+import os
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from frostline import artifacts, digests, storage
+from frostline.errors import DataError
+from frostline.features import packs
+from frostline.features import store as feature_store
+from frostline.features.packs import Layout, Reader, Writer
+
+LAYOUT = Layout((2, 3), "float32")
+
+
+@pytest.fixture(params=["directory", "bucket"])
+def root(request, tmp_path):
+    store = str(tmp_path / "store") if request.param == "directory" else request.getfixturevalue("gcs")
+    return feature_store.root_of(store, "a" * 64)
+
+
+def ids_of(count, first=0):
+    return [digests.of_bytes(str(number).encode()) for number in range(first, first + count)]
+
+
+def rows_of(count, layout=LAYOUT, seed=0):
+    return np.random.default_rng(seed).normal(size=(count, *layout.shape)).astype(layout.numpy_dtype)
+
+
+def write(root, count, *, first=0, layout=LAYOUT, seed=0, **options):
+    with Writer(root, layout, **options) as writer:
+        writer.add(ids_of(count, first), rows_of(count, layout, seed))
+    return writer.packs
+
+
+def opened(root, tmp_path, names=None, layout=LAYOUT):
+    return Reader(root, names, layout, tmp_path / "scratch")
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
+def test_rows_come_back_bit_for_bit_in_any_order(root, tmp_path, dtype):
+    layout = Layout((2, 3), dtype)
+    write(root, 7, layout=layout)
+    rows, order = rows_of(7, layout), [5, 0, 6, 3]
+    with opened(root, tmp_path, layout=layout) as reader:
+        found = reader.read([ids_of(7)[place] for place in order])
+    assert (found.dtype, found.shape) == (rows.dtype, (4, 2, 3))
+    assert found.tobytes() == rows[order].tobytes()
+
+
+def test_a_second_writer_adds_what_is_new(root, tmp_path):
+    first = write(root, 4)
+    second = write(root, 3, first=4, seed=1)
+    assert sorted([*first, *second]) == packs.names(root)
+    assert packs.listed(root, LAYOUT) == dict.fromkeys(ids_of(4), first) | dict.fromkeys(ids_of(3, 4), second)
+    with opened(root, tmp_path) as reader:
+        assert set(reader.ids) == set(ids_of(7))
+        assert reader.read(ids_of(1, 5)).tobytes() == rows_of(3, seed=1)[1].tobytes()
+
+
+def test_full_packs_are_safe_before_the_writer_is_done(root):
+    with pytest.raises(RuntimeError, match="killed"), Writer(root, LAYOUT, pack_bytes=2 * LAYOUT.row_bytes) as writer:
+        writer.add(ids_of(5), rows_of(5))
+        raise RuntimeError("killed")
+    assert set(packs.listed(root, LAYOUT)) == set(ids_of(4))
+
+
+def test_the_same_rows_written_again_are_one_pack(root):
+    assert write(root, 4) == write(root, 4)
+    assert len(packs.names(root)) == 1
+
+
+def test_every_flipped_byte_of_the_rows_is_found_and_costs_one_row(tmp_path):
+    root = str(tmp_path)
+    (name,) = write(root, 4)
+    path = tmp_path / f"{name}.bin"
+    whole = path.read_bytes()
+    for place in range(len(whole)):
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
+        with opened(root, tmp_path) as reader:
+            assert (len(reader.ids), reader.damaged) == (3, 1)
+            assert ids_of(4)[place // LAYOUT.row_bytes] not in reader.ids
+    assert len(whole) == 4 * LAYOUT.row_bytes
+
+
+def test_every_flipped_byte_of_a_sidecar_is_found_and_costs_the_pack(tmp_path):
+    root = str(tmp_path)
+    (name,) = write(root, 2)
+    path = tmp_path / f"{name}.json"
+    whole = path.read_bytes()
+    for place in range(len(whole)):
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
+        assert packs.listed(root, LAYOUT) == {}
+        with opened(root, tmp_path) as reader:
+            assert (dict(reader.ids), reader.damaged) == ({}, 1)
+
+
+@pytest.mark.parametrize("left", [0, 1, 24, 60, 95])
+def test_a_truncated_pack_keeps_its_whole_rows(tmp_path, left):
+    (name,) = write(str(tmp_path), 4)
+    path = tmp_path / f"{name}.bin"
+    path.write_bytes(path.read_bytes()[:left])
+    assert packs.listed(str(tmp_path), LAYOUT) == {}
+    with opened(str(tmp_path), tmp_path) as reader:
+        assert set(reader.ids) == set(ids_of(left // LAYOUT.row_bytes))
+
+
+@pytest.mark.parametrize("suffix", [".bin", ".json"])
+def test_a_pack_without_one_of_its_files_does_not_exist(root, tmp_path, suffix):
+    (name,) = write(root, 4)
+    assert storage.delete(storage.join(root, f"{name}{suffix}"))
+    assert packs.names(root) == []
+    with opened(root, tmp_path, [name]) as reader:
+        assert (dict(reader.ids), reader.damaged) == ({}, 1)
+    write(root, 4)
+    with opened(root, tmp_path) as reader:
+        assert set(reader.ids) == set(ids_of(4))
+
+
+@pytest.mark.parametrize("suffix", [".bin", ".json"])
+def test_writing_a_damaged_pack_again_mends_it(root, tmp_path, suffix):
+    (name,) = write(root, 4)
+    storage.write_bytes(storage.join(root, f"{name}{suffix}"), b"x" * 96)
+    write(root, 4)
+    with opened(root, tmp_path) as reader:
+        assert (set(reader.ids), reader.damaged) == (set(ids_of(4)), 0)
+
+
+def forged(root, **changes):
+    """A sidecar with a seal that fits, whatever it says."""
+    content = {"shape": [2, 3], "dtype": "float32", "ids": ids_of(2), "digests": ids_of(2), **changes}
+    name = digests.of_json(content["ids"])
+    document = {**content, "seal": digests.of_json(content)}
+    storage.write_bytes(storage.join(root, f"{name}.bin"), bytes(48))
+    storage.write_bytes(storage.join(root, f"{name}.json"), artifacts.encode("feature_pack", document))
+    return name
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"ids": ["../../etc/passwd", "x"]},
+        {"ids": ids_of(3)},
+        {"ids": 7},
+        {"ids": [1, 2]},
+        {"digests": None},
+        {"digests": ["", ""]},
+        {"shape": [3, 2]},
+        {"dtype": "float16"},
+        {"more": 1},
+    ],
+)
+def test_a_sidecar_that_says_something_else_is_damaged(tmp_path, changes):
+    root = str(tmp_path / "root")
+    name = forged(root, **changes)
+    with opened(root, tmp_path, [name, "../escape", "nothing"]) as reader:
+        assert (dict(reader.ids), reader.damaged) == ({}, 3)
+
+
+def test_a_forged_sidecar_is_not_taken_at_another_name(tmp_path):
+    root = str(tmp_path / "root")
+    name = forged(root)
+    other = Path(root) / f"{'b' * 64}.json"
+    (Path(root) / f"{name}.json").rename(other)
+    (Path(root) / f"{name}.bin").rename(other.with_suffix(".bin"))
+    assert packs.listed(root, LAYOUT) == {}
+
+
+def test_a_row_that_is_not_there_is_told(root, tmp_path):
+    write(root, 2)
+    with opened(root, tmp_path) as reader, pytest.raises(DataError, match="has no features of the image"):
+        reader.read(ids_of(3))
+
+
+def test_the_digest_tells_whether_two_readers_give_the_same_bits(tmp_path):
+    for name, seed in (("one", 0), ("same", 0), ("other", 1)):
+        write(str(tmp_path / name), 3, seed=seed)
+    found = {}
+    for name in ("one", "same", "other"):
+        with opened(str(tmp_path / name), tmp_path) as reader:
+            found[name] = reader.digest
+    assert found["one"] == found["same"] != found["other"]
+
+
+def test_many_threads_read_at_once(root, tmp_path):
+    write(root, 50)
+    rows = rows_of(50)
+    with opened(root, tmp_path) as reader, ThreadPoolExecutor(8) as pool:
+        places = [np.random.default_rng(seed).integers(0, 50, 20) for seed in range(40)]
+        found = pool.map(lambda chosen: reader.read([ids_of(50)[place] for place in chosen]), places)
+        assert all(part.tobytes() == rows[chosen].tobytes() for part, chosen in zip(found, places, strict=True))
+
+
+_WRITE_OFTEN = """
+import sys
+import numpy as np
+from frostline import digests
+from frostline.features.packs import Layout, Writer
+for seed in range(5):
+    with Writer(sys.argv[1], Layout((2, 3), "float32"), pack_bytes=240) as writer:
+        ids = [digests.of_bytes(str(number).encode()) for number in range(30 * seed, 30 * seed + 30)]
+        writer.add(ids, np.random.default_rng(seed).normal(size=(30, 2, 3)))
+"""
+
+
+def test_two_processes_that_write_the_same_at_once_both_succeed(tmp_path):
+    root = str(tmp_path / "root")
+    processes = [subprocess.Popen([sys.executable, "-c", _WRITE_OFTEN, root]) for _ in range(2)]
+    assert [process.wait(60) for process in processes] == [0, 0]
+    with opened(root, tmp_path) as reader:
+        assert (set(reader.ids), reader.damaged) == (set(ids_of(150)), 0)
+
+
+_READ_ALL = """
+import json, resource, sys
+from pathlib import Path
+from frostline.features.packs import Layout, Reader
+root, scratch = sys.argv[1:]
+with Reader(root, None, Layout((256, 1024), "float32"), Path(scratch)) as reader:
+    ids = list(reader.ids)
+    for start in range(0, len(ids), 5):
+        reader.read(ids[start : start + 5])
+print(json.dumps([len(ids), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss]))
+"""
+
+
+def test_memory_does_not_grow_with_the_rows(tmp_path):
+    layout, peaks = Layout((256, 1024), "float32"), []
+    for count in (20, 200):  # a megabyte each
+        root = str(tmp_path / str(count))
+        with Writer(root, layout) as writer:
+            for start in range(0, count, 10):
+                writer.add(ids_of(10, start), rows_of(10, layout, start))
+        command = [sys.executable, "-c", _READ_ALL, root, str(tmp_path)]
+        ended = subprocess.run(command, check=True, capture_output=True, text=True)
+        number, peak = json.loads(ended.stdout)
+        assert number == count
+        peaks.append(peak)
+    assert peaks[1] - peaks[0] < 30 * 1024  # kB; all rows are 200 MB
+
+
+@pytest.mark.parametrize("value", ["NaN", "1e999", "[" * 900 + "]" * 900, "[" * 100_000 + "]" * 100_000])
+def test_a_sidecar_that_no_writer_wrote_is_damaged_and_no_traceback(tmp_path, value):
+    name = "c" * 64
+    (tmp_path / f"{name}.bin").write_bytes(bytes(48))
+    (tmp_path / f"{name}.json").write_text(f'{{"schema": "frostline/feature_pack/v1", "x": {value}}}')
+    assert packs.listed(str(tmp_path), LAYOUT) == {}
+    with opened(str(tmp_path), tmp_path) as reader:
+        assert (dict(reader.ids), reader.damaged) == ({}, 1)
+
+
+@pytest.mark.parametrize("make", [Path.mkdir, os.mkfifo])
+def test_rows_that_are_no_file_are_missing(tmp_path, make):
+    (name,) = write(str(tmp_path), 4)
+    (tmp_path / f"{name}.bin").unlink()
+    make(tmp_path / f"{name}.bin")
+    with opened(str(tmp_path), tmp_path, [name]) as reader:
+        assert (dict(reader.ids), reader.damaged) == ({}, 1)
+
+
+def test_a_listing_beside_a_writer_tells_what_was_there(tmp_path):
+    root = str(tmp_path)
+    write(root, 2)
+    with ThreadPoolExecutor(1) as pool:
+        writing = pool.submit(lambda: [write(root, 1, first=first) for first in range(2, 60)])
+        while not writing.done():
+            assert set(ids_of(2)) <= set(packs.listed(root, LAYOUT))
+        writing.result()
+
+
+def test_an_intact_pack_keeps_its_bits(root, tmp_path):
+    assert write(root, 4, seed=0) == write(root, 4, seed=1)
+    with opened(root, tmp_path) as reader:
+        assert reader.read(ids_of(4)).tobytes() == rows_of(4, seed=0).tobytes()
+
+
+@pytest.mark.parametrize("before", [".bin", ".json"])
+def test_a_writer_of_other_bits_that_comes_between_leaves_a_whole_pack(tmp_path, monkeypatch, before):
+    root, waiting, name = str(tmp_path), [1], digests.of_json(ids_of(4))
+
+    def interrupt(function):
+        def interrupted(first, second, **options):
+            if str(second if function == upload else first).endswith(f"{name}{before}") and waiting:
+                waiting.clear()
+                write(root, 4, seed=1)
+            return function(first, second, **options)
+
+        return interrupted
+
+    upload = storage.upload_file
+    monkeypatch.setattr(storage, "write_bytes", interrupt(storage.write_bytes))
+    monkeypatch.setattr(storage, "upload_file", interrupt(upload))
+    write(root, 4, seed=0)
+    assert not waiting
+    with opened(root, tmp_path) as reader:
+        assert (set(reader.ids), reader.damaged) == (set(ids_of(4)), 0)
+
+
+def test_the_first_pack_by_name_counts_where_two_hold_one_image(tmp_path):
+    root = str(tmp_path)
+    packs = {write(root, count, seed=count)[0]: count for count in range(1, 7)}
+    first = packs[min(packs)]
+    with opened(root, tmp_path) as reader:
+        assert reader.read(ids_of(1)).tobytes() == rows_of(first, seed=first)[:1].tobytes()
+
+
+def test_rows_of_another_shape_are_refused(tmp_path):
+    with pytest.raises(DataError, match=r"shape \(5,\); expected \(2, 3\)"), Writer(str(tmp_path), LAYOUT) as writer:
+        writer.add(ids_of(4), np.zeros((4, 5)))

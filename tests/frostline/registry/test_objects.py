@@ -1,0 +1,86 @@
+"""The registry's JSON objects: the keys that are written, in their order, and what is refused when it is read."""
+
+import json
+
+import pytest
+from pydantic import ValidationError
+
+from frostline.registry.objects import Alias, Claim, Promotion, Standing
+
+ALIAS = {"version": 3, "manifest_digest": "b" * 64, "promotion": "000003-0a1b2c3d"}
+CLAIM = {
+    "schema": "frostline/claim/v1",
+    "model": "digits",
+    "version": 3,
+    "identity": "d1",
+    "content": "c1",
+    "claimed_at": "2026-01-01T00:00:00+00:00",
+}
+PROMOTION = {
+    "schema": "frostline/alias/v1",
+    "model": "digits",
+    "version": 3,
+    "manifest_digest": "b" * 64,
+    "previous_version": 2,
+    "kind": "approval",
+    "approver": "Ada",
+    "reason": "looked at it",
+    "test_split": "a",
+    "promoted_at": "2026-01-01T00:00:00+00:00",
+    "promotion": "000003-0a1b2c3d",
+}
+STANDING = {
+    "schema": "frostline/standing/v1",
+    "model": "digits",
+    "version": 4,
+    "standing": "proven",
+    "manifest_digest": "b" * 64,
+    "compared_with": ALIAS,
+    "kind": "promotion",
+    "test_split": None,
+    "reason": "",
+}
+RECORDS = [(Claim, CLAIM), (Promotion, PROMOTION), (Standing, STANDING)]
+
+
+@pytest.mark.parametrize(("shape", "document"), RECORDS)
+def test_what_is_read_is_written_with_the_same_keys_in_the_same_order(shape, document):
+    record = shape.model_validate({**document, "unknown": 1})
+    assert record.encode() == (json.dumps(document, indent=2) + "\n").encode()
+
+
+def test_objects_of_the_first_registries_are_read():
+    assert Claim.model_validate({"model": "digits", "version": 1, "identity": "d1"}).content == ""
+    short = {key: PROMOTION[key] for key in ("model", "version", "manifest_digest", "promotion")}
+    assert Promotion.model_validate(short).previous_version is None
+
+
+def test_a_promotion_gives_the_alias_that_comparisons_name():
+    assert Promotion.model_validate(PROMOTION).alias() == Alias(**ALIAS)
+    assert Standing.model_validate(STANDING).compared_with == Alias(**ALIAS)
+
+
+@pytest.mark.parametrize(
+    ("shape", "document", "changes"),
+    [
+        (Alias, ALIAS, {"promotion": "../../x"}),
+        (Alias, ALIAS, {"version": 0}),
+        (Alias, ALIAS, {"version": 3.0}),
+        (Alias, ALIAS, {"manifest_digest": ""}),
+        (Claim, CLAIM, {"claimed_at": "2026-01-01T00:00:00"}),
+        (Claim, CLAIM, {"identity": None}),
+        (Promotion, PROMOTION, {"previous_version": "2"}),
+        (Promotion, PROMOTION, {"promotion": ""}),
+        (Standing, STANDING, {"standing": "good"}),
+        (Standing, STANDING, {"compared_with": {**ALIAS, "version": None}}),
+    ],
+)
+def test_a_wrong_value_is_refused(shape, document, changes):
+    shape.model_validate(document)
+    with pytest.raises(ValidationError):
+        shape.model_validate({**document, **changes})
+
+
+def test_an_object_cannot_be_changed():
+    with pytest.raises(ValidationError):
+        Alias(**ALIAS).version = 4

@@ -1,0 +1,65 @@
+"""Text for people: one line, lists that stop in time, sizes, and Markdown that stays text."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from markdown_it import MarkdownIt
+
+from frostline.text import listed, markdown, one_line, size_words
+
+
+@pytest.mark.parametrize(
+    ("value", "line"),
+    [
+        ("a\n\tb  c\r\n", "a b c"),
+        (ValueError("first\nsecond"), "first second"),
+        ("red \x1b[31m and bell \x07", "red [31m and bell"),
+        ("half \ud800 of a pair", "half of a pair"),
+        ("hidden \u202e turn", "hidden turn"),
+    ],
+)
+def test_one_line_has_what_can_be_printed_and_nothing_else(value, line):
+    assert one_line(value) == line
+
+
+def test_one_line_is_cut():
+    assert one_line("x" * 301) == "x" * 300
+    assert one_line("abcdef", 3) == "abc"
+
+
+@given(st.text())
+def test_whatever_comes_in_one_line_comes_out(text):
+    line = one_line(text)
+    assert line.isprintable()
+    assert line == line.strip()
+
+
+@pytest.mark.parametrize(
+    ("names", "text"),
+    [([], ""), (["a"], "a"), (["a", "b", "c"], "a, b, c"), (["a", "b", "c", "d", "e"], "a, b, c and 2 more")],
+)
+def test_a_list_names_the_first_three_and_counts_the_rest(names, text):
+    assert listed(names) == text
+
+
+def test_a_list_may_show_more_and_separate_otherwise():
+    assert listed(["a", "b", "c"], 2, separator="; ") == "a; b and 1 more"
+    assert listed([str(number) for number in range(1500)], 1) == "0 and 1,499 more"
+
+
+@pytest.mark.parametrize(
+    ("number", "words"),
+    [
+        (0, "0 B"), (999, "999 B"), (1000, "1 kB"), (888_000, "888 kB"), (999_600, "1 MB"), (27_017_216, "27 MB"),
+        (1_500_000_000, "1.5 GB"), (2 * 10**12, "2 TB"), (5 * 10**15, "5,000 TB"),
+    ],
+)  # fmt: skip
+def test_sizes_have_three_digits_and_a_unit_of_a_thousand(number, words):
+    assert size_words(number) == words
+
+
+@given(st.text())
+def test_markdown_of_any_text_is_one_paragraph_of_that_text(text):
+    html = MarkdownIt("gfm-like", {"linkify": False}).render(markdown(text)) if markdown(text) else ""
+    for tag in ("<a", "<em", "<strong", "<code", "<h1", "<img", "<script", "<table", "<del"):
+        assert tag not in html.lower()
