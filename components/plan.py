@@ -1,4 +1,4 @@
-"""plan: resolve the weights and the freeze policy before anything is spent."""
+"""plan: resolve the weights and the freeze policy before any expensive step."""
 
 from kfp import dsl
 
@@ -16,19 +16,19 @@ def plan(
     backbone_weights: dsl.Output[dsl.Artifact],
     page: dsl.Output[dsl.HTML],
 ):
-    """Resolve the weights and the freeze policy for the backbone, save the weights, and draw the plan.
+    """Resolve the backbone's weights and the freeze policy, and show the plan as a page.
 
     Args:
-        backbone: name of a keras.applications model, SmallConvNet, or a .keras file.
-        weights: imagenet, random, own, a weights file, or a registry reference.
+        backbone: a keras.applications model by name, SmallConvNet, or a .keras file.
+        weights: imagenet, random, own (those of a .keras backbone), a weights file, or a registry reference.
         image_size: height and width of the model's input, in pixels.
         seed: seed of random weights.
         freeze: the freeze section of the configuration.
-        store: root of the store, a directory or gs://.
+        store: root of the heavy bytes.
         registry: root of the model registry.
-        freeze_plan: freeze_plan.json: for every layer, whether it is frozen, and why.
-        backbone_weights: source.json: what the weights reference resolved to, with digest and address; and the images
-            that a version in the registry was made with.
+        freeze_plan: freeze_plan.json: for every layer whether it is frozen, and the rule that decided it.
+        backbone_weights: source.json: what the weights resolved to, their digest and address; images.parquet: the
+            images that a version from the registry was made with.
         page: the plan as a page.
     """
     from frostline import plan as stage

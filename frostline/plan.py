@@ -1,4 +1,4 @@
-"""The plan stage: resolve the weights and the freeze policy, and draw the plan, before anything is spent."""
+"""The plan stage: resolve the weights and the freeze policy before any expensive step."""
 
 from __future__ import annotations
 
@@ -34,25 +34,26 @@ def run(
     """Write freeze_plan.json, source.json and images.parquet of the weights, and the plan as a page.
 
     Args:
-        backbone: its name, or a `.keras` file.
-        weights: a reference to weights, see `frostline.model.weights`.
+        backbone: a keras.applications model by name, SmallConvNet, or a .keras file.
+        weights: a reference, see `frostline.model.weights`.
         image_size: height and width of the model's input, in pixels.
-        seed: of random weights.
+        seed: seed of random weights.
         freeze: the freeze section of the configuration.
-        store: root of the store, a directory or gs://; the weights are saved there.
+        store: root of the heavy bytes; the weights are saved there.
         registry: root of the model registry.
-        freeze_plan, backbone_weights: directories to create.
-        page: file to create.
+        freeze_plan: directory to create for the plan.
+        backbone_weights: directory to create for source.json and images.parquet.
+        page: HTML file to write.
 
     Raises:
         ConfigError, PolicyError: the backbone, the image size or the policy is wrong.
         WeightsError, RegistryError: the weights are missing or do not fit the backbone.
-        StorageError: the store or a directory cannot be written.
+        StorageError: the store cannot be written.
     """
-    policy = parse(FreezeConfig, freeze, field="freeze")
+    config = parse(FreezeConfig, freeze, field="freeze")
     backbones.require_size(backbone, image_size)
     model, resolved, images = model_weights.resolve(weights, backbone, image_size, seed, registry)
-    plan = make_plan(from_model(model), policy, backbone=backbone, image_size=image_size)
+    plan = make_plan(from_model(model), config, backbone=backbone, image_size=image_size)
     source: WeightsSource = {
         "reference": resolved["reference"],
         "resolved": resolved["resolved"],
@@ -69,6 +70,6 @@ def run(
         f"({totals['frozen_layers']} of {totals['weighted_layers']} layers with weights); weights: {source['resolved']}"
     )
     if weights == "random" and plan["boundary"]:
-        say("the frozen layers keep random weights: no layer up to the boundary learns anything")
+        say("the frozen layers keep random weights, so the features at the boundary are not learned")
     elif weights == "random" and totals["frozen_parameters"]:
-        say("batch_norm: freeze also freezes untrained BatchNorm; with random weights choose batch_norm: follow")
+        say("batch_norm: freeze freezes untrained BatchNorm layers; with random weights use batch_norm: follow")

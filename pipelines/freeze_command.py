@@ -15,7 +15,7 @@ from frostline.section import parse
 from pipelines import quiet
 
 
-def resolve(
+def plan_of(
     backbone: str, policy: str, *, weights: str | None, image_size: int | None, registry: str
 ) -> tuple[FreezePlan, ResolvedWeights | None]:
     """Plan a freeze policy, and resolve the weights if any are given.
@@ -28,7 +28,7 @@ def resolve(
         registry: root of the registry for weights of the form registry:MODEL.
 
     Returns:
-        The plan, and what the weights reference resolved to.
+        The plan, and the source of the weights.
 
     Raises:
         ConfigError, PolicyError: the policy, the backbone or the image size is wrong.

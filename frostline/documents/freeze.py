@@ -1,4 +1,4 @@
-"""What plan writes, and the freeze certificate that train writes after following the plan."""
+"""What plan writes, and the freeze certificate that train writes."""
 
 from __future__ import annotations
 
@@ -8,10 +8,7 @@ from frostline.documents.kinds import Document, Stored
 
 
 class Policy(TypedDict, total=False):
-    """The freeze section as configured: exactly one of the first seven keys, and the settings below them.
-
-    The policy of a later phase has one of the first seven keys only.
-    """
+    """How the frozen layers are chosen: exactly one of these, see `frostline.freeze.config.PolicyConfig`."""
 
     head_only: Literal[True]
     none: Literal[True]
@@ -20,21 +17,26 @@ class Policy(TypedDict, total=False):
     blocks: list[str]
     match: str
     fraction: float
-    batch_norm: Literal["freeze", "follow"]
-    phases: list[PhaseSection]
-    layer_lr_decay: float
 
 
-class PhaseSection(TypedDict):
-    """A later phase as configured."""
+class LaterPhaseSection(TypedDict):
+    """A phase after the first, as configured."""
 
     policy: Policy
     epochs: int
     learning_rate: float
 
 
+class FreezeSection(Policy, total=False):
+    """The freeze section as configured; without phases or learning rate decay where none are configured."""
+
+    batch_norm: Literal["freeze", "follow"]
+    phases: list[LaterPhaseSection]
+    layer_lr_decay: float
+
+
 class Totals(TypedDict):
-    """Counts of layers and parameters in a part of the backbone; parameters include BatchNorm statistics."""
+    """Layers and parameters of the backbone or a block; parameters include BatchNorm statistics."""
 
     layers: int
     weighted_layers: int
@@ -45,11 +47,11 @@ class Totals(TypedDict):
 
 
 class Boundary(TypedDict):
-    """The layer up to which no weight changes.
+    """The deepest layer with only frozen layers before it.
 
-    `flops_share` is the fraction (0..1) of the backbone's FLOPs up to there, `flops_below` their number in a forward
-    pass over one image. `shape` is the layer's output for one image ([height, width, channels]; [channels] after the
-    head's pooling), `feature_bytes` its size as float32.
+    `parameters_below`, `flops_below` and `flops_share` (0..1) are of the layers up to it, FLOPs of a forward pass over
+    one image. `shape` is its output for one image ([height, width, channels]; of the head's pooling [channels]),
+    `feature_bytes` the size of that in float32.
     """
 
     layer: str
@@ -62,41 +64,37 @@ class Boundary(TypedDict):
 
 
 class BlockRow(Totals):
-    """A block of the backbone; `flops` counts a forward pass over one image."""
+    """A block of the backbone; `flops` is for a forward pass over one image."""
 
     name: str
     last_layer: str
     flops: int
 
 
-# A layer; `rule` says what decided whether it is frozen. In this form because `class` is a keyword of Python.
+# A layer of the backbone; in this form because `class` is a keyword of Python.
 LayerRow = TypedDict(
     "LayerRow", {"name": str, "block": str, "class": str, "parameters": int, "frozen": bool, "rule": str}
 )
 
 
 class Resolved(TypedDict):
-    """A policy resolved against the backbone; `frozen` lists the names of the frozen layers."""
+    """A policy resolved against the backbone; `frozen` has the names of the frozen layers."""
 
     totals: Totals
     boundary: Boundary | None
     frozen: list[str]
 
 
-class LaterPhase(Resolved):
+class LaterPhase(Resolved, LaterPhaseSection):
     """A phase after the first."""
-
-    policy: Policy
-    epochs: int
-    learning_rate: float
 
 
 class FreezePlan(Stored):
-    """freeze_plan.json; totals, boundary, blocks and layers describe the first phase."""
+    """freeze_plan.json; totals, boundary, blocks and layers are those of the first phase."""
 
     backbone: str
     image_size: int
-    policy: Policy
+    policy: FreezeSection
     totals: Totals
     boundary: Boundary | None
     blocks: list[BlockRow]
@@ -113,20 +111,20 @@ class ResolvedWeights(TypedDict):
 
 
 class WeightsSource(Stored, ResolvedWeights):
-    """source.json of the weights: `uri` is their address in the store."""
+    """source.json of the weights; `uri` is their address in the store."""
 
     uri: str
 
 
 class TensorRecord(TypedDict):
-    """A tensor's digests, before the first phase and after each; `frozen` means frozen in all phases."""
+    """The digests of a tensor before the first phase and after each phase; `frozen` means in every phase."""
 
     frozen: bool
     digests: list[str]
 
 
-class PhaseProof(TypedDict):
-    """Which tensors changed in one phase; `moved` lists frozen ones, by name."""
+class PhaseComparison(TypedDict):
+    """The tensors before and after one phase; `moved` has the frozen ones that changed."""
 
     phase: int
     policy: Policy
@@ -138,7 +136,7 @@ class PhaseProof(TypedDict):
 
 
 class Comparison(TypedDict):
-    """The backbone before and after every phase, compared with the plan; `moved` lists frozen tensors that changed."""
+    """The backbone before and after every phase, compared with the plan."""
 
     verified: bool
     frozen_tensors: int
@@ -148,12 +146,12 @@ class Comparison(TypedDict):
     unmoved_trainable: list[str]
     plan_digest: str
     source_digest: str
-    phases: list[PhaseProof]
+    phases: list[PhaseComparison]
     tensors: dict[str, TensorRecord]
 
 
 class Certificate(Stored, Comparison):
-    """freeze_certificate.json: the comparison, a model and its files; `certificate_digest` seals them."""
+    """freeze_certificate.json: the comparison, digests of the model and its files, and a digest of itself."""
 
     model_digest: str
     weights_digest: str

@@ -108,5 +108,4 @@ PUBLISHED = Document[Published]("published", "version.json")
 REVIEW_FILE = "decision.md"
 SERVICE_FILE = "inference_service.yaml"
 MANIFEST_FILE = "manifest.json"
-VERSION_MANIFEST = Document[VersionManifest]("version", MANIFEST_FILE)
 DECISION_FILES = (DECISION.file, REVIEW_FILE, PUBLISHED_VALIDATION.file)  # what is published of them

@@ -1,4 +1,4 @@
-"""What is frozen: layer graph, policy, plan, phases and certificate; each builds on the ones before.
+"""The freeze boundary: layer graph, policy, plan, phases and certificate; each builds on the ones before.
 
-Imports the ground alone. Everything but `graph`, `flops` and `certificate` is pure Python on documents.
+Imports the ground and `documents` only. All modules but `graph`, `flops` and `certificate` are pure Python.
 """

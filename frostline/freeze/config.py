@@ -1,43 +1,38 @@
-"""The freeze policy as configuration: which layers are frozen, in which phase, and how fast the others learn."""
+"""The freeze policy as configuration: which layers are frozen in each phase, and learning rates by depth."""
 
 from __future__ import annotations
 
 import difflib
 import re
-from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
+from typing import Annotated, Any, Literal, cast
 
 from pydantic import BeforeValidator, Field, model_validator
 
+from frostline.documents.freeze import FreezeSection, Policy
 from frostline.section import Integer, Number, Section, as_tuple
-
-if TYPE_CHECKING:
-    from frostline.documents.freeze import Policy
 
 POLICIES = ("head_only", "none", "first_layers", "through", "blocks", "match", "fraction")
 
 
 class PolicyConfig(Section):
-    """Exactly one way to choose the frozen layers of the backbone. The head is never frozen."""
+    """Which layers of the backbone are frozen: exactly one field must be set. The head is never frozen."""
 
-    head_only: Literal[True] | None = Field(None, description="freeze the whole backbone, train only the head")
+    head_only: Literal[True] | None = Field(None, description="freeze the whole backbone; only the head is trained")
     none: Literal[True] | None = Field(None, description="freeze nothing")
-    first_layers: Integer | None = Field(None, ge=1, description="freeze the first N layers, in the model's own order")
-    through: str | None = Field(None, min_length=1, description="freeze everything up to and including this block")
+    first_layers: Integer | None = Field(None, ge=1, description="freeze the first N layers of model.layers")
+    through: str | None = Field(None, min_length=1, description="freeze all layers up to the end of this block")
     blocks: Annotated[tuple[str, ...], BeforeValidator(as_tuple)] | None = Field(
-        None, min_length=1, description="freeze these blocks; names or globs, such as mixed*"
+        None, min_length=1, description="freeze these blocks, given by name or glob, such as mixed*"
     )
     match: str | None = Field(None, min_length=1, description="freeze layers whose name matches this regex")
     fraction: Number | None = Field(
-        None,
-        gt=0.0,
-        le=1.0,
-        description="freeze the fewest blocks, from the input on, that hold this fraction of the parameters",
+        None, gt=0.0, le=1.0, description="freeze the fewest first blocks that contain this fraction of the parameters"
     )
 
     @model_validator(mode="before")
     @classmethod
     def _bare_word(cls, value: Any) -> Any:
-        """`head_only` and `none` need no value."""
+        """Accept the words `head_only` and `none` for the policies of that name."""
         if isinstance(value, str) and value not in ("head_only", "none"):
             near = difflib.get_close_matches(value, POLICIES, n=1)
             hint = f"did you mean {near[0]}? " if near else ""
@@ -59,36 +54,38 @@ class PolicyConfig(Section):
 
     def policy(self) -> Policy:
         """The chosen policy as {name: value}, in JSON's types."""
-        chosen = next(name for name in POLICIES if getattr(self, name) is not None)
-        value = getattr(self, chosen)
-        return cast("Policy", {chosen: list(value) if isinstance(value, tuple) else value})
+        return self._chosen()
+
+    def _chosen(self) -> FreezeSection:
+        name = next(name for name in POLICIES if getattr(self, name) is not None)
+        value = getattr(self, name)
+        return cast(FreezeSection, {name: list(value) if isinstance(value, tuple) else value})
 
 
 class PhaseConfig(Section):
-    """A later phase of training: what is frozen, how many epochs, and the learning rate."""
+    """A later phase of training: its freeze policy, epochs and learning rate."""
 
-    policy: PolicyConfig = Field(description="what is frozen in this phase")
+    policy: PolicyConfig = Field(description="freeze policy of this phase")
     epochs: Integer = Field(ge=1, description="passes over the training split")
-    learning_rate: Number = Field(gt=0.0, description="step size of the optimizer")
+    learning_rate: Number = Field(gt=0.0, description="step size of the optimizer in this phase")
 
 
 class FreezeConfig(PolicyConfig):
-    """The policy of the run, BatchNorm, later phases, and learning rates by depth."""
+    """The policy of the first phase, BatchNorm, later phases, and learning rates by depth."""
 
     batch_norm: Literal["freeze", "follow"] = Field(
-        "freeze",
-        description="freeze: freeze every BatchNorm of the backbone; follow: freeze those that the policy freezes",
+        "freeze", description="freeze: freeze every BatchNorm of the backbone; follow: as the policy says"
     )
     phases: Annotated[tuple[PhaseConfig, ...], BeforeValidator(as_tuple)] = Field(
-        (), description="later phases; the first one uses the run's own epochs and learning rate"
+        (), description="phases after the first, which uses the run's epochs and learning rate"
     )
     layer_lr_decay: Number = Field(
-        1.0, gt=0.0, le=1.0, description="learning rate of each block, relative to that of the block above it"
+        1.0, gt=0.0, le=1.0, description="ratio of each block's learning rate to that of the block after it"
     )
 
-    def section(self) -> Policy:
-        """The section as configured, in JSON's types; of phases and layer_lr_decay only what is not the default."""
-        section = self.policy()
+    def section(self) -> FreezeSection:
+        """The section as configured, in JSON's types, without fields that were left at their default."""
+        section = self._chosen()
         section["batch_norm"] = self.batch_norm
         if self.phases:
             section["phases"] = [

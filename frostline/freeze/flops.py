@@ -1,7 +1,7 @@
-"""Floating-point operations of a forward pass: two for each multiply-add of a convolution or dense layer.
+"""Floating-point operations of a forward pass: two per multiply-add of a convolution or dense layer.
 
-All other layers (normalisation, activations, pooling) are left out: they take a few operations per output value, where
-a convolution takes hundreds.
+Normalisation, activations and pooling take a few operations per output value, a convolution takes hundreds, so only
+convolutions and dense layers are counted.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ from typing import Any
 
 
 def of_operation(operation: Any) -> int:
-    """FLOPs of one layer, or plain operation, for one image.
+    """FLOPs of one layer or plain operation for one image.
 
-    A layer that is itself a model (ConvNeXt's stem) counts all layers inside it.
+    A nested model (ConvNeXt's stem) is the sum of its layers.
 
     Args:
         operation: a built Keras layer whose input and output shapes are known.
@@ -26,13 +26,13 @@ def of_operation(operation: Any) -> int:
         return int(2 * math.prod(operation.input.shape[1:-1]) * math.prod(operation.kernel.shape))
     if isinstance(operation, keras.layers.SeparableConv2D):
         depthwise, pointwise = operation.depthwise_kernel.shape, operation.pointwise_kernel.shape
-        return int(2 * _places(operation) * (math.prod(depthwise) + math.prod(pointwise)))
-    # A depthwise or grouped kernel covers only some of the input channels: its size is its cost per place.
+        return int(2 * _positions(operation) * (math.prod(depthwise) + math.prod(pointwise)))
+    # A filter of a depthwise or grouped kernel covers only its own input channels, so the kernel's size is its cost.
     if isinstance(operation, keras.layers.DepthwiseConv2D | keras.layers.Conv2D | keras.layers.Dense):
-        return int(2 * _places(operation) * math.prod(operation.kernel.shape))
+        return int(2 * _positions(operation) * math.prod(operation.kernel.shape))
     return 0
 
 
-def _places(layer: Any) -> int:
-    """How many times the kernel is applied: the product of the output's dimensions between batch and channels."""
+def _positions(layer: Any) -> int:
+    """Number of positions where the kernel is applied: the product of the output's spatial dimensions."""
     return int(math.prod(layer.output.shape[1:-1]))

@@ -1,8 +1,8 @@
 """The layers of a backbone as a directed acyclic graph: cut points and blocks.
 
-A cut point is a layer that every path from the input to the output goes through. A block is a run of consecutive
-layers that ends at a cut point. Blocks have the architecture's own names where the names of its layers contain them;
-otherwise every merge of branches ends a block, and blocks are numbered.
+A cut point is a layer on every path from the input to the output. A block is a run of consecutive layers that ends at
+a cut point. Blocks have the architecture's own names if the names of its layers contain them; otherwise a block ends at
+each merge, and blocks are numbered.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 
 STEM, TOP = "stem", "top"
 BATCH_NORM = "BatchNormalization"
-_GATES = ("Multiply",)  # merges that end no block: squeeze-and-excitation scales a tensor in the middle of one
-# Name of a merge that is also the name of the block it ends.
+_GATES = ("Multiply",)  # merges of squeeze-and-excitation, in the middle of a block
+# A merge whose name is that of the block that it ends.
 _ENDS_BLOCK = re.compile(r"mixed_?\d+[a-z]?")
-# Layer names that begin with the name of their block: one alternative per architecture.
+# Layer names that begin with the name of their block, one pattern per naming scheme.
 _BEGINS_WITH_BLOCK = re.compile(
     r"(?P<residual>conv\d+_block\d+)_"  # ResNet, DenseNet
     r"|(?P<inception>block\d+_\d+)_"  # InceptionResNetV2
@@ -36,14 +36,14 @@ _BEGINS_WITH_BLOCK = re.compile(
 
 @dataclass(frozen=True)
 class Layer:
-    """One layer, or one plain operation; its index in `LayerGraph.layers` is its position in topological order.
+    """A layer or a plain operation; its index in `LayerGraph.layers` is its position in topological order.
 
     Attributes:
         name: the layer's name.
         kind: its class name.
-        parents: positions of the layers whose output it takes as input.
-        parameters: number of scalars in all its weights, BatchNorm statistics included.
-        flops: floating-point operations of one forward pass over one image; see `frostline.freeze.flops`.
+        parents: positions of the layers that its inputs come from.
+        parameters: number of scalars in all its weights, including BatchNorm statistics.
+        flops: floating-point operations of a forward pass over one image; see `frostline.freeze.flops`.
         is_layer: whether it is one of `model.layers`; plain operations are not.
         shape: of its output for one image; 0 for a dimension that the image size does not determine.
     """
@@ -59,7 +59,7 @@ class Layer:
 
 @dataclass(frozen=True)
 class Block:
-    """The layers at positions `first`..`last`, both included; `last` is a cut point."""
+    """The layers from position `first` to `last`, both included; `last` is a cut point."""
 
     name: str
     first: int
@@ -74,7 +74,7 @@ class LayerGraph:
 
     @cached_property
     def children(self) -> tuple[tuple[int, ...], ...]:
-        """For each layer, positions of the layers that take its output."""
+        """For each layer, positions of the layers that use its output."""
         found: list[list[int]] = [[] for _ in self.layers]
         for position, layer in enumerate(self.layers):
             for parent in set(layer.parents):
@@ -92,7 +92,7 @@ class LayerGraph:
         return tuple(cuts)
 
     def ancestors(self, position: int) -> frozenset[int]:
-        """Positions from which a path leads to the layer at `position`, itself included: O(V + E)."""
+        """Positions with a path to the layer at `position`, which is included: O(V + E)."""
         found, waiting = {position}, [position]
         while waiting:
             new = set(self.layers[waiting.pop()].parents) - found
@@ -102,12 +102,11 @@ class LayerGraph:
 
     @cached_property
     def blocks(self) -> tuple[Block, ...]:
-        """Blocks in order; every layer is in exactly one."""
-        ends = list(self._named_ends()) or list(self._merge_ends())
-        return self._between(ends)
+        """Blocks in order; each layer is in exactly one."""
+        return self._blocks_until(list(self._named_ends()) or list(self._merge_ends()))
 
     def _named_ends(self) -> Iterator[tuple[str, int]]:
-        """(name, end) of each block whose name the layers' names contain."""
+        """(name, end) of each block that layers are named after."""
         labelled: dict[str, list[int]] = {}
         for position, layer in enumerate(self.layers):
             name = _block_name(layer.name)
@@ -121,11 +120,11 @@ class LayerGraph:
                 return
             upto = labelled[following][0]
             between = [cut for cut in self.cut_points if last <= cut < upto]
-            if between:  # a block whose layers are interleaved with those of the next one is part of the next
+            if between:  # otherwise its layers are interleaved with the next block's and belong to that
                 yield name, between[0] if _ENDS_BLOCK.fullmatch(following) else between[-1]
 
     def _merge_ends(self) -> Iterator[tuple[str, int]]:
-        """(name, end) of numbered blocks, each of which ends at a merge of branches."""
+        """(name, end) of each block that ends at a merge; the names are numbered."""
         merges = [
             cut
             for cut in self.cut_points
@@ -134,31 +133,31 @@ class LayerGraph:
         for number, merge in enumerate(merges or [len(self.layers) - 1], start=1):
             yield f"block{number}", merge
 
-    def _between(self, ends: list[tuple[str, int]]) -> tuple[Block, ...]:
-        """Blocks from their ends; the layers before and after them are the stem and the top, if they own weights."""
+    def _blocks_until(self, ends: list[tuple[str, int]]) -> tuple[Block, ...]:
+        """Blocks from their ends; layers before and after them are the stem and the top if any of them has weights."""
         first = self._stem_end(ends[0])
-        blocks = [Block(STEM, 0, first)] if self._weighs(0, first) else []
+        blocks = [Block(STEM, 0, first)] if self._has_weights(0, first) else []
         for name, last in ends:
             blocks.append(Block(name, blocks[-1].last + 1 if blocks else 0, last))
         last = len(self.layers) - 1
-        if self._weighs(blocks[-1].last + 1, last):
+        if self._has_weights(blocks[-1].last + 1, last):
             return (*blocks, Block(TOP, blocks[-1].last + 1, last))
         return (*blocks[:-1], Block(blocks[-1].name, blocks[-1].first, last))
 
     def _stem_end(self, block: tuple[str, int]) -> int:
-        """Where the stem ends: before the first layer with a block's name, else at the first branching."""
+        """Where the stem ends: before the first layer named after a block, otherwise before the first branch."""
         name, end = block
         own = [p for p in range(end + 1) if _block_name(self.layers[p].name) == name]
         if own and not _ENDS_BLOCK.fullmatch(name):
             return max((cut for cut in self.cut_points if cut < own[0]), default=-1)
         return next((cut for cut in self.cut_points if cut < end and len(self.children[cut]) > 1), -1)
 
-    def _weighs(self, first: int, last: int) -> bool:
+    def _has_weights(self, first: int, last: int) -> bool:
         return any(layer.parameters for layer in self.layers[first : last + 1])
 
 
 def _block_name(layer: str) -> str:
-    """The block's name in a layer's name; empty if there is none."""
+    """The block that a layer is named after, or an empty string."""
     if _ENDS_BLOCK.fullmatch(layer):
         return layer
     found = _BEGINS_WITH_BLOCK.match(layer)
@@ -168,7 +167,7 @@ def _block_name(layer: str) -> str:
 
 
 def _kind(operation: Any) -> str:
-    """The name of the class; for a subclass of BatchNormalization, that of the base class."""
+    """The class's name; subclasses of BatchNormalization count as BatchNormalization."""
     import keras
 
     normalises = isinstance(operation, keras.layers.BatchNormalization)
@@ -178,8 +177,8 @@ def _kind(operation: Any) -> str:
 def from_model(model: keras.Model) -> LayerGraph:
     """Read the graph of a functional Keras model.
 
-    Some architectures (ConvNeXt, MobileNetV3) add or scale tensors by plain Keras operations instead of layers;
-    `model.operations` has both kinds in topological order.
+    Its operations are its layers and plain Keras operations, with which some architectures (ConvNeXt, MobileNetV3) add
+    or scale tensors; `model.operations` has both in topological order.
     """
     from frostline.freeze.flops import of_operation
 

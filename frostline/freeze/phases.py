@@ -1,8 +1,8 @@
-"""The phases of a plan: what is frozen in each, for how many epochs, and how fast each layer learns.
+"""The phases of a plan: frozen layers, epochs and learning rates of each.
 
-The first phase is the run's own policy, with the run's epochs and learning rate; the plan's `phases` follow. Every
-phase starts with a new optimizer: a weight that was frozen has no slots, the slots of a weight that becomes frozen
-would be stale, and Adam's bias correction counts steps from its own start.
+The first phase has the freeze section's own policy and the run's epochs and learning rate; the plan's `phases` follow.
+Every phase starts with a new optimizer: an old one has no slots for weights that were frozen, stale slots for weights
+that become frozen, and the wrong step count for Adam's bias correction.
 """
 
 from __future__ import annotations
@@ -15,18 +15,18 @@ from frostline.documents.freeze import Boundary, FreezePlan, Policy
 
 @dataclass(frozen=True)
 class Phase:
-    """One phase of training.
+    """A phase of training.
 
     Attributes:
         number: 1 for the first.
-        policy: the policy as configured, for the certificate.
+        policy: as configured, for messages and the certificate.
         epochs: passes over the training split.
-        learning_rate: step size of the optimizer for the head.
+        learning_rate: Adam's step size for the head.
         frozen: names of the frozen layers.
-        boundary: name of the layer up to which no weight changes in this phase; empty for none.
-        scales: factor of the learning rate by layer; a layer without one (of the head) learns at the full rate.
-        reusable: name of the layer up to which no weight changes from the start of training to the end of this phase,
-            so that features computed from the source weights are valid up to it. Empty for none.
+        boundary: the deepest layer with only frozen layers before it; empty if there is none.
+        scales: factor of the learning rate by layer; layers that are not in it (the head) use the full rate.
+        reusable: the deepest layer up to which nothing has changed since before the first phase or changes in this
+            one: features up to it can be computed from the source weights. Empty if there is none.
     """
 
     number: int
@@ -44,7 +44,7 @@ def phases(plan: FreezePlan, epochs: int, learning_rate: float) -> tuple[Phase, 
     scales = _scales(plan)
     reusable = _reusable(plan)
     first = frozenset(layer["name"] for layer in plan["layers"] if layer["frozen"])
-    found = [Phase(1, _policy(plan), epochs, learning_rate, first, _layer(plan["boundary"]), scales, reusable[0])]
+    found = [Phase(1, _first_policy(plan), epochs, learning_rate, first, _layer(plan["boundary"]), scales, reusable[0])]
     for number, phase in enumerate(plan["phases"], start=2):
         found.append(
             Phase(
@@ -61,8 +61,8 @@ def phases(plan: FreezePlan, epochs: int, learning_rate: float) -> tuple[Phase, 
     return tuple(found)
 
 
-def _policy(plan: FreezePlan) -> Policy:
-    """The policy of the first phase, without the other settings of the section."""
+def _first_policy(plan: FreezePlan) -> Policy:
+    """The policy of the first phase: the freeze section without the fields that are about all phases."""
     policy = plan["policy"].copy()
     policy.pop("batch_norm", None)
     policy.pop("phases", None)
@@ -71,12 +71,12 @@ def _policy(plan: FreezePlan) -> Policy:
 
 
 def _reusable(plan: FreezePlan) -> list[str]:
-    """For each phase the shallowest boundary so far: all boundaries are cut points, so a deeper one includes it."""
+    """For each phase the shallowest boundary so far; boundaries are cut points, so they are in a fixed order."""
     depth = {layer["name"]: index for index, layer in enumerate(plan["layers"])}
     found: list[str] = []
     for boundary in (plan["boundary"], *(phase["boundary"] for phase in plan["phases"])):
         so_far = [*found[-1:], _layer(boundary)]
-        # The head's pooling is not among the backbone's layers, and deeper than all of them.
+        # The head's pooling is not a layer of the backbone, and deeper than all of them.
         found.append(min(so_far, key=lambda name: depth.get(name, len(depth))) if all(so_far) else "")
     return found
 
@@ -86,7 +86,7 @@ def _layer(boundary: Boundary | None) -> str:
 
 
 def _scales(plan: FreezePlan) -> dict[str, float]:
-    """Factor of the learning rate by layer: `layer_lr_decay` to the power of 1 in the last block, 2 in the next, ...
+    """Factors that fall by `layer_lr_decay` from each block to the one before it, from the head backwards.
 
     Source: discriminative fine-tuning, J. Howard and S. Ruder, "Universal Language Model Fine-tuning for Text
     Classification", ACL 2018, section 3.2.

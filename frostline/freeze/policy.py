@@ -1,6 +1,6 @@
 """A freeze policy resolved against a layer graph: which layers are frozen, and by which rule.
 
-A policy that freezes no weight is refused: whoever wrote it expected it to freeze something.
+A policy that should freeze something but freezes no weight is an error: its author expected something else.
 """
 
 from __future__ import annotations
@@ -34,16 +34,16 @@ def layer_verdicts(
 ) -> tuple[Verdict, ...]:
     """One verdict per layer, in the graph's order. The head is not in the graph and is never frozen.
 
-    The first rule that matches decides: the policy, then `batch_norm: freeze`; otherwise the layer is trainable.
+    The first rule that matches decides: the policy, then `batch_norm: freeze`; other layers are trainable.
 
     Args:
         graph: the backbone.
         policy: how the frozen layers are chosen.
-        batch_norm: `freeze` freezes every BatchNorm, whatever the policy says.
+        batch_norm: whether every BatchNorm is frozen even if the policy does not choose it.
         field: name of the section, for messages.
 
     Raises:
-        PolicyError: the policy names a block or layer that does not exist, or chooses no layer that owns weights.
+        PolicyError: the policy names a block or layer that does not exist, or chooses no layer with weights.
     """
     ((name, value),) = policy.policy().items()
     chosen = _chosen(graph, name, value, field)
@@ -59,10 +59,10 @@ def layer_verdicts(
 
 
 def _chosen(graph: LayerGraph, name: str, value: object, field: str) -> Collection[int]:
-    """Positions of the layers that the policy freezes."""
+    """Positions of the layers that the policy chooses."""
     if name == "none":
         return ()
-    resolvers = {
+    rules = {
         "head_only": _head_only,
         "first_layers": _first_layers,
         "through": _through,
@@ -71,7 +71,7 @@ def _chosen(graph: LayerGraph, name: str, value: object, field: str) -> Collecti
         "fraction": _fraction,
     }
     where = f"{field}.{name}"
-    chosen = frozenset(resolvers[name](graph, value, where))  # type: ignore[operator]
+    chosen = frozenset(rules[name](graph, value, where))  # type: ignore[operator]
     if not any(graph.layers[position].parameters for position in chosen):
         raise PolicyError(f"{where}: received {value!r}, which freezes nothing: {_why_nothing(graph, chosen)}")
     return chosen
@@ -89,7 +89,7 @@ def _first_layers(graph: LayerGraph, count: int, where: str) -> range:
 
 
 def _layers(graph: LayerGraph) -> list[int]:
-    """Positions of `model.layers`: all but plain operations."""
+    """Positions of `model.layers`, without plain operations."""
     return [position for position, layer in enumerate(graph.layers) if layer.is_layer]
 
 
@@ -111,10 +111,10 @@ def _match(graph: LayerGraph, pattern: str, where: str) -> list[int]:
     chosen = [position for position, layer in enumerate(graph.layers) if expression.search(layer.name)]
     if not chosen:
         names = [layer.name for layer in graph.layers if layer.parameters]
-        raise PolicyError(f"{where}: received {pattern!r}, which no layer's name matches{_hint(pattern, names)}")
+        raise PolicyError(f"{where}: received {pattern!r}, which matches no layer's name{_hint(pattern, names)}")
     if not any(graph.layers[position].parameters for position in chosen):
         blocks = [block.name for block in graph.blocks if expression.search(block.name)]
-        advice = f'; to freeze the blocks of that name, write blocks: ["{_glob(blocks)}"]' if blocks else ""
+        advice = f'; to freeze the blocks of that name, use blocks: ["{_glob(blocks)}"]' if blocks else ""
         raise PolicyError(
             f"{where}: received {pattern!r}, which freezes nothing: {_why_nothing(graph, chosen)}{advice}"
         )
@@ -122,13 +122,13 @@ def _match(graph: LayerGraph, pattern: str, where: str) -> list[int]:
 
 
 def _fraction(graph: LayerGraph, fraction: float, _: str) -> range:
-    """The fewest blocks, from the input on, that hold at least this fraction of the backbone's parameters."""
+    """The fewest first blocks that contain at least this fraction of the backbone's parameters."""
     wanted = fraction * sum(layer.parameters for layer in graph.layers)
-    held, last = 0, -1
+    contained, last = 0, -1
     for block in graph.blocks:
-        if held >= wanted:
+        if contained >= wanted:
             break
-        held += sum(layer.parameters for layer in graph.layers[block.first : block.last + 1])
+        contained += sum(layer.parameters for layer in graph.layers[block.first : block.last + 1])
         last = block.last
     return range(last + 1)
 
@@ -136,32 +136,31 @@ def _fraction(graph: LayerGraph, fraction: float, _: str) -> range:
 def _named(graph: LayerGraph, name: str, where: str) -> Block:
     blocks = {block.name: block for block in graph.blocks}
     if name not in blocks:
-        raise PolicyError(
-            f"{where}: received {name!r}, which is not a block of this backbone{_hint(name, list(blocks))}"
-        )
+        hint = _hint(name, list(blocks))
+        raise PolicyError(f"{where}: received {name!r}, which is not a block of this backbone{hint}")
     return blocks[name]
 
 
 def _hint(received: str, names: Sequence[str]) -> str:
     near = difflib.get_close_matches(received, names, n=3, cutoff=0.5)
-    known = listed(names, _SHOWN)
-    return f"; did you mean {', '.join(near)}? Known are {known}" if near else f"; known are {known}"
+    question = f" did you mean {', '.join(near)}?" if near else ""
+    return f";{question} known names are {listed(names, _SHOWN)}"
 
 
 def _why_nothing(graph: LayerGraph, chosen: Collection[int]) -> str:
     if not any(layer.parameters for layer in graph.layers):
-        return "the backbone owns no weights"
+        return "the backbone has no weights"
     kinds = Counter(graph.layers[position].kind for position in chosen)
-    classes = ", ".join(kind if len(kinds) == 1 else f"{count} {kind}" for kind, count in kinds.most_common(3))
-    own = "owns no weights" if len(chosen) == 1 else "own no weights"
+    counted = ", ".join(kind if len(kinds) == 1 else f"{count} {kind}" for kind, count in kinds.most_common(3))
+    have = "has no weights" if len(chosen) == 1 else "have no weights"
     number, position = next((n, p) for n, p in enumerate(_layers(graph), start=1) if graph.layers[p].parameters)
     block = next(block.name for block in graph.blocks if block.first <= position <= block.last)
     first = f"the first layer with weights is number {number}, {graph.layers[position].name}, in block {block}"
-    return f"its {len(chosen)} layer{'s are' if len(chosen) > 1 else ' is'} {classes}, which {own}; {first}"
+    return f"its {len(chosen)} layer{'s are' if len(chosen) > 1 else ' is'} {counted}, which {have}; {first}"
 
 
 def _glob(names: Sequence[str]) -> str:
-    """A glob for some names: their common beginning and a star."""
+    """A glob that matches the names: their common prefix and a star."""
     begin = names[0]
     for name in names[1:]:
         while not name.startswith(begin):

@@ -1,4 +1,4 @@
-"""Models: backbones, the weights that training starts from, the head, the serving export, and how servers load it.
+"""Models: backbones, the weights that they start from, the head, the serving export, and how an export is loaded.
 
 Imports `data` (pixels), `registry` (weights of a published version) and `freeze` (digests of weights).
 """

@@ -1,6 +1,6 @@
-"""Backbones: the models of keras.applications by name, SmallConvNet, which needs no download, and `.keras` files.
+"""Backbones: the models of keras.applications, SmallConvNet, which needs no download, and `.keras` files.
 
-Names and size limits are known without TensorFlow, so that a configuration is checked in milliseconds.
+Names and size limits need no TensorFlow, so a configuration is checked in milliseconds.
 """
 
 from __future__ import annotations
@@ -10,12 +10,12 @@ import functools
 import importlib
 import tempfile
 from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from frostline import storage
 from frostline.errors import ConfigError, NotFound
+from frostline.model.head import PREFIX
 from frostline.text import one_line
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 SMALL = "SmallConvNet"
 
 # keras.applications module -> (smallest height and width that its models accept, in pixels; their names).
-# The limits are `min_size` in each module of Keras 3.15; a test compares them with the library.
+# The limits are the `min_size` of each module in Keras 3.15; a test compares them with the library.
 _FAMILIES: dict[str, tuple[int, tuple[str, ...]]] = {
     "convnext": (32, tuple(f"ConvNeXt{size}" for size in ("Tiny", "Small", "Base", "Large", "XLarge"))),
     "densenet": (32, ("DenseNet121", "DenseNet169", "DenseNet201")),
@@ -44,7 +44,7 @@ _FAMILIES: dict[str, tuple[int, tuple[str, ...]]] = {
 }
 _MODULE_OF = {name: module for module, (_, family) in _FAMILIES.items() for name in family}
 _SMALL_MINIMUM = 16  # three poolings leave 2 x 2
-# Default height and width of an architecture, in pixels, where it is not 224.
+# Default height and width of an architecture in pixels, if not 224.
 _DEFAULT_SIZES = {
     SMALL: 32,
     "InceptionV3": 299,
@@ -58,25 +58,25 @@ _DEFAULT_SIZES = {
 
 
 def names() -> list[str]:
-    """Every backbone name, sorted."""
+    """All names of backbones, sorted."""
     return sorted([*_MODULE_OF, SMALL])
 
 
 def is_file(name: str) -> bool:
-    """Whether the backbone is a user's own model: a local or gs:// `.keras` file."""
+    """Whether the backbone is a user's model, a local or gs:// `.keras` file."""
     return name.endswith(".keras")
 
 
 def require(name: str, field: str = "backbone") -> None:
-    """Raise ConfigError with the nearest names unless `name` is a backbone; a file is not read."""
+    """Raise ConfigError with similar names unless `name` is a backbone; a `.keras` file is not read."""
     if name not in names() and not is_file(name):
         near = difflib.get_close_matches(name, names(), n=3, cutoff=0.4)
-        hint = f"did you mean {', '.join(near)}?" if near else f"known are {', '.join(names())}"
+        hint = f"did you mean {', '.join(near)}?" if near else f"known names are {', '.join(names())}"
         raise ConfigError(field, name, hint)
 
 
 def minimum_image_size(name: str) -> int:
-    """Smallest height and width that the backbone accepts, in pixels; 1 for a file, which is not read here.
+    """Smallest height and width that the backbone accepts, in pixels; 1 for a file, which is not read.
 
     Raises:
         ConfigError: the name is unknown.
@@ -88,7 +88,7 @@ def minimum_image_size(name: str) -> int:
 
 
 def default_image_size(name: str) -> int:
-    """Default height and width of the architecture, in pixels; for a file its own size, or 224 if it takes any size.
+    """Default height and width in pixels; of a file, which is read, its own input's, or 224 if that is not fixed.
 
     Raises:
         ConfigError: the name is unknown, or the file cannot be loaded.
@@ -100,7 +100,7 @@ def default_image_size(name: str) -> int:
 
 
 def require_size(name: str, image_size: int) -> None:
-    """Raise ConfigError if the backbone is unknown or cannot take images of this height and width, in pixels."""
+    """Raise ConfigError if the backbone is unknown or does not accept images of this height and width, in pixels."""
     minimum = minimum_image_size(name)
     if image_size < minimum:
         raise ConfigError("image_size", image_size, f"{name} needs at least {minimum} pixels")
@@ -109,21 +109,21 @@ def require_size(name: str, image_size: int) -> None:
 def build(name: str, image_size: int, *, weights: str | None = None) -> keras.Model:
     """The backbone without its classification top.
 
-    Keras numbers automatic layer names throughout the process (`conv2d_94` in the second model). The counter is reset
-    first, so that a backbone has the same layer names whenever it is built. (`keras.utils.clear_session` would do that
-    too, but it also replaces the graph that holds an open strategy scope.)
+    Keras numbers layers without a name per process (`conv2d_94` in the second model). The counter is reset first, so
+    that a backbone always has the same layer names. (`keras.utils.clear_session` resets it too, but also replaces the
+    graph of an open strategy scope.)
 
     Args:
         name: a name of `names()`, or a `.keras` file, which comes with its weights.
         image_size: height and width of the input, in pixels.
-        weights: None for random weights, or `imagenet`, which downloads them.
+        weights: None for random weights, or `imagenet`, which is downloaded.
 
     Returns:
-        A functional model from [batch, image_size, image_size, 3] float32, normalised by `normalise`, to
-        [batch, height, width, channels] float32.
+        A functional model from [batch, image_size, image_size, 3] float32, normalised by `normalise`, to features,
+        [batch, height, width, channels] or [batch, channels] float32.
 
     Raises:
-        ConfigError: the name is unknown, or the file is missing, cannot be loaded or cannot be a backbone.
+        ConfigError: the name is unknown, or the file cannot be a backbone.
     """
     import keras
     from keras.src.utils import naming
@@ -131,7 +131,7 @@ def build(name: str, image_size: int, *, weights: str | None = None) -> keras.Mo
     require(name)
     naming.reset_uids()
     if is_file(name):
-        return _own(name, image_size)
+        return _from_file(name, image_size)
     if name == SMALL:
         return _small_conv_net(image_size)
     constructor = getattr(keras.applications, name)
@@ -139,16 +139,16 @@ def build(name: str, image_size: int, *, weights: str | None = None) -> keras.Mo
 
 
 def normalise(images: Any, name: str) -> Any:
-    """Scale pixels as in the backbone's own training, by `preprocess_input` of its Keras module.
+    """Scale pixels as the backbone was trained, with `preprocess_input` of its Keras module.
 
-    A user's own model receives the pixels unscaled; it must rescale them itself.
+    A user's model gets the pixels unchanged; it can have a layer that rescales them.
 
     Args:
-        images: tensor or array [batch, height, width, 3] in 0..255, any dtype.
-        name: the backbone.
+        images: [batch, height, width, 3] in 0..255, any dtype.
+        name: of the backbone.
 
     Returns:
-        Tensor [batch, height, width, 3] float32.
+        [batch, height, width, 3] float32.
     """
     import tensorflow as tf
 
@@ -160,10 +160,9 @@ def normalise(images: Any, name: str) -> Any:
     return _preprocess_input(name)(pixels, data_format="channels_last")
 
 
-@functools.cache  # the cache also keeps AutoGraph from converting the import
-def _preprocess_input(name: str) -> Callable[..., Any]:
-    found: Callable[..., Any] = importlib.import_module(f"keras.applications.{_MODULE_OF[name]}").preprocess_input
-    return found
+@functools.cache  # also keeps AutoGraph from converting the import
+def _preprocess_input(name: str) -> Any:
+    return importlib.import_module(f"keras.applications.{_MODULE_OF[name]}").preprocess_input
 
 
 def _small_conv_net(image_size: int) -> keras.Model:
@@ -174,22 +173,22 @@ def _small_conv_net(image_size: int) -> keras.Model:
     x = image
     for block, filters in enumerate((32, 64, 128), start=1):
         x = keras.layers.Conv2D(filters, 3, padding="same", use_bias=False, name=f"block{block}_conv")(x)
-        # With Keras' default momentum of 0.99, statistics are useless for the first hundreds of steps.
+        # With Keras' default momentum of 0.99 the statistics need hundreds of steps to become useful.
         x = keras.layers.BatchNormalization(momentum=0.9, name=f"block{block}_bn")(x)
         x = keras.layers.ReLU(name=f"block{block}_relu")(x)
         x = keras.layers.MaxPooling2D(name=f"block{block}_pool")(x)
     return keras.Model(image, x, name="small_conv_net")
 
 
-def _own(name: str, image_size: int) -> keras.Model:
-    """A user's own model, with the image size fixed if the file takes any size."""
+def _from_file(name: str, image_size: int) -> keras.Model:
+    """A user's model; its image size is fixed if the file leaves it open."""
     import keras
 
     model = _read(name)
-    model = keras.Model(model.inputs[0], model.outputs[0], name=model.name)  # gives a sequential model a graph
-    wrong = _unsuitable(model, image_size)
-    if wrong:
-        raise ConfigError("backbone", name, wrong)
+    model = keras.Model(model.inputs[0], model.outputs[0], name=model.name)  # makes a sequential model functional
+    problem = _problem_of(model, image_size)
+    if problem:
+        raise ConfigError("backbone", name, problem)
     if None in model.inputs[0].shape[1:3]:
         fixed = keras.models.clone_model(model, input_tensors=keras.Input((image_size, image_size, 3)))
         fixed.set_weights(model.get_weights())
@@ -198,7 +197,7 @@ def _own(name: str, image_size: int) -> keras.Model:
 
 
 def _read(name: str) -> keras.Model:
-    """The model in a file, loaded in safe mode."""
+    """Load a model with one input and one output in safe mode."""
     import keras
 
     with tempfile.TemporaryDirectory() as directory:
@@ -206,7 +205,7 @@ def _read(name: str) -> keras.Model:
             model = keras.models.load_model(storage.localize(name, Path(directory)), compile=False, safe_mode=True)
         except NotFound:
             raise ConfigError("backbone", name, "there is no such file") from None
-        except Exception as error:  # zipfile, h5py and Keras each raise their own
+        except Exception as error:  # zipfile, h5py and Keras raise different errors
             reason = one_line(error, 200)
             raise ConfigError("backbone", name, f"it cannot be loaded: {reason}") from error
     if not getattr(model, "inputs", None) or len(model.inputs) != 1 or len(model.outputs) != 1:
@@ -214,32 +213,32 @@ def _read(name: str) -> keras.Model:
     return model
 
 
-def _unsuitable(model: keras.Model, image_size: int) -> str:
+def _problem_of(model: keras.Model, image_size: int) -> str:
     """Why a model cannot be a backbone; empty if it can."""
     image, features = model.inputs[0].shape, model.outputs[0].shape
     if len(image) != 4 or any(size not in (None, image_size) for size in image[1:3]) or image[3] != 3:
-        return f"its input is {image}; expected (None, {image_size}, {image_size}, 3) for this image_size"
+        return f"its input is {image}; expected (None, {image_size}, {image_size}, 3), as in image_size"
     if len(features) not in (2, 4):
         return f"its output is {features}; expected features, [batch, height, width, channels] or [batch, channels]"
     calls = Counter(id(node.operation) for nodes in model._nodes_by_depth.values() for node in nodes)
     for layer in model.layers:
-        wrong = _unsuitable_layer(layer, calls[id(layer)])
-        if wrong:
-            return f"its layer {layer.name!r} {wrong}"
+        problem = _problem_of_layer(layer, calls[id(layer)])
+        if problem:
+            return f"its layer {layer.name!r} {problem}"
     return ""
 
 
-def _unsuitable_layer(layer: keras.layers.Layer, calls: int) -> str:
-    """Why a layer cannot be part of a backbone, where every layer must be frozen alone; empty if it can."""
+def _problem_of_layer(layer: keras.layers.Layer, calls: int) -> str:
+    """Why a layer cannot be frozen and certified; empty if it can."""
     import keras
 
     inner = list(layer._flatten_layers(include_self=False))
     if any(isinstance(part, keras.layers.BatchNormalization) for part in inner):
-        return "contains a BatchNormalization, which could not be frozen alone; put its layers into the model directly"
+        return "contains BatchNormalization, which cannot be frozen alone; use the layers inside it directly"
     if any(isinstance(part, keras.layers.SpectralNormalization) for part in (layer, *inner)):
-        return "is a SpectralNormalization, which changes its weights in training even while frozen"
+        return "is a SpectralNormalization, which changes its weights in training even if it is frozen"
     if calls > 1:
-        return "is used more than once; use a separate layer in each place"
-    return (
-        "has a name that begins with head_, like the head's layers; rename it" if layer.name.startswith("head_") else ""
-    )
+        return "is used more than once; use a separate layer for each call"
+    if layer.name.startswith(PREFIX):
+        return f"has a name that begins with {PREFIX}, as the head's layers do; rename it"
+    return ""

@@ -1,4 +1,4 @@
-"""Low precision: whether this machine is faster in bfloat16, and a context in which layers are traced in bfloat16."""
+"""bfloat16: whether it makes this machine faster, and layers that compute in it while they are traced."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ import keras
 import tensorflow as tf
 
 _CPU_FLAGS = {"avx512_bf16", "amx_bf16"}
-_GPU_CAPABILITY = (8, 0)  # Ampere: the first generation with bfloat16 tensor cores
+_GPU_CAPABILITY = (8, 0)  # Ampere, the first with bfloat16 in its tensor cores
 
 
 def hardware_has_bfloat16() -> bool:
-    """Whether every device that would compute here is faster in bfloat16."""
+    """Whether every device used for computing is faster in bfloat16."""
     gpus = tf.config.list_physical_devices("GPU")
     if gpus:
         details = [tf.config.experimental.get_device_details(gpu) for gpu in gpus]
@@ -28,12 +28,12 @@ def hardware_has_bfloat16() -> bool:
 
 
 def onednn_takes_bfloat16() -> bool:
-    """Whether oneDNN is on and its kernels accept bfloat16: ONEDNN_MAX_CPU_ISA can hide what the processor supports."""
-    if os.environ.get("TF_ENABLE_ONEDNN_OPTS") == "0":  # then Eigen computes, which is slower in bfloat16
+    """Whether oneDNN is on and its kernels support bfloat16, which ONEDNN_MAX_CPU_ISA can disable."""
+    if os.environ.get("TF_ENABLE_ONEDNN_OPTS") == "0":  # then Eigen is used, which is slower in bfloat16
         return False
     image, kernel = tf.ones((1, 4, 4, 8), tf.bfloat16), tf.ones((3, 3, 8, 8), tf.bfloat16)
     try:
-        # A graph, because eager operations do not use oneDNN.
+        # In a graph, because eager operations do not use oneDNN.
         tf.function(lambda image, kernel: tf.nn.relu(tf.nn.conv2d(image, kernel, 1, "SAME")))(image, kernel)
     except tf.errors.OpError:
         return False
@@ -42,7 +42,7 @@ def onednn_takes_bfloat16() -> bool:
 
 @contextmanager
 def low_precision(layers: Iterable[keras.layers.Layer]) -> Iterator[None]:
-    """Functions traced in this context compute these layers, nested ones too, in bfloat16; weights stay float32."""
+    """Functions traced in this context compute the layers and those inside them in bfloat16; weights stay float32."""
     changed = [part for layer in layers for part in layer._flatten_layers() if part.dtype_policy.name == "float32"]
     try:
         for layer in changed:

@@ -10,12 +10,12 @@ from frostline.section import Fraction, Integer, Section, as_tuple
 
 
 class HeadConfig(Section):
-    """The layers on top of the backbone: pooling, hidden dense layers (ReLU), dropout, logits."""
+    """The layers after the backbone: pooling, hidden dense layers (ReLU), dropout, logits."""
 
     hidden: Annotated[tuple[Integer, ...], BeforeValidator(as_tuple)] = Field(
-        (), description="units of each hidden dense layer"
+        (), description="number of units of each hidden dense layer"
     )
-    dropout: Fraction = Field(0.0, description="fraction of features dropped before the logits during training")
+    dropout: Fraction = Field(0.0, description="fraction of features dropped before the logits in training")
 
     @model_validator(mode="after")
     def _positive_units(self) -> HeadConfig:

@@ -1,4 +1,4 @@
-"""The serving export: a SavedModel that takes encoded images and returns probabilities and labels.
+"""The serving export: a SavedModel from encoded images to probabilities and labels.
 
 Each weight is stored once. Keras' own exporters store every weight twice (keras-team/keras#23553).
 """
@@ -17,11 +17,10 @@ from frostline.model import backbones
 class Servable(tf.Module):
     """A model with decoding, resizing and normalisation in the graph.
 
-    The Keras model is not an attribute: TensorFlow would track it and store its weights a second time.
+    Only the function `serve` refers to the Keras model: an attribute would be tracked, and its weights stored again.
     """
 
     def __init__(self, model: keras.Model, labels: list[str], image_size: int, backbone: str) -> None:
-        """Wrap the model; arguments as for `save`."""
         super().__init__()
         self.values = [variable.value for variable in model.variables]
         self.labels = tf.constant(labels)
@@ -40,17 +39,17 @@ class Servable(tf.Module):
 
 
 def save(model: keras.Model, labels: list[str], image_size: int, backbone: str, directory: Path) -> None:
-    """Write a SavedModel with one signature, `serving_default`.
+    """Write the SavedModel.
 
-    It maps `image_bytes` ([batch] string, encoded images) to `probabilities` ([batch, classes] float32) and `label`
-    ([batch] string).
+    Its signature `serving_default` maps `image_bytes`, [batch] string, to `probabilities`, [batch, classes] float32,
+    and `label`, [batch] string.
 
     Args:
-        model: from [batch, image_size, image_size, 3] float32 to probabilities; not under a distribution strategy.
+        model: from [batch, image_size, image_size, 3] float32 to probabilities; built without a distribution strategy.
         labels: class names by index.
         image_size: height and width of the model's input, in pixels.
         backbone: name of the backbone, which determines how pixels are normalised.
-        directory: of the SavedModel; it is created.
+        directory: of the SavedModel.
     """
     servable = Servable(model, labels, image_size, backbone)
     tf.saved_model.save(servable, str(directory), signatures={"serving_default": servable.serve})

@@ -4,31 +4,32 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from frostline.freeze.plan import POOL
 from frostline.model.config import HeadConfig
 
 if TYPE_CHECKING:
     import keras
 
-PREFIX = "head_"  # the names of all layers of the head begin with it
+PREFIX = "head_"  # of all layer names of the head
 LOGITS = "head_logits"
 
 
 def attach(backbone: keras.Model, head: HeadConfig, classes: int) -> keras.Model:
-    """Put a head on a backbone; the result contains the backbone's own layers, not a nested model.
+    """Attach a head to a backbone; the new model has the backbone's layers themselves, not nested.
 
     Args:
         backbone: [batch, size, size, 3] to [batch, height, width, channels] or [batch, channels].
         head: hidden layers and dropout.
-        classes: number of labels.
+        classes: number of classes.
 
     Returns:
         A functional model from images to probabilities, [batch, classes] float32.
     """
     import keras
 
-    # Flatten leaves features that are pooled already as they are; its name is the boundary of a frozen backbone.
+    # Flatten leaves pooled features unchanged; it has the same name because that is the boundary of a frozen backbone.
     pooling = keras.layers.GlobalAveragePooling2D if len(backbone.output.shape) == 4 else keras.layers.Flatten
-    x = pooling(name="head_pool")(backbone.output)
+    x = pooling(name=POOL)(backbone.output)
     for index, units in enumerate(head.hidden, start=1):
         x = keras.layers.Dense(units, activation="relu", name=f"head_hidden{index}")(x)
     if head.dropout:

@@ -1,10 +1,9 @@
-"""A SavedModel as model servers run it: loaded into a session, from encoded images to probabilities."""
+"""A SavedModel as servers load it, with the session loader: encoded images in, probabilities out."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -14,7 +13,6 @@ from frostline.errors import DataError, StorageError
 from frostline.text import one_line
 
 _SIGNATURE = "serving_default"
-# Errors that say nothing about the model: the same call may succeed later or on another machine.
 TRANSIENT = (
     MemoryError,
     tf.errors.ResourceExhaustedError,
@@ -22,29 +20,29 @@ TRANSIENT = (
     tf.errors.AbortedError,
     tf.errors.CancelledError,
     tf.errors.DeadlineExceededError,
-)
+)  # errors of the machine, not the model: the same call can succeed later or elsewhere
 
 
 class Served:
-    """A loaded model; as a context manager, it closes its session at the end."""
+    """A loaded model; as a context manager it closes its session."""
 
     def __init__(self, directory: Path) -> None:
-        """Load the model.
+        """Load the model's serving signature.
 
         Args:
             directory: of the SavedModel.
 
         Raises:
-            DataError: there is no SavedModel, or its signature is not that of `frostline.model.export`.
-            StorageError: this machine cannot load it now, for want of memory for example; the model may be fine.
+            DataError: there is no SavedModel, or it lacks the signature.
+            StorageError: this machine cannot load it now, for example for lack of memory.
         """
         self._session = tf.compat.v1.Session(graph=tf.Graph())
         try:
             with self._session.graph.as_default():
-                loaded: Any = tf.compat.v1.saved_model.load(self._session, ["serve"], str(directory))
+                loaded = tf.compat.v1.saved_model.load(self._session, ["serve"], str(directory))
             signature = loaded.signature_def[_SIGNATURE]
             if "image_bytes" not in signature.inputs or "probabilities" not in signature.outputs:
-                raise ValueError(f"{_SIGNATURE} must map image_bytes to probabilities")
+                raise ValueError(f"{_SIGNATURE} has no input image_bytes or no output probabilities")
             self._input, self._output = signature.inputs["image_bytes"].name, signature.outputs["probabilities"].name
         except TRANSIENT as error:
             self._session.close()
@@ -60,13 +58,13 @@ class Served:
         self._session.close()
 
     def predict(self, images: Sequence[bytes]) -> NDArray[np.float32]:
-        """Predict one batch.
+        """Probabilities of one batch.
 
         Args:
             images: encoded images, as a client sends them.
 
         Returns:
-            Probabilities, [len(images), classes] float32.
+            [len(images), classes] float32.
         """
-        found: NDArray[np.float32] = self._session.run(self._output, {self._input: list(images)})
-        return found
+        probabilities: NDArray[np.float32] = self._session.run(self._output, {self._input: list(images)})
+        return probabilities

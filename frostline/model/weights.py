@@ -1,7 +1,7 @@
-"""Weights by reference: the plan step resolves the reference and saves the weights in the store under their digest.
+"""Weights by reference: the plan step resolves them once, into a file in the store that later steps load.
 
 References: `imagenet`, `random`, `own` (the weights of a backbone that is a `.keras` file), `registry:MODEL@champion`,
-`registry:MODEL/N`, or a local or gs:// file (`.weights.h5`, `.h5` or `.keras`). Later steps read the store only.
+`registry:MODEL/N`, or a local or gs:// file (`.weights.h5`, `.h5` or `.keras`).
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 
 from frostline import digests, registry, storage
 from frostline.data import lineage
-from frostline.documents.data import IMAGES_FILE
 from frostline.documents.freeze import ResolvedWeights, WeightsSource
 from frostline.documents.training import KERAS_FILE
 from frostline.errors import NotFound, WeightsError
@@ -33,19 +32,19 @@ def resolve(
     """Build the backbone with the weights that `reference` names.
 
     Args:
-        reference: to the weights, as in this module's docstring.
-        backbone: its name.
+        reference: to the weights.
+        backbone: name of the backbone.
         image_size: height and width of the input, in pixels.
         seed: of random weights.
-        registry_root: root of the registry of a `registry:` reference.
+        registry_root: root of the registry for `registry:` references.
 
     Returns:
-        The model; what the reference resolved to; and the SHA-256 of the images that a version of the registry was
-        made with, if it lists them.
+        The model, the resolved reference, and the SHA-256 of the images that a version in the registry was made with,
+        if it records them.
 
     Raises:
         WeightsError: the weights are missing or do not fit the backbone.
-        RegistryError: the registry does not have what the reference names.
+        RegistryError: the registry has no such version.
     """
     if backbones.is_file(backbone) != (reference == OWN) and reference in (OWN, "random", "imagenet"):
         expected = "'own', a file or a registry reference" if backbones.is_file(backbone) else "'random' or 'imagenet'"
@@ -65,23 +64,20 @@ def resolve(
         with tempfile.TemporaryDirectory() as directory:
             path, resolved = _fetch(reference, registry_root, Path(directory))
             _load_into(model, path, reference)
-            if (path.parent / IMAGES_FILE).exists() and reference.startswith("registry:"):
+            if (path.parent / lineage.FILE).exists() and reference.startswith("registry:"):
                 images = lineage.read(path.parent)
     digest = certificate.weights_digest(model.layers)
     return model, {"reference": reference, "resolved": resolved, "digest": digest}, images
 
 
 def save(model: keras.Model, store: str, backbone: str, digest: str) -> str:
-    """Save the weights in the store under their digest, unless they are there already; return their address.
+    """Write the weights to the store under their digest if they are not there yet; return the address.
 
-    If the backbone is a file, the whole model is saved: later steps cannot build it by name.
-
-    Raises:
-        StorageError: the store cannot be written.
+    A backbone that is a file is stored as a whole model, because later steps cannot build it by name.
     """
     suffix = ".keras" if backbones.is_file(backbone) else ".weights.h5"
-    key = digests.of_json([model.to_json(), digest]) if backbones.is_file(backbone) else digest
-    uri = storage.join(store, "weights", f"{key}{suffix}")
+    made_from = digests.of_json([model.to_json(), digest]) if backbones.is_file(backbone) else digest
+    uri = storage.join(store, "weights", f"{made_from}{suffix}")
     if storage.stat(uri) is None:
         with tempfile.TemporaryDirectory() as directory:
             path = Path(directory) / f"backbone{suffix}"
@@ -116,10 +112,10 @@ def _imagenet(backbone: str, image_size: int) -> keras.Model:
         raise WeightsError(f"weights: received 'imagenet'; {backbone} has none; use 'random' or a registry reference")
     try:
         return backbones.build(backbone, image_size, weights="imagenet")
-    except Exception as error:  # the download raises whatever urllib or Keras raise
+    except Exception as error:  # urllib and Keras raise many different errors
         reason = one_line(error, 200)
         raise WeightsError(
-            f"weights: received 'imagenet', which could not be fetched ({reason}); "
+            f"weights: received 'imagenet', which cannot be downloaded ({reason}); "
             "without a network use 'random', a local weights file or a registry reference"
         ) from error
 
@@ -137,7 +133,7 @@ def _fetch(reference: str, registry_root: str, into: Path) -> tuple[Path, str]:
 
 
 def _load_into(model: keras.Model, path: Path, reference: str) -> None:
-    """Load weights into the backbone; a `.keras` file may have more layers after those of the backbone (a head)."""
+    """Load weights into the backbone; a model in a `.keras` file may have further layers after it, such as a head."""
     try:
         if path.suffix == ".keras":
             _copy_leading(model, path, reference)
@@ -145,7 +141,7 @@ def _load_into(model: keras.Model, path: Path, reference: str) -> None:
             model.load_weights(path)
     except WeightsError:
         raise
-    except Exception as error:  # h5py, zipfile and Keras each raise their own
+    except Exception as error:  # h5py, zipfile and Keras raise different errors
         reason = one_line(error)
         raise WeightsError(f"weights: {reference!r} does not fit {model.name}: {reason}") from error
 

@@ -1,4 +1,4 @@
-"""Verification: checking a certificate, and a published version, from files alone.
+"""Verification: check a freeze certificate, and a published version, from files alone.
 
-Imports `model`, `freeze` and `registry`.
+Imports `model`, `freeze`, `registry` and `documents`.
 """

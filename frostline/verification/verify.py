@@ -1,7 +1,7 @@
-"""Verify a model: check everything that its freeze certificate says, from the model's files alone.
+"""Check a freeze certificate again, from a model's files alone.
 
 Digests show that something changed, not who changed it. If someone rewrites every file, the first digests included, and
-seals a new certificate, only the weights that training started from, or a signature over the files, reveal it.
+seals a new certificate, only the weights that training started from, or a signature over the files, can reveal it.
 """
 
 from __future__ import annotations
@@ -19,7 +19,9 @@ from frostline.errors import ConfigError, FrostlineError, NotFound
 from frostline.model import backbones
 from frostline.model.weights import SUFFIXES, load, resolve
 from frostline.text import one_line
+from frostline.verification import version_checks
 from frostline.verification.certificate_checks import (
+    SAVED_MODEL_FILE,
     Failed,
     claims_hold,
     description_holds,
@@ -36,31 +38,30 @@ from frostline.verification.certificate_checks import (
     source_holds,
     source_weights_hold,
 )
-from frostline.verification.version_checks import manifest_holds, place, registry_agrees
 
 if TYPE_CHECKING:
     import keras
 
 T = TypeVar("T")
-_VERSION_FILES = (MANIFEST_FILE, "saved_model.pb", DECISION.file)  # only a version has them beside the certificate
-_LONGEST = 300  # characters of a reason that a library gave
+_ONLY_IN_A_VERSION = (MANIFEST_FILE, SAVED_MODEL_FILE, DECISION.file)
+_LONGEST = 300  # characters of an error of a library
 
 
-class _NotChecked(Exception):
+class _Skipped(Exception):
     """A check needs the result of one that failed."""
 
 
 @dataclass(frozen=True)
-class _Outcome(Generic[T]):
-    """The result of a check that passed, or nothing."""
+class _Checked(Generic[T]):
+    """A check; `results` has its result, or nothing if it failed."""
 
-    results: tuple[T, ...] = ()
+    results: tuple[T, ...]
 
     @property
-    def result(self) -> T:
-        """What the check returned; raises if it failed, so that the check that needs it is not made."""
+    def value(self) -> T:
+        """The result; raises _Skipped if the check failed."""
         if not self.results:
-            raise _NotChecked
+            raise _Skipped
         return self.results[0]
 
 
@@ -71,39 +72,37 @@ class _Checks:
         self.rows: list[VerifyRow] = []
         self.changed: set[str] = set()
 
-    def __call__(self, name: str, fact: str, check: Callable[[], T]) -> _Outcome[T]:
-        """Make one check, which raises if it fails; `fact` is the reason to report if it passes."""
+    def __call__(self, name: str, meaning: str, check: Callable[[], T]) -> _Checked[T]:
+        """Run a check and record it; `meaning` is the reason in its row if it passes."""
         try:
-            outcome = _Outcome((check(),))
-        except _NotChecked:
+            result = check()
+        except _Skipped:
             self._add(name, False, "not checked: a check before it failed")
-        except Failed as error:
-            self.changed.update(error.tensors)
-            self._add(name, False, str(error))
-        except FrostlineError as error:
-            self._add(name, False, str(error))
-        except Exception as error:  # for a damaged file, zipfile, h5py, TensorFlow and Keras each raise their own
-            self._add(name, False, f"{type(error).__name__}: {error}"[:_LONGEST])
-        else:
-            self._add(name, True, fact)
-            return outcome
-        return _Outcome()
+            return _Checked(())
+        except Exception as error:  # zipfile, h5py, TensorFlow and Keras raise different errors for a damaged file
+            self.changed.update(error.tensors if isinstance(error, Failed) else ())
+            known = isinstance(error, Failed | FrostlineError)
+            self._add(name, False, str(error) if known else f"{type(error).__name__}: {error}"[:_LONGEST])
+            return _Checked(())
+        self._add(name, True, meaning)
+        return _Checked((result,))
 
     def _add(self, name: str, passed: bool, reason: str) -> None:
         self.rows.append({"name": name, "passed": passed, "reason": one_line(reason, 2000)})
 
 
 def verify(model_dir: str | Path, weights: str | None = None, registry: str = "") -> Verification:
-    """Check everything that the certificate of a model says. A file that cannot be read is a check that failed.
+    """Check every statement of a model's certificate. A file that cannot be read is a failed check.
 
     Args:
-        model_dir: a directory that train wrote, or that of a version in a registry; local or gs://.
+        model_dir: directory that train wrote, or of a version in a registry; local or gs://.
         weights: what training should have started from: a weights artifact (its directory or source.json), a file
             (`.weights.h5`, `.h5` or `.keras`) or a `registry:` reference. None skips that check.
-        registry: root of the registry of a `registry:` reference.
+        registry: root of the registry for a `registry:` reference.
 
     Returns:
-        The checks. `moved` lists the frozen tensors that differ before and after a phase, or in an exported file.
+        The outcome of every check; `moved` has the frozen tensors that differ before and after a phase, or in an
+        exported file.
 
     Raises:
         ConfigError: there is nothing at `model_dir` or `weights`.
@@ -113,98 +112,115 @@ def verify(model_dir: str | Path, weights: str | None = None, registry: str = ""
         directory = _localize("MODEL_DIR", str(model_dir), Path(scratch) / "model")
         if not directory.is_dir():
             raise ConfigError("MODEL_DIR", str(model_dir), "expected a directory")
-        source = None if weights is None else _find_weights(weights, registry, Path(scratch) / "weights")
-        return _verify(directory, source, registry, place(str(model_dir)))
+        source = None if weights is None else _localize_weights(weights, registry, Path(scratch) / "weights")
+        checks = _Checks()
+        certificate, plan, recomputed = _check_certificate(checks, directory)
+        _check_files(checks, directory, certificate, plan)
+        if source is not None:
+            _check_source(checks, certificate, plan, source, registry)
+        _check_version(checks, directory, version_checks.place(str(model_dir)))
+    return _verification(checks, plan, recomputed)
 
 
-def _verify(directory: Path, source: str | None, registry: str, version: tuple[str, str, int] | None) -> Verification:
-    checks = _Checks()
-    certificate = checks("certificate", "sealed, every byte as it was written", lambda: read_certificate(directory))
-    plan = checks("plan", "the one that was certified", lambda: read_plan(directory, certificate.result))
-    computed = _check_digests(checks, certificate, plan)
-    _check_model(checks, directory, certificate, plan)
-    if source is not None:
-        checks(
-            "source_weights",
-            "training started from them",
-            lambda: source_weights_hold(certificate.result, _load(source, registry, plan.result)),
-        )
-    if version is not None or any((directory / name).exists() for name in _VERSION_FILES):
-        _check_version(checks, directory, version)
-    found = computed.results[0] if computed.results else None
-    return {
-        "schema": artifacts.schema("verification"),
-        "verified": all(row["passed"] for row in checks.rows),
-        "frozen_tensors": found["frozen_tensors"] if found else 0,
-        "moved": sorted({*found["moved"], *frozen_at_the_end(plan.result, checks.changed)}) if found else [],
-        "unmoved_trainable": found["unmoved_trainable"] if found else [],
-        "checks": checks.rows,
-    }
-
-
-def _check_digests(
-    checks: _Checks, certificate: _Outcome[Certificate], plan: _Outcome[FreezePlan]
-) -> _Outcome[Comparison]:
-    """The digests in the certificate against the plan, and against what the certificate says about them."""
-    computed = checks(
-        "tensors",
-        "each has a digest before and after every phase",
-        lambda: recompute(plan.result, certificate.result),
+def _check_certificate(
+    checks: _Checks, directory: Path
+) -> tuple[_Checked[Certificate], _Checked[FreezePlan], _Checked[Comparison]]:
+    """The certificate and the plan, and whether they agree."""
+    certificate = checks(
+        "certificate", "the seal matches, and the file is unchanged", lambda: read_certificate(directory)
     )
-    checks("frozen", "no frozen tensor changed in any phase", lambda: nothing_frozen_changed(computed.result))
+    plan = checks("plan", "it is the certified plan", lambda: read_plan(directory, certificate.value))
+    recomputed = checks(
+        "tensors",
+        "each has a digest before the first phase and after each phase",
+        lambda: recompute(plan.value, certificate.value),
+    )
+    checks("frozen", "no frozen tensor changed in any phase", lambda: nothing_frozen_changed(recomputed.value))
     checks(
         "claims",
-        "what the certificate says follows from its digests",
-        lambda: claims_hold(certificate.result, computed.result),
+        "the certificate's statements follow from its digests",
+        lambda: claims_hold(certificate.value, recomputed.value),
     )
     checks(
         "source",
-        "its digest is that of all first digests",
-        lambda: source_holds(certificate.result, computed.result),
+        "the first digests match the source's digest",
+        lambda: source_holds(certificate.value, recomputed.value),
     )
-    return computed
+    return certificate, plan, recomputed
 
 
-def _check_model(
-    checks: _Checks, directory: Path, certificate: _Outcome[Certificate], plan: _Outcome[FreezePlan]
+def _check_files(
+    checks: _Checks, directory: Path, certificate: _Checked[Certificate], plan: _Checked[FreezePlan]
 ) -> None:
-    """The files of the model against the certificate."""
-    certified = checks(
-        "files", "all certified files, unchanged, and no other", lambda: files_hold(directory, certificate.result)
+    """The model's files against the certificate."""
+    unchanged = checks(
+        "files",
+        "all certified files are there and unchanged, and there is no other",
+        lambda: files_hold(directory, certificate.value),
     )
-    # Files that are not as certified are not opened: a damaged file can do worse to a reader than make it raise.
-    model = checks("model", "model.keras loads in safe mode", lambda: load_model(certified.result))
-    checks("policy", "gives this plan for the model's own graph", lambda: policy_holds(plan.result, model.result))
+    # A file that is not as certified is not opened: loading a damaged file can do more harm than raise an error.
+    model = checks("model", "model.keras loads in safe mode", lambda: load_model(unchanged.value))
+    checks("policy", "the plan follows from it and the model's layers", lambda: policy_holds(plan.value, model.value))
     checks(
         "keras_weights",
-        "model.keras holds the certified values",
-        lambda: keras_weights_hold(plan.result, certificate.result, model.result),
+        "model.keras has the certified values",
+        lambda: keras_weights_hold(plan.value, certificate.value, model.value),
     )
     checks(
         "serving_weights",
-        "the SavedModel holds them too",
-        lambda: serving_weights_hold(directory, certificate.result, model.result),
+        "the SavedModel has the certified values",
+        lambda: serving_weights_hold(directory, certificate.value, model.value),
     )
     checks(
         "description",
-        "model.json is about this model",
-        lambda: description_holds(directory, plan.result, certificate.result, model.result),
+        "model.json describes this model",
+        lambda: description_holds(directory, plan.value, certificate.value, model.value),
     )
 
 
-def _check_version(checks: _Checks, directory: Path, version: tuple[str, str, int] | None) -> None:
-    """All published files against the manifest, and the manifest against the registry, if it is in one."""
+def _check_source(
+    checks: _Checks, certificate: _Checked[Certificate], plan: _Checked[FreezePlan], source: str, registry: str
+) -> None:
+    """The weights that training should have started from against the certificate's first digests."""
+    checks(
+        "source_weights",
+        "training started from them",
+        lambda: source_weights_hold(certificate.value, _load(source, registry, plan.value)),
+    )
+
+
+def _check_version(checks: _Checks, directory: Path, place: version_checks.Place | None) -> None:
+    """Every published file against the version's manifest, and the manifest against its registry."""
+    if place is None and not any((directory / name).exists() for name in _ONLY_IN_A_VERSION):
+        return
     manifest = checks(
         "manifest",
-        "every published file is as it was written, and there is no other",
-        lambda: manifest_holds(directory),
+        "all published files are there and unchanged, and there is no other",
+        lambda: version_checks.manifest_holds(directory),
     )
-    if version is not None:
+    if place is not None:
         checks(
             "registry",
             "it is the version that was claimed, proven and promoted",
-            lambda: registry_agrees(version, directory, manifest.result),
+            lambda: version_checks.registry_agrees(place, directory, manifest.value),
         )
+
+
+def _verification(checks: _Checks, plan: _Checked[FreezePlan], recomputed: _Checked[Comparison]) -> Verification:
+    outcome: Verification = {
+        "schema": artifacts.schema("verification"),
+        "verified": all(row["passed"] for row in checks.rows),
+        "frozen_tensors": 0,
+        "moved": [],
+        "unmoved_trainable": [],
+        "checks": checks.rows,
+    }
+    if recomputed.results:
+        comparison, changed = recomputed.value, frozen_at_the_end(plan.value, checks.changed)
+        outcome["frozen_tensors"] = comparison["frozen_tensors"]
+        outcome["moved"] = sorted({*comparison["moved"], *changed})
+        outcome["unmoved_trainable"] = comparison["unmoved_trainable"]
+    return outcome
 
 
 def _localize(field: str, uri: str, into: Path) -> Path:
@@ -214,8 +230,8 @@ def _localize(field: str, uri: str, into: Path) -> Path:
         raise ConfigError(field, uri, "there is nothing at this address") from None
 
 
-def _find_weights(source: str, registry: str, into: Path) -> str:
-    """The weights' path on this machine; a registry reference unchanged."""
+def _localize_weights(source: str, registry: str, into: Path) -> str:
+    """The path of the weights on this machine; a registry reference is returned as it is."""
     if not source.startswith("registry:"):
         return str(_localize("--weights", source, into))
     if not registry:
@@ -225,9 +241,9 @@ def _find_weights(source: str, registry: str, into: Path) -> str:
 
 def _load(source: str, registry: str, plan: FreezePlan) -> keras.Model:
     backbone, size = plan["backbone"], plan["image_size"]
-    if backbones.is_file(source) and backbones.is_file(backbone):  # training's own file may not exist any more
+    if backbones.is_file(source) and backbones.is_file(backbone):  # the backbone's file may no longer exist
         return backbones.build(source, size)
     if source.startswith("registry:") or source.endswith(SUFFIXES):
         return resolve(source, backbone, size, 0, registry)[0]
-    path = Path(source)
-    return load(WEIGHTS_SOURCE.read(path) if path.is_dir() else WEIGHTS_SOURCE.read_file(path), backbone, size)
+    path = Path(source) / WEIGHTS_SOURCE.file if Path(source).is_dir() else Path(source)
+    return load(WEIGHTS_SOURCE.read_file(path), backbone, size)

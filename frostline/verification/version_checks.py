@@ -1,82 +1,83 @@
-"""The checks of a published version beyond its certificate: every published byte, and what the registry says."""
+"""The checks of a published version besides its certificate: every published byte, no other file, and the registry."""
 
 from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import cast
 
 from frostline import artifacts, digests, registry, storage
 from frostline.documents.evaluation import EVALUATION
-from frostline.documents.release import MANIFEST_FILE, VERSION_MANIFEST, VersionManifest
+from frostline.documents.release import MANIFEST_FILE, VersionManifest
 from frostline.registry.publication import read_claim
 from frostline.text import listed
 from frostline.verification.certificate_checks import Failed
 
+Place = tuple[str, str, int]  # a version in a registry: root, model, number
 _PLACE = re.compile(r"(?P<root>.+)/(?P<model>[^/]+)/versions/(?P<number>[1-9][0-9]{0,8})/?")
 
 
 def manifest_holds(directory: Path) -> VersionManifest:
-    """The manifest is as it was written, and so is every file that it lists; there is no other file."""
+    """The manifest is unchanged, every file in it is there and unchanged, and there is no other file."""
     try:
         data = (directory / MANIFEST_FILE).read_bytes()
     except FileNotFoundError:
         raise Failed(f"{MANIFEST_FILE} is missing") from None
-    schema = artifacts.parse_json(data, MANIFEST_FILE).get("schema")
-    if schema == artifacts.schema("removed"):
+    manifest = cast(VersionManifest, artifacts.parse_json(data, MANIFEST_FILE))
+    if manifest.get("schema") == artifacts.schema("removed"):
         raise Failed("the version was removed")
-    if schema != artifacts.schema(VERSION_MANIFEST.kind):
-        raise Failed(f"{MANIFEST_FILE} is not as it was written")
-    manifest = VERSION_MANIFEST.read(directory)
-    if VERSION_MANIFEST.encode(manifest) != data:
-        raise Failed(f"{MANIFEST_FILE} is not as it was written")
-    published = {key: manifest[key] for key in ("identity", "files", "metadata")}
+    if manifest.get("schema") != artifacts.schema("version") or artifacts.encode("version", manifest) != data:
+        raise Failed(f"{MANIFEST_FILE}: the file was changed after it was written")
+    published = {"identity": manifest["identity"], "files": manifest["files"], "metadata": manifest["metadata"]}
     if digests.of_json(published) != manifest["content"]:
-        raise Failed(f"{MANIFEST_FILE}: its content is not what its digest says")
+        raise Failed(f"{MANIFEST_FILE}: its digest does not match its content")
     wrong = registry.differences(directory, manifest)
     if wrong:
         raise Failed(listed(wrong, separator="; "))
     return manifest
 
 
-def place(uri: str) -> tuple[str, str, int] | None:
-    """Root, model and number, if the address is that of a version in a registry."""
+def place(uri: str) -> Place | None:
+    """Root, model and number if an address is that of a version in a registry."""
     match = _PLACE.fullmatch(uri if uri.startswith("gs://") else str(Path(uri).resolve()))
     if match is None:
         return None
-    found = match["root"], match["model"], int(match["number"])
-    return found if storage.stat(storage.join(found[0], found[1], "claims", f"{found[2]}.json")) else None
+    root, model, number = match["root"], match["model"], int(match["number"])
+    return (root, model, number) if storage.stat(storage.join(root, model, "claims", f"{number}.json")) else None
 
 
-def registry_agrees(where: tuple[str, str, int], directory: Path, manifest: VersionManifest) -> None:
-    """The content is what the publisher of this number claimed, and the manifest is the one proven and promoted."""
+def registry_agrees(where: Place, directory: Path, manifest: VersionManifest) -> None:
+    """The manifest is the one that its number was claimed for, and the one that was proven and promoted."""
     root, model, number = where
     if (manifest["model"], manifest["version"]) != (model, number):
-        raise Failed(f"the manifest is of {manifest['model']} version {manifest['version']}")
+        raise Failed(f"the manifest is that of {manifest['model']} version {manifest['version']}")
     if read_claim(root, model, number).content != manifest["content"]:
         raise Failed("the number was claimed for another content")
     digest = digests.of_file(directory / MANIFEST_FILE)
-    proven = registry.standing(root, model, number)
-    if proven is not None and proven.manifest_digest != digest:
-        raise Failed(f"another manifest was {proven.standing} under this number")
+    standing = registry.standing(root, model, number)
+    if standing is not None and standing.manifest_digest != digest:
+        raise Failed(f"another manifest was {standing.standing} under this number")
     if any(one.version == number and one.manifest_digest != digest for one in registry.history(root, model)):
         raise Failed("another manifest was promoted under this number")
 
 
-def may_serve(where: tuple[str, str, int], directory: Path) -> str:
-    """Why a version may replace the one in production, in words: it is that one, or was compared with it."""
+def may_serve(where: Place, directory: Path) -> str:
+    """Why a version may be in production, in words: it is the champion, or was compared with the champion.
+
+    Raises:
+        Failed: it was compared with another champion, or is not a candidate.
+    """
     root, model, number = where
-    state, serving = registry.states(root, model).get(number), registry.champion(root, model)
+    state, champion = registry.states(root, model).get(number), registry.champion(root, model)
     if state == "champion":
-        return "it is the version in production"
+        return "it is the champion"
     if state == "candidate":
-        # If the same model is made again, the version stays the first one, with the evaluation of the first run.
+        # When a model is published again, the existing version stays, with the evaluation of the first time.
         compared = EVALUATION.read(directory)["champion"]
-        if (compared and compared["promotion"]) != (serving and serving.promotion):
-            raise Failed(
-                "its evaluation compared it with another champion; if a later run made the same model, check that run"
-            )
-        return "it was compared with the version in production" if serving else "no version is in production yet"
-    now = f"; version {serving.version} is in production now" if serving else ""
+        if (compared and compared["promotion"]) != (champion and champion.promotion):
+            raise Failed("its evaluation compared it with another champion; check the run that published it again")
+        return "it was compared with the champion" if champion else "there is no champion yet"
+    now = f"; the champion is version {champion.version}" if champion else ""
     if state in ("superseded", "earlier champion"):
-        raise Failed(f"it was compared with a champion that is not in production any more{now}")
-    raise Failed(f"it is {state or 'no version any more'} in the registry{now}")
+        raise Failed(f"it was not compared with the current champion{now}")
+    raise Failed(f"in the registry it is {state or 'no longer a version'}{now}")

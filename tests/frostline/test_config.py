@@ -39,9 +39,13 @@ BAD = [
     ({"model_name": "My Model"}, "model_name: received 'My Model'; expected 1 to 63 lower-case letters"),
     ({"source": ""}, "source: received ''; string should have at least 1 character"),
     ({"freeze": "mixed7"}, "freeze: received 'mixed7'; expected head_only, none, or a mapping"),
+    (
+        {"freeze": {"none": True, "phases": [{"policy": {"throug": "a"}, "epochs": 1, "learning_rate": 0.1}]}},
+        "freeze.phases.0.policy.throug: received 'a'; unknown key",
+    ),
     ({"freeze": {"none": True, "through": "mixed7"}}, "choose exactly one policy"),
     ({"data": {"test_fraction": 0.0}}, "data.test_fraction: received 0.0; input should be greater than 0"),
-    ({"head": {"dropout": 1.0}}, "head.dropout: received 1.0; input should be less than 1"),
+    ({"head": {"hidden": [0]}}, "every layer needs at least 1 unit"),
     ({"gate": {"confidence": 0.5}}, "gate.confidence: received 0.5; input should be greater than 0.5"),
     ({"gate": None}, "gate: received None"),
 ]

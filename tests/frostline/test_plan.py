@@ -4,8 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from frostline import storage
-from frostline.documents.freeze import FREEZE_PLAN, WEIGHTS_SOURCE
+from frostline import artifacts, storage
 from frostline.errors import ConfigError, PolicyError
 
 from tests.support.stages import Bench
@@ -18,8 +17,8 @@ def bench(tmp_path):
 
 def test_the_plan_and_the_weights_are_written_and_belong_together(bench):
     bench.plan({"through": "block2"})
-    plan = FREEZE_PLAN.read(Path(bench.path("plan")))
-    source = WEIGHTS_SOURCE.read(Path(bench.path("weights")))
+    plan = artifacts.read_json(Path(bench.path("plan")) / "freeze_plan.json", "freeze_plan")
+    source = artifacts.read_json(Path(bench.path("weights")) / "source.json", "weights")
     assert (plan["backbone"], plan["image_size"]) == ("SmallConvNet", 32)
     assert plan["policy"] == {"through": "block2", "batch_norm": "freeze"}
     assert plan["boundary"]["layer"] == "block2_pool"
@@ -39,7 +38,7 @@ def test_frozen_random_weights_are_pointed_out(bench, capsys):
     ("options", "error", "message"),
     [
         ({"freeze": {"through": "block9"}}, PolicyError, "freeze.through: received 'block9'"),
-        ({"freeze": {"match": "lstm"}}, PolicyError, "freeze.match: received 'lstm', which no layer's name matches"),
+        ({"freeze": {"match": "lstm"}}, PolicyError, "freeze.match: received 'lstm', which matches no layer's name"),
         ({"freeze": {"none": True}, "size": 8}, ConfigError, "image_size: received 8; SmallConvNet needs at least 16"),
         ({"freeze": {"none": True}, "backbone": "Inception"}, ConfigError, "backbone: received 'Inception'"),
     ],

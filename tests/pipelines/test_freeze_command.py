@@ -61,7 +61,7 @@ def test_a_match_of_layers_without_weights_is_refused_with_the_advice(capsys):
     said = error_line(freeze(capsys, "InceptionV3", {"match": "mixed"}))
 
     assert "freeze.match: received 'mixed', which freezes nothing" in said
-    assert "its 13 layers are Concatenate, which own no weights" in said
+    assert "its 13 layers are Concatenate, which have no weights" in said
     assert 'write blocks: ["mixed*"]' in said
 
 
@@ -71,11 +71,8 @@ def test_a_match_of_layers_without_weights_is_refused_with_the_advice(capsys):
         ({"blocks": []}, "freeze.blocks: received []"),
         ({"first_layers": 0}, "freeze.first_layers: received 0; input should be greater than or equal to 1"),
         ({"first_layers": 14}, "freeze.first_layers: received 14; the backbone has 13 layers"),
-        ({"first_layers": 1}, "its 1 layer is InputLayer, which owns no weights"),
-        (
-            {"through": "block9"},
-            "freeze.through: received 'block9', which is not a block of this backbone; did you mean",
-        ),
+        ({"first_layers": 1}, "its 1 layer is InputLayer, which has no weights"),
+        ({"through": "block9"}, "freeze.through: received 'block9', which is not a block of this backbone; did"),
         ({"blocks": ["block1", "mixed*"]}, "freeze.blocks: received 'mixed*', which is not a block of this backbone"),
         ({"match": "conv("}, "freeze: received {'match': 'conv('}; match: 'conv(' is not a regular expression"),
         ({"through": "block1", "first_layers": 2}, "choose exactly one policy of head_only,"),

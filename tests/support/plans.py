@@ -1,4 +1,4 @@
-"""What a plan freezes, as the training loop takes it."""
+"""What a plan freezes, as training uses it."""
 
 from frostline.freeze.phases import phases
 

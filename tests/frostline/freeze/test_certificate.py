@@ -94,7 +94,7 @@ def test_a_plan_whose_names_are_not_the_models_certifies_nothing(backbone, plan)
     before = certificate.replica_digests(backbone.layers)
     proof = certify(plan, before, certificate.replica_digests(backbone.layers))
     assert not proof["verified"]
-    with pytest.raises(FreezeViolation, match="the weights are not those that the plan was made for"):
+    with pytest.raises(FreezeViolation, match="the weights are not the ones that the plan was made for"):
         certificate.require_still(proof)
 
 
@@ -104,6 +104,14 @@ def test_digests_are_the_same_after_a_reload_where_variables_are_counted(tmp_pat
     model.save(tmp_path / "model.keras")
     loaded = keras.models.load_model(tmp_path / "model.keras")
     assert certificate.weights_digest(model.layers) == certificate.weights_digest(loaded.layers)
+
+
+def test_replicas_that_differed_from_the_start_are_a_violation(backbone, plan):
+    states = {name: values * 2 for name, values in certificate.replica_digests(backbone.layers).items()}
+    states["block1_conv/0:kernel"] = [states["block1_conv/0:kernel"][0], "another digest"]
+    proof = certify(plan, states, states)
+    assert proof["moved"] == ["block1_conv/0:kernel"]
+    assert not proof["verified"]
 
 
 def test_the_seal_covers_every_field_and_changes_nothing_else():
@@ -125,11 +133,3 @@ def test_the_files_to_certify_are_those_that_exist(tmp_path):
     found = certificate.file_digests(tmp_path)
     assert list(found) == ["model.keras", "training.json", "serving/variables/variables.index"]
     assert found["model.keras"] == digests.of_bytes(b"model.keras")
-
-
-def test_replicas_that_differed_from_the_start_are_a_violation(backbone, plan):
-    states = {name: values * 2 for name, values in certificate.replica_digests(backbone.layers).items()}
-    states["block1_conv/0:kernel"] = [states["block1_conv/0:kernel"][0], "another digest"]
-    proof = certify(plan, states, states)
-    assert proof["moved"] == ["block1_conv/0:kernel"]
-    assert not proof["verified"]

@@ -1,13 +1,31 @@
-"""The freeze plan: totals, blocks, layers, boundary and phases of a policy on a real graph."""
+"""The plan as a document: a small graph worked out by hand, boundaries, later phases, and what is refused."""
 
 import pytest
 
+from frostline.documents.freeze import FREEZE_PLAN, Boundary, FreezePlan, LaterPhase, Totals
 from frostline.errors import PolicyError
 from frostline.freeze.config import FreezeConfig
 from frostline.freeze.graph import Layer, LayerGraph, from_model
-from frostline.freeze.plan import make_plan
+from frostline.freeze.plan import HEAD, POOL, make_plan
 from frostline.model import backbones
 from frostline.section import parse
+
+# image -> conv, norm -> sum -> conv, norm -> pool: two blocks of 10 + 4 and 30 + 6 parameters
+GRAPH = LayerGraph(
+    (
+        Layer("image", "InputLayer", (), 0, shape=(8, 8, 3)),
+        Layer("block1_conv", "Conv2D", (0,), 10, 300, shape=(8, 8, 2)),
+        Layer("block1_bn", "BatchNormalization", (1,), 4, shape=(8, 8, 2)),
+        Layer("block1_out", "Add", (1, 2), 0, shape=(8, 8, 2)),
+        Layer("block2_conv", "Conv2D", (3,), 30, 100, shape=(4, 4, 5)),
+        Layer("block2_bn", "BatchNormalization", (4,), 6, shape=(4, 4, 5)),
+        Layer("block2_out", "MaxPooling2D", (5,), 0, shape=(2, 2, 5)),
+    )
+)
+
+
+def plan_of(section, graph=GRAPH):
+    return make_plan(graph, parse(FreezeConfig, section), backbone="Toy", image_size=8)
 
 
 @pytest.fixture(scope="module")
@@ -15,61 +33,119 @@ def inception():
     return from_model(backbones.build("InceptionV3", 75))
 
 
-def plan_of(graph, **policy):
-    return make_plan(graph, FreezeConfig(**policy), backbone="InceptionV3", image_size=75)
-
-
-def test_head_only_freezes_every_layer_of_the_backbone(inception):
-    totals = plan_of(inception, head_only=True)["totals"]
-    assert totals["frozen_layers"] == totals["weighted_layers"] == 188
-    assert totals["frozen_parameters"] == totals["parameters"] == 21_802_784
-    assert totals["trainable_parameters"] == 0
-
-
-def test_through_freezes_the_block_and_everything_before_it(inception):
-    plan = plan_of(inception, through="mixed2", batch_norm="follow")
-    frozen = {layer["name"] for layer in plan["layers"] if layer["frozen"]}
-    names = [layer["name"] for layer in plan["layers"]]
-    assert frozen == set(names[: names.index("mixed2") + 1])
-    assert plan["boundary"] == {
-        "layer": "mixed2",
-        "block": "mixed2",
-        "parameters_below": 993_056,
-        "flops_share": 0.534056,
-        "flops_below": 215_200_960,
-        "shape": [7, 7, 288],
-        "feature_bytes": 7 * 7 * 288 * 4,
+def test_a_plan_is_what_was_worked_out_by_hand():
+    assert plan_of({"through": "block1"}) == {
+        "backbone": "Toy",
+        "image_size": 8,
+        "policy": {"through": "block1", "batch_norm": "freeze"},
+        "totals": {
+            "layers": 7,
+            "weighted_layers": 4,
+            "parameters": 50,
+            "frozen_layers": 3,
+            "frozen_parameters": 20,
+            "trainable_parameters": 30,
+        },
+        "boundary": {
+            "layer": "block1_out",
+            "block": "block1",
+            "parameters_below": 14,
+            "flops_share": 0.75,
+            "flops_below": 300,
+            "shape": [8, 8, 2],
+            "feature_bytes": 4 * 8 * 8 * 2,
+        },
+        "blocks": [
+            {
+                "name": "block1",
+                "last_layer": "block1_out",
+                "layers": 4,
+                "weighted_layers": 2,
+                "parameters": 14,
+                "frozen_layers": 2,
+                "frozen_parameters": 14,
+                "trainable_parameters": 0,
+                "flops": 300,
+            },
+            {
+                "name": "block2",
+                "last_layer": "block2_out",
+                "layers": 3,
+                "weighted_layers": 2,
+                "parameters": 36,
+                "frozen_layers": 1,
+                "frozen_parameters": 6,
+                "trainable_parameters": 30,
+                "flops": 100,
+            },
+        ],
+        "layers": [
+            row("image", "block1", "InputLayer", 0, "through: block1"),
+            row("block1_conv", "block1", "Conv2D", 10, "through: block1"),
+            row("block1_bn", "block1", "BatchNormalization", 4, "through: block1"),
+            row("block1_out", "block1", "Add", 0, "through: block1"),
+            row("block2_conv", "block2", "Conv2D", 30, "trainable", frozen=False),
+            row("block2_bn", "block2", "BatchNormalization", 6, "batch_norm: freeze"),
+            row("block2_out", "block2", "MaxPooling2D", 0, "trainable", frozen=False),
+        ],
+        "phases": [],
     }
 
 
-def test_none_freezes_nothing_and_has_no_boundary(inception):
-    plan = plan_of(inception, none=True, batch_norm="follow")
-    assert plan["totals"]["frozen_parameters"] == 0
-    assert plan["boundary"] is None
+def row(name, block, kind, parameters, rule, frozen=True):
+    return {"name": name, "block": block, "class": kind, "parameters": parameters, "frozen": frozen, "rule": rule}
+
+
+def test_a_plan_has_the_fields_of_its_document_and_survives_the_file(tmp_path):
+    later = {"policy": {"through": "block1"}, "epochs": 3, "learning_rate": 0.01}
+    plan = plan_of({"head_only": True, "phases": [later]})
+    assert plan.keys() == FreezePlan.__annotations__.keys() - {"schema"}
+    assert plan["totals"].keys() == Totals.__annotations__.keys()
+    assert plan["boundary"].keys() == Boundary.__annotations__.keys()
+    assert plan["phases"][0].keys() == LaterPhase.__annotations__.keys()
+    FREEZE_PLAN.write(tmp_path, plan)
+    assert FREEZE_PLAN.read(tmp_path) == {"schema": "frostline/freeze_plan/v1", **plan}
 
 
 def test_a_plan_is_a_pure_function_of_graph_and_policy(inception):
-    assert plan_of(inception, through="mixed5") == plan_of(inception, through="mixed5")
+    assert plan_of({"through": "mixed5"}, inception) == plan_of({"through": "mixed5"}, inception)
 
 
 def test_blocks_of_a_plan_add_up_to_its_totals(inception):
-    plan = plan_of(inception, through="mixed4")
+    plan = plan_of({"through": "mixed4"}, inception)
     for key in ("layers", "parameters", "frozen_parameters", "trainable_parameters"):
         assert sum(block[key] for block in plan["blocks"]) == plan["totals"][key]
 
 
-def test_a_deeper_block_freezes_more_parameters(inception):
-    frozen = [
-        plan_of(inception, through=block.name, batch_norm="follow")["totals"]["frozen_parameters"]
-        for block in inception.blocks
-    ]
-    assert frozen == sorted(set(frozen))
+def test_a_later_phase_is_what_its_policy_alone_would_give():
+    later = {"policy": {"through": "block1"}, "epochs": 3, "learning_rate": 0.01}
+    alone = plan_of({"through": "block1"})
+    (phase,) = plan_of({"head_only": True, "phases": [later]})["phases"]
+    assert phase == {
+        **later,
+        "totals": alone["totals"],
+        "boundary": alone["boundary"],
+        "frozen": [layer["name"] for layer in alone["layers"] if layer["frozen"]],
+    }
 
 
-def test_the_boundary_of_a_frozen_backbone_is_the_heads_pooling_with_one_number_per_channel(inception):
-    boundary = plan_of(inception, head_only=True)["boundary"]
-    assert (boundary["layer"], boundary["shape"], boundary["feature_bytes"]) == ("head_pool", [2048], 8192)
+def test_without_frozen_weights_next_to_the_image_there_is_no_boundary(inception):
+    assert plan_of({"none": True, "batch_norm": "follow"}, inception)["boundary"] is None
+    assert plan_of({"blocks": ["block2"]})["boundary"] is None
+    assert plan_of({"none": True})["boundary"] is None  # BatchNorm is frozen, but not the convolution before it
+
+
+def test_a_boundary_inside_a_block_names_the_block():
+    boundary = plan_of({"first_layers": 2, "batch_norm": "follow"})["boundary"]
+    assert (boundary["layer"], boundary["block"], boundary["parameters_below"]) == ("block1_conv", "block1", 10)
+
+
+def test_the_boundary_of_a_frozen_backbone_is_the_heads_pooling(inception):
+    boundary = plan_of({"head_only": True}, inception)["boundary"]
+    assert (boundary["layer"], boundary["block"]) == (POOL, HEAD)
+    assert (boundary["shape"], boundary["feature_bytes"]) == ([2048], 8192)
     assert boundary["flops_below"] == sum(layer.flops for layer in inception.layers)
+    assert boundary["flops_share"] == 1.0
 
 
 def test_a_boundary_whose_shape_the_image_size_does_not_determine_is_refused():
@@ -80,42 +156,18 @@ def test_a_boundary_whose_shape_the_image_size_does_not_determine_is_refused():
             Layer("out", "Dense", (1,), 9),
         )
     )
-    with pytest.raises(PolicyError, match=r"the boundary conv has an output of \[0, 32, 8\], where 0 is a dimension"):
-        plan_of(graph, first_layers=2)
+    with pytest.raises(PolicyError, match=r"the boundary conv has shape \[0, 32, 8\], where 0 is a dimension"):
+        plan_of({"first_layers": 2}, graph)
 
 
-def test_a_plan_records_backbone_size_and_policy_and_gives_every_layer_its_block(inception):
-    plan = plan_of(inception, through="mixed1")
-    assert (plan["backbone"], plan["image_size"]) == ("InceptionV3", 75)
-    assert plan["policy"] == {"through": "mixed1", "batch_norm": "freeze"}
-    assert [layer["name"] for layer in plan["layers"]] == [layer.name for layer in inception.layers]
-    assert [block["name"] for block in plan["blocks"]] == [block.name for block in inception.blocks]
-    for block in plan["blocks"]:
-        inside = [layer for layer in plan["layers"] if layer["block"] == block["name"]]
-        assert (len(inside), inside[-1]["name"]) == (block["layers"], block["last_layer"])
-        assert sum(layer["parameters"] for layer in inside) == block["parameters"]
+def test_a_decay_that_has_no_effect_is_refused():
+    with pytest.raises(PolicyError, match=r"layer_lr_decay: received 0\.5, which has no effect"):
+        plan_of({"head_only": True, "layer_lr_decay": 0.5})
+    later = {"policy": "none", "epochs": 1, "learning_rate": 0.1}
+    assert plan_of({"head_only": True, "layer_lr_decay": 0.5, "phases": [later]})["phases"]
 
 
-def test_every_later_phase_has_its_own_totals_boundary_and_frozen_layers(inception):
-    later = {"policy": {"through": "mixed7"}, "epochs": 3, "learning_rate": 0.002}
-    section = parse(FreezeConfig, {"head_only": True, "batch_norm": "follow", "phases": [later]})
-    plan = make_plan(inception, section, backbone="InceptionV3", image_size=75)
-    alone = plan_of(inception, through="mixed7", batch_norm="follow")
-    assert plan["boundary"]["layer"] == "head_pool"
-    (phase,) = plan["phases"]
-    assert {key: phase[key] for key in later} == later
-    assert (phase["totals"], phase["boundary"]) == (alone["totals"], alone["boundary"])
-    assert phase["frozen"] == [layer["name"] for layer in alone["layers"] if layer["frozen"]]
-
-
-@pytest.mark.parametrize("section", [{"head_only": True}, {"through": "mixed10"}])
-def test_a_decay_of_learning_rates_that_no_layer_would_use_is_refused(inception, section):
-    with pytest.raises(PolicyError, match=r"freeze\.layer_lr_decay: received 0\.5, which changes nothing"):
-        plan_of(inception, **section, layer_lr_decay=0.5)
-
-
-def test_a_wrong_policy_of_a_later_phase_is_named_by_its_position(inception):
-    later = {"policy": {"through": "nowhere"}, "epochs": 1, "learning_rate": 0.1}
-    section = parse(FreezeConfig, {"none": True, "phases": [later]})
-    with pytest.raises(PolicyError, match=r"freeze\.phases\.0\.policy\.through: received 'nowhere'"):
-        make_plan(inception, section, backbone="InceptionV3", image_size=75)
+def test_a_wrong_policy_of_a_later_phase_is_refused_with_its_place():
+    later = {"policy": {"through": "block7"}, "epochs": 1, "learning_rate": 0.1}
+    with pytest.raises(PolicyError, match=r"freeze\.phases\.0\.policy\.through: received 'block7'"):
+        plan_of({"none": True, "phases": [later]})

@@ -19,6 +19,29 @@ def plan_of(graph, **policy):
     return make_plan(graph, FreezeConfig(**policy), backbone="InceptionV3", image_size=75)
 
 
+def test_head_only_freezes_every_layer_of_the_backbone(inception):
+    totals = plan_of(inception, head_only=True)["totals"]
+    assert totals["frozen_layers"] == totals["weighted_layers"] == 188
+    assert totals["frozen_parameters"] == totals["parameters"] == 21_802_784
+    assert totals["trainable_parameters"] == 0
+
+
+def test_through_freezes_the_block_and_everything_before_it(inception):
+    plan = plan_of(inception, through="mixed2", batch_norm="follow")
+    frozen = {layer["name"] for layer in plan["layers"] if layer["frozen"]}
+    names = [layer["name"] for layer in plan["layers"]]
+    assert frozen == set(names[: names.index("mixed2") + 1])
+    assert plan["boundary"] == {
+        "layer": "mixed2",
+        "block": "mixed2",
+        "parameters_below": 993_056,
+        "flops_share": 0.534056,
+        "flops_below": 215_200_960,
+        "shape": [7, 7, 288],
+        "feature_bytes": 7 * 7 * 288 * 4,
+    }
+
+
 def test_batch_norm_stays_frozen_above_the_boundary_unless_it_follows(inception):
     frozen = plan_of(inception, through="mixed7")
     following = plan_of(inception, through="mixed7", batch_norm="follow")
@@ -31,6 +54,20 @@ def test_batch_norm_stays_frozen_above_the_boundary_unless_it_follows(inception)
     assert {x["rule"] for x in frozen["layers"] if x["frozen"]} == {"through: mixed7", "batch_norm: freeze"}
 
 
+def test_none_freezes_nothing_and_has_no_boundary(inception):
+    plan = plan_of(inception, none=True, batch_norm="follow")
+    assert plan["totals"]["frozen_parameters"] == 0
+    assert plan["boundary"] is None
+
+
+def test_frozen_share_grows_with_through(inception):
+    shares = [
+        plan_of(inception, through=block.name, batch_norm="follow")["totals"]["frozen_parameters"]
+        for block in inception.blocks
+    ]
+    assert shares == sorted(set(shares))
+
+
 def test_an_unknown_block_is_refused_with_the_nearest_names(inception):
     with pytest.raises(PolicyError, match=r"received 'mixd7'.*did you mean mixed7") as caught:
         layer_verdicts(inception, PolicyConfig(through="mixd7"), "freeze")
@@ -41,14 +78,14 @@ def test_an_unknown_block_is_refused_with_the_nearest_names(inception):
 def test_a_layer_without_weights_is_refused():
     layers = [Layer("in", "InputLayer", (), 0), Layer("a", "ReLU", (0,), 0), Layer("b", "Dense", (0,), 9)]
     graph = LayerGraph((*layers, Layer("sum", "Add", (1, 2), 0), Layer("out", "Dense", (3,), 9)))
-    with pytest.raises(PolicyError, match="which freezes nothing: its 1 layer is ReLU, which owns no weights"):
+    with pytest.raises(PolicyError, match="which freezes nothing: its 1 layer is ReLU, which has no weights"):
         layer_verdicts(graph, PolicyConfig(match="^a$"), "freeze")
 
 
 @pytest.mark.parametrize("policy", [{"head_only": True}, {"fraction": 0.5}, {"first_layers": 2}, {"through": "block1"}])
 def test_a_backbone_without_weights_has_nothing_to_freeze(policy):
     graph = LayerGraph((Layer("in", "InputLayer", (), 0), Layer("a", "ReLU", (0,), 0)))
-    with pytest.raises(PolicyError, match="which freezes nothing: the backbone owns no weights"):
+    with pytest.raises(PolicyError, match="which freezes nothing: the backbone has no weights"):
         layer_verdicts(graph, PolicyConfig(**policy), "freeze")
 
 
@@ -60,9 +97,9 @@ def chain(*parameters):
     return LayerGraph(tuple(layers))
 
 
-@pytest.mark.parametrize(("fraction", "expected"), [(0.01, 1), (0.5, 2), (0.51, 3), (0.75, 3), (1.0, 4)])
-def test_a_fraction_is_the_fewest_blocks_that_hold_it(fraction, expected):
-    verdicts = layer_verdicts(chain(25, 25, 25, 25), PolicyConfig(fraction=fraction), "follow")
+@pytest.mark.parametrize(("share", "expected"), [(0.01, 1), (0.5, 2), (0.51, 3), (0.75, 3), (1.0, 4)])
+def test_a_fraction_is_the_fewest_blocks_that_hold_it(share, expected):
+    verdicts = layer_verdicts(chain(25, 25, 25, 25), PolicyConfig(fraction=share), "follow")
     assert [verdict.frozen for verdict in verdicts[1:]] == [True] * expected + [False] * (4 - expected)
 
 
@@ -80,8 +117,8 @@ def test_more_layers_than_there_are_and_layers_before_any_weight_are_refused(inc
         plan_of(inception, first_layers=1)
 
 
-def test_a_regex_that_matches_no_name_is_refused_with_near_names(inception):
-    with pytest.raises(PolicyError, match=r"received 'conv3d_7', which no layer's name matches; did you mean conv2d_"):
+def test_a_regular_expression_that_no_name_contains_is_refused_with_near_names(inception):
+    with pytest.raises(PolicyError, match=r"received 'conv3d_7', which matches no layer's name; did you mean conv2d_"):
         plan_of(inception, match="conv3d_7")
 
 

@@ -7,7 +7,7 @@ import keras
 import numpy as np
 import pytest
 
-from frostline.documents.freeze import WEIGHTS_SOURCE
+from frostline import artifacts
 from frostline.errors import PolicyError
 from frostline.freeze import certificate
 from frostline.freeze.config import FreezeConfig
@@ -109,7 +109,7 @@ def test_the_first_100_layers_are_exactly_what_lies_before_mixed3(thawed):
     plan = plan_of(thawed, first_layers=100, batch_norm="follow")
     names = [layer.name for layer in thawed.layers]
     assert [layer["name"] for layer in plan["layers"] if layer["frozen"]] == names[:100]
-    assert names[100] == "mixed3"  # the block's own merge, which owns no weights: below it all of mixed3 is frozen
+    assert names[100] == "mixed3"  # the block's own merge, which has no weights: all of mixed3 before it is frozen
     assert plan["totals"]["frozen_layers"] == 60
     assert plan["totals"]["frozen_parameters"] == 2_146_976
     assert plan["boundary"]["layer"] == "mixed3"
@@ -140,7 +140,7 @@ def test_a_plan_is_applied_before_the_optimizer_is_made(thawed):
 
 
 def test_chosen_blocks_are_frozen_with_all_their_weights(thawed):
-    # The trap: `if "mixed" in layer.name: layer.trainable = False`. All of those are Concatenate, and own no weights.
+    # The trap: `if "mixed" in layer.name: layer.trainable = False`. All of those are Concatenate, and have no weights.
     by_name = [layer for layer in thawed.layers if "mixed" in layer.name]
     assert len(by_name) == 13
     for layer in by_name:
@@ -188,7 +188,7 @@ def test_each_phase_unfreezes_what_it_says_and_trains_with_its_own_learning_rate
     bench.data(pictures.make(tmp_path / "photos", 24))
     bench.plan(section)
     bench.train(epochs=1, batch_size=500, learning_rate=0.01)  # all examples in one step
-    source = WEIGHTS_SOURCE.read(tmp_path / "weights")
+    source = artifacts.read_json(tmp_path / "weights" / "source.json", "weights")
     before = weights.load(source, "SmallConvNet", 32)
     after = keras.models.load_model(tmp_path / "model" / "model.keras")
     moves = {

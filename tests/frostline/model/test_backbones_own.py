@@ -7,9 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from frostline import storage
-from frostline.documents.evaluation import EVALUATION
-from frostline.documents.freeze import CERTIFICATE, FREEZE_PLAN, WEIGHTS_SOURCE
+from frostline import artifacts, storage
 from frostline.errors import ConfigError, WeightsError
 from frostline.freeze.graph import from_model
 from frostline.model import backbones
@@ -52,7 +50,7 @@ def test_it_is_planned_trained_and_served(tmp_path, saved, pooled):
     (tmp_path / "mine.keras").unlink()  # later steps work from the store
     bench.train(epochs=2)
     model = Path(bench.path("model"))
-    certificate = CERTIFICATE.read(model)
+    certificate = artifacts.read_json(model / "freeze_certificate.json", "freeze_certificate")
     assert certificate["verified"]
     assert certificate["frozen_tensors"] == 2 + 2 + 4  # two convolutions with bias and a BatchNorm
     trained = keras.models.load_model(model / "model.keras")
@@ -60,7 +58,7 @@ def test_it_is_planned_trained_and_served(tmp_path, saved, pooled):
         for old, new in zip(layer.weights, trained.get_layer(layer.name).weights, strict=True):
             np.testing.assert_array_equal(old.numpy(), new.numpy())
     bench.evaluate()
-    evaluation = EVALUATION.read(Path(bench.path("evaluation")))
+    evaluation = artifacts.read_json(Path(bench.path("evaluation")) / "evaluation.json", "evaluation")
     assert evaluation["accuracy"]["value"] > 0.5  # pixels reach it as 0..255, in training and serving alike
     data = next((tmp_path / "photos").rglob("*.jpg")).read_bytes()
     served = tf.saved_model.load(str(model / "serving")).signatures["serving_default"](image_bytes=tf.constant([data]))
@@ -70,7 +68,7 @@ def test_it_is_planned_trained_and_served(tmp_path, saved, pooled):
 def test_a_frozen_backbone_that_pools_itself_has_the_pooled_vector_as_its_boundary(tmp_path, saved):
     bench = Bench(tmp_path / "bench")
     bench.plan({"head_only": True}, backbone=saved(convolutions(pooled=True)), weights="own")
-    plan = FREEZE_PLAN.read(Path(bench.path("plan")))
+    plan = artifacts.read_json(Path(bench.path("plan")) / "freeze_plan.json", "freeze_plan")
     assert plan["boundary"]["layer"] == "head_pool"
     assert [block["name"] for block in plan["blocks"]] == ["stem", "block1", "block2"]
 
@@ -82,7 +80,7 @@ def test_it_may_lie_in_a_bucket_and_be_sequential(tmp_path, saved, gcs):
     bench = Bench(tmp_path / "bench")
     bench.store = f"{gcs}/store"
     bench.plan({"through": "block1"}, backbone=f"{gcs}/mine.keras", weights="own")
-    source = WEIGHTS_SOURCE.read(Path(bench.path("weights")))
+    source = artifacts.read_json(Path(bench.path("weights")) / "source.json", "weights")
     assert source["resolved"] == f"{gcs}/mine.keras"
     assert source["uri"].endswith(".keras")
 
@@ -92,7 +90,7 @@ def test_two_models_with_the_same_weights_are_stored_apart(tmp_path, saved):
     for rescaled in (True, False):
         bench = Bench(tmp_path / "bench")
         bench.plan({"none": True}, backbone=saved(convolutions(rescaled=rescaled)), weights="own")
-        source = WEIGHTS_SOURCE.read(Path(bench.path("weights")))
+        source = artifacts.read_json(Path(bench.path("weights")) / "source.json", "weights")
         uris.append(source["uri"])
     assert uris[0] != uris[1]
 
@@ -133,8 +131,8 @@ def taken_name():
     ("make", "message"),
     [
         (lambda: convolutions(48), r"its input is \(None, 48, 48, 3\); expected \(None, 32, 32, 3\)"),
-        (nested, "contains a BatchNormalization, which could not be frozen alone"),
-        (wrapped, "contains a BatchNormalization"),
+        (nested, "contains BatchNormalization, which cannot be frozen alone"),
+        (wrapped, "contains BatchNormalization"),
         (shared, "its layer 'twice' is used more than once"),
         (spectral, "is a SpectralNormalization, which changes its weights"),
         (two_outputs, "expected a functional or sequential model with one input and one output"),

@@ -1,4 +1,4 @@
-"""The head on a backbone: its layers, their names, and what of the backbone stays the same."""
+"""The head: its layers, what it makes of features that are pooled already, and whose layers the model has."""
 
 import keras
 import numpy as np
@@ -8,66 +8,71 @@ from frostline.freeze.plan import POOL
 from frostline.model import backbones, head
 from frostline.model.config import HeadConfig
 
-SIZE = 32
-
 
 @pytest.fixture
 def backbone():
     keras.utils.set_random_seed(0)
-    return backbones.build("SmallConvNet", SIZE)
+    return backbones.build("SmallConvNet", 16)
 
 
-def added(model, backbone):
-    """Layers of the head, in order."""
-    return [layer for layer in model.layers if layer not in backbone.layers]
+def images(number=4):
+    return np.random.default_rng(0).random((number, 16, 16, 3), np.float32)
 
 
-def test_the_default_head_is_pooling_logits_and_probabilities(backbone):
-    model = head.attach(backbone, HeadConfig(), 3)
-    names = [layer.name for layer in added(model, backbone)]
-    assert names == [POOL, head.LOGITS, "head_probabilities"]
-    assert model.count_params() - backbone.count_params() == 128 * 3 + 3
-
-
-def test_hidden_layers_and_dropout_come_before_the_logits(backbone):
-    model = head.attach(backbone, HeadConfig(hidden=(16, 8), dropout=0.25), 3)
-    layers = added(model, backbone)
-    assert [layer.name for layer in layers] == [
+def test_the_layers_are_those_of_the_configuration_in_order(backbone):
+    model = head.attach(backbone, HeadConfig(hidden=(8, 5), dropout=0.25), 3)
+    added = model.layers[len(backbone.layers) :]
+    assert [layer.name for layer in added] == [
         POOL, "head_hidden1", "head_hidden2", "head_dropout", head.LOGITS, "head_probabilities",
     ]  # fmt: skip
-    assert [(layer.units, layer.activation.__name__) for layer in layers[1:3]] == [(16, "relu"), (8, "relu")]
-    assert layers[3].rate == 0.25
-    assert all(layer.name.startswith(head.PREFIX) for layer in layers)
+    assert all(layer.name.startswith(head.PREFIX) for layer in added)
+    assert [model.get_layer(name).units for name in ("head_hidden1", "head_hidden2", head.LOGITS)] == [8, 5, 3]
+    assert model.get_layer("head_hidden1").activation is keras.activations.relu
+    assert model.get_layer("head_dropout").rate == 0.25
 
 
-def test_the_backbones_layers_are_part_of_the_model_not_nested(backbone):
+def test_without_hidden_layers_and_dropout_only_the_logits_have_weights(backbone):
     model = head.attach(backbone, HeadConfig(), 3)
-    assert model.layers[: len(backbone.layers)] == backbone.layers
-    assert not any(isinstance(layer, keras.Model) for layer in model.layers)
+    added = model.layers[len(backbone.layers) :]
+    assert [layer.name for layer in added] == [POOL, head.LOGITS, "head_probabilities"]
+    assert model.count_params() == backbone.count_params() + 128 * 3 + 3
 
 
-def test_the_output_is_the_softmax_of_the_logits_of_the_pooled_features(backbone):
+def test_the_output_is_the_softmax_of_the_logits_of_the_mean_features(backbone):
     model = head.attach(backbone, HeadConfig(), 3)
-    images = np.random.default_rng(0).normal(size=(2, SIZE, SIZE, 3)).astype(np.float32)
-    found = model(images, training=False).numpy()
-    pooled = backbone(images, training=False).numpy().mean(axis=(1, 2))
+    features = np.asarray(backbone(images(), training=False))
     kernel, bias = (weight.numpy() for weight in model.get_layer(head.LOGITS).weights)
-    exponentials = np.exp(pooled @ kernel + bias)
-    np.testing.assert_allclose(found, exponentials / exponentials.sum(axis=1, keepdims=True), rtol=1e-4)
-    assert (found.shape, found.dtype) == ((2, 3), np.float32)
+    logits = features.mean(axis=(1, 2)) @ kernel + bias
+    expected = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    found = model(images(), training=False)
+    assert (found.shape, found.dtype) == ((4, 3), "float32")
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
 
 
-def test_features_that_are_pooled_already_pass_under_the_same_name():
-    image = keras.Input((SIZE, SIZE, 3))
-    pooling = keras.Model(image, keras.layers.GlobalMaxPooling2D()(keras.layers.Conv2D(4, 3)(image)))
-    model = head.attach(pooling, HeadConfig(), 2)
-    images = np.random.default_rng(0).normal(size=(2, SIZE, SIZE, 3)).astype(np.float32)
-    pooled = keras.Model(model.input, model.get_layer(POOL).output)(images)
-    np.testing.assert_array_equal(pooled, pooling(images))
+def test_the_backbones_layers_are_shared_and_not_nested(backbone):
+    model = head.attach(backbone, HeadConfig(), 3)
+    assert all(mine is theirs for mine, theirs in zip(model.layers, backbone.layers, strict=False))
+    assert model.name == f"{backbone.name}_finetuned"
+
+
+def test_features_that_are_pooled_already_are_left_unchanged():
+    image = keras.Input((16, 16, 3))
+    pooled = keras.Model(image, keras.layers.GlobalMaxPooling2D()(image), name="pooled")
+    model = head.attach(pooled, HeadConfig(), 2)
+    features = keras.Model(model.input, model.get_layer(POOL).output)
+    np.testing.assert_array_equal(features(images()), images().max(axis=(1, 2)))
+
+
+def test_dropout_acts_in_training_only(backbone):
+    keras.utils.set_random_seed(0)
+    model = head.attach(backbone, HeadConfig(dropout=0.5), 3)
+    still = [np.asarray(model(images(), training=False)) for _ in range(2)]
+    np.testing.assert_array_equal(*still)
+    assert np.abs(np.asarray(model(images(), training=True)) - still[0]).max() > 0
 
 
 def test_probabilities_are_float32_on_a_backbone_in_low_precision():
-    image = keras.Input((SIZE, SIZE, 3))
+    image = keras.Input((32, 32, 3))
     features = keras.layers.Conv2D(4, 3, dtype="float16")(image)
     model = head.attach(keras.Model(image, features), HeadConfig(), 2)
     assert model.output.dtype == "float32"

@@ -39,7 +39,7 @@ def test_the_plan_page_shows_shares_and_boundary_and_escapes_names(tmp_path, pla
     assert "40.0 %" in page
     assert "2 of 3" in page
     assert "weights random <code>dddddddddddd</code>" in page
-    assert "40 parameters and 75.0 % of the backbone's forward FLOPs;" in " ".join(page.split())
+    assert "boundary <code>sum</code> is frozen: 40 parameters and 75.0 % of the backbone's forward FLOPs" in page
     assert "its features are 5 × 6 per image, 120 B in float32." in page
     assert '<tr class="edge"><td colspan="6"><span>boundary sum</span>' in page
     assert page.index("<td>block1</td>") < page.index('class="edge"') < page.index("<td>top</td>")
@@ -63,16 +63,16 @@ def test_a_plan_without_a_boundary_says_so_and_one_of_the_head_ends_in_it(tmp_pa
     page = page_of(tmp_path, plan_of(graph, head_only=True))
     assert page.index("<td>top</td>") < page.index('class="edge"')
     assert "boundary head_pool, in head" in page
-    assert "Only the head trains." in page
+    assert "Only the head is trained." in page
 
 
 def test_further_phases_have_a_summary_each(tmp_path, graph):
     phase = {"policy": {"blocks": ["top"]}, "epochs": 3, "learning_rate": 0.0001}
     page = page_of(tmp_path, plan_of(graph, through="block1", phases=[phase, {**phase, "policy": "head_only"}]))
     assert "<code>blocks: [top]</code> · epochs 3 · learning_rate 0.0001" in page
-    assert "60.0 % of parameters frozen, 40 train; no boundary" in page
-    assert "<b>Phase 3</b> · <code>head_only</code>" in page
+    assert "60.0 % of parameters frozen, 40 trainable; no boundary" in page
     assert "Later phases" in page
+    assert "<b>Phase 3</b> · <code>head_only</code>" in page
     assert "Later phases" not in page_of(tmp_path, plan_of(graph, through="block1"))
 
 

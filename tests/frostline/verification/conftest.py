@@ -1,4 +1,4 @@
-"""What the tests of verification share: a model that was trained once."""
+"""A trained model, to be verified and damaged."""
 
 import shutil
 
@@ -8,9 +8,9 @@ from tests.support import pictures
 from tests.support.stages import Bench
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="session")
 def bench(tmp_path_factory):
-    """Two phases: the head, then all above block1. Dropout gives the model a variable that is no weight."""
+    """Two phases: the head, then all layers after block1. Dropout gives the model a variable that is not a weight."""
     root = tmp_path_factory.mktemp("verify")
     bench = Bench(root)
     bench.data(pictures.make(root / "photos", 30))
@@ -23,5 +23,5 @@ def bench(tmp_path_factory):
 
 @pytest.fixture
 def model_dir(bench, tmp_path):
-    """A copy of what train emitted, to be damaged."""
+    """A copy of the trained model's directory, to be damaged."""
     return shutil.copytree(bench.path("model"), tmp_path / "model")
