@@ -11,7 +11,7 @@ from frostline.documents.kinds import Document, Rows, Stored
 
 
 class Lap(TypedDict):
-    """Time of a part of training; `input_wait` is the share (0..1) of it that went into waiting for input."""
+    """Time of a part of training; `input_wait` is the fraction (0..1) of it spent waiting for input."""
 
     seconds: float
     images_per_second: float

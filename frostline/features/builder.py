@@ -110,7 +110,7 @@ class FeatureBuilder:
         """Take a model whose prefix has not been trained.
 
         Args:
-            store: root of the heavy bytes.
+            store: root of the store, a directory or gs://.
             model: a backbone with a head.
             backbone: name of the backbone.
             images: the images.

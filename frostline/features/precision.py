@@ -32,7 +32,7 @@ def choose(
     """Choose the compute type of the prefix.
 
     Args:
-        store: root of the heavy bytes.
+        store: root of the store, a directory or gs://.
         full: the prefix in float32.
         low: the same prefix in bfloat16.
         config: of the cache.
