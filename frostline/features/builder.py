@@ -68,7 +68,7 @@ class FeatureSet:
     @classmethod
     def read(cls, row: FeatureSetRow) -> FeatureSet:
         """From JSON."""
-        layout = Layout(tuple(row["layout"]["shape"]), row["layout"]["dtype"])
+        layout = Layout.read(row["layout"])
         return cls(row["layer"], row["view"], row["computed_in"], layout, row["address"], tuple(row["packs"]))
 
 
@@ -140,6 +140,10 @@ class FeatureBuilder:
             shard: name of the shard.
             wanted: layer and view of each set.
             manifest: all images; some are the sample on which the precision is chosen.
+
+        Raises:
+            DataError: an image or a record is damaged, or a feature is not finite in the storage type.
+            StorageError: the store cannot be read or written.
         """
         layers = dict.fromkeys(layer for layer, _ in wanted)
         verdicts = {layer: self._choose(layer, manifest) for layer in layers}
@@ -187,7 +191,15 @@ class FeatureBuilder:
     def complete(
         self, wanted: FeatureSet, function: Prefix, sources: Iterable[Images], have: Iterable[str]
     ) -> list[str]:
-        """Compute and store the images of a set that are not in `have`; returns the names of the new packs."""
+        """Compute and store the features of the images that are not in `have`, and close the sources.
+
+        Returns:
+            Names of the new packs.
+
+        Raises:
+            DataError: a record is damaged, or a feature is not finite in the storage type.
+            StorageError: a pack cannot be written.
+        """
         done, todo = set(have), []
         for source in sources:
             missing = [position for position, one in enumerate(source.examples.ids) if one not in done]

@@ -108,7 +108,7 @@ def test_writing_a_damaged_pack_again_mends_it(root, tmp_path, suffix):
 
 
 def forged(root, **changes):
-    """A sidecar with a seal that fits, whatever it says."""
+    """A sidecar with any content and a seal that matches it."""
     content = {"shape": [2, 3], "dtype": "float32", "ids": ids_of(2), "digests": ids_of(2), **changes}
     name = digests.of_json(content["ids"])
     document = {**content, "seal": digests.of_json(content)}
@@ -147,13 +147,13 @@ def test_a_forged_sidecar_is_not_taken_at_another_name(tmp_path):
     assert packs.listed(root, LAYOUT) == {}
 
 
-def test_a_row_that_is_not_there_is_told(root, tmp_path):
+def test_a_missing_row_is_named(root, tmp_path):
     write(root, 2)
     with opened(root, tmp_path) as reader, pytest.raises(DataError, match="has no features of the image"):
         reader.read(ids_of(3))
 
 
-def test_the_digest_tells_whether_two_readers_give_the_same_bits(tmp_path):
+def test_readers_have_the_same_digest_if_they_give_the_same_bits(tmp_path):
     for name, seed in (("one", 0), ("same", 0), ("other", 1)):
         write(str(tmp_path / name), 3, seed=seed)
     found = {}
@@ -239,7 +239,7 @@ def test_rows_that_are_no_file_are_missing(tmp_path, make):
         assert (dict(reader.ids), reader.damaged) == ({}, 1)
 
 
-def test_a_listing_beside_a_writer_tells_what_was_there(tmp_path):
+def test_a_listing_beside_a_writer_has_what_was_there(tmp_path):
     root = str(tmp_path)
     write(root, 2)
     with ThreadPoolExecutor(1) as pool:
