@@ -35,7 +35,7 @@ class EpochRow(Lap, ValidationScores):
     learning_rate: float
 
 
-class EquivalenceProof(TypedDict):
+class Equivalence(TypedDict):
     """Cached features against the whole model after a phase, see `frostline.features.equivalence`."""
 
     layer: str
@@ -81,7 +81,7 @@ class TrainingReport(Stored):
     phases: list[PhaseReport]
     cache: list[CachedSet]
     precision: dict[str, PrecisionVerdict]
-    equality: list[EquivalenceProof]
+    equality: list[Equivalence]
     prefix_images: int
     resumed_from: int | None
     replicas: int

@@ -24,7 +24,7 @@ from frostline.events import Progress, say
 from frostline.features import precision, prefix
 from frostline.features.cache_plan import PLAIN
 from frostline.features.config import CacheConfig
-from frostline.features.packs import Layout, Writer, listed, touch
+from frostline.features.packs import Layout, Writer, names_by_image, touch
 from frostline.features.prefix import BFLOAT16, FLOAT32, Prefix
 from frostline.features.store import evict, root_of
 from frostline.model import head, weights
@@ -153,7 +153,7 @@ class FeatureBuilder:
         for layer, view in wanted:
             described, function = self.describe(layer, view, verdicts[layer]["computed_in"])
             sources = self.images.sources(view, [shard])
-            stored = listed(root_of(self._store, described.address), described.layout)
+            stored = names_by_image(root_of(self._store, described.address), described.layout)
             ids = {one for source in sources for one in source.examples.ids}
             old = {pack for one in ids for pack in stored.get(one, ())}
             new = self.complete(described, function, sources, stored)

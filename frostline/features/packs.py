@@ -171,7 +171,7 @@ def _sizes(root: str) -> dict[str, int]:
     return {name: sizes[f"{name}.bin"] for name in found if DIGEST.fullmatch(name) and f"{name}.bin" in sizes}
 
 
-def listed(root: str, layout: Layout) -> dict[str, list[str]]:
+def names_by_image(root: str, layout: Layout) -> dict[str, list[str]]:
     """The packs that contain each image, by its id; rows are not read.
 
     Once a damaged row has been computed again, it is in another pack as well. A pack whose rows do not have the size

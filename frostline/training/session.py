@@ -14,7 +14,7 @@ from frostline.documents.data import DatasetInfo
 from frostline.documents.features import FEATURES
 from frostline.documents.features import Features as FeaturesDocument
 from frostline.documents.freeze import Comparison, FreezePlan, WeightsSource
-from frostline.documents.training import EquivalenceProof, TrainingReport
+from frostline.documents.training import Equivalence, TrainingReport
 from frostline.errors import ConfigError, DataError, FeaturesDisagree
 from frostline.events import say
 from frostline.features import equivalence, precision, prefix
@@ -141,7 +141,7 @@ class Session:
             if found != expected:
                 raise DataError(f"{split}: {info['records']} has {found} examples; the dataset has {expected}")
 
-    def _check_equivalence(self, sources: PhaseSources) -> EquivalenceProof | None:
+    def _check_equivalence(self, sources: PhaseSources) -> Equivalence | None:
         """Compare a phase's features with the whole model, on validation images if there are any."""
         validated = len(sources.validation.examples) > 0
         features = sources.validation if validated else sources.train

@@ -33,7 +33,7 @@ def test_a_second_writer_adds_what_is_new(root, tmp_path):
     first = write(root, 4)
     second = write(root, 3, first=4, seed=1)
     assert sorted([*first, *second]) == packs.names(root)
-    assert packs.listed(root, LAYOUT) == dict.fromkeys(ids_of(4), first) | dict.fromkeys(ids_of(3, 4), second)
+    assert packs.names_by_image(root, LAYOUT) == dict.fromkeys(ids_of(4), first) | dict.fromkeys(ids_of(3, 4), second)
     with opened(root, tmp_path) as reader:
         assert set(reader.ids) == set(ids_of(7))
         assert reader.read(ids_of(1, 5)).tobytes() == rows_of(3, seed=1)[1].tobytes()
@@ -43,7 +43,7 @@ def test_full_packs_are_safe_before_the_writer_is_done(root):
     with pytest.raises(RuntimeError, match="killed"), Writer(root, LAYOUT, pack_bytes=2 * LAYOUT.row_bytes) as writer:
         writer.add(ids_of(5), rows_of(5))
         raise RuntimeError("killed")
-    assert set(packs.listed(root, LAYOUT)) == set(ids_of(4))
+    assert set(packs.names_by_image(root, LAYOUT)) == set(ids_of(4))
 
 
 def test_the_same_rows_written_again_are_one_pack(root):
@@ -71,7 +71,7 @@ def test_every_flipped_byte_of_a_sidecar_is_found_and_costs_the_pack(tmp_path):
     whole = path.read_bytes()
     for place in range(len(whole)):
         path.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
-        assert packs.listed(root, LAYOUT) == {}
+        assert packs.names_by_image(root, LAYOUT) == {}
         with opened(root, tmp_path) as reader:
             assert (dict(reader.ids), reader.damaged) == ({}, 1)
 
@@ -81,7 +81,7 @@ def test_a_truncated_pack_keeps_its_whole_rows(tmp_path, left):
     (name,) = write(str(tmp_path), 4)
     path = tmp_path / f"{name}.bin"
     path.write_bytes(path.read_bytes()[:left])
-    assert packs.listed(str(tmp_path), LAYOUT) == {}
+    assert packs.names_by_image(str(tmp_path), LAYOUT) == {}
     with opened(str(tmp_path), tmp_path) as reader:
         assert set(reader.ids) == set(ids_of(left // LAYOUT.row_bytes))
 
@@ -144,7 +144,7 @@ def test_a_forged_sidecar_is_not_taken_at_another_name(tmp_path):
     other = Path(root) / f"{'b' * 64}.json"
     (Path(root) / f"{name}.json").rename(other)
     (Path(root) / f"{name}.bin").rename(other.with_suffix(".bin"))
-    assert packs.listed(root, LAYOUT) == {}
+    assert packs.names_by_image(root, LAYOUT) == {}
 
 
 def test_a_missing_row_is_named(root, tmp_path):
@@ -225,7 +225,7 @@ def test_a_sidecar_that_no_writer_wrote_is_damaged_and_no_traceback(tmp_path, va
     name = "c" * 64
     (tmp_path / f"{name}.bin").write_bytes(bytes(48))
     (tmp_path / f"{name}.json").write_text(f'{{"schema": "frostline/feature_pack/v1", "x": {value}}}')
-    assert packs.listed(str(tmp_path), LAYOUT) == {}
+    assert packs.names_by_image(str(tmp_path), LAYOUT) == {}
     with opened(str(tmp_path), tmp_path) as reader:
         assert (dict(reader.ids), reader.damaged) == ({}, 1)
 
@@ -245,7 +245,7 @@ def test_a_listing_beside_a_writer_has_what_was_there(tmp_path):
     with ThreadPoolExecutor(1) as pool:
         writing = pool.submit(lambda: [write(root, 1, first=first) for first in range(2, 60)])
         while not writing.done():
-            assert set(ids_of(2)) <= set(packs.listed(root, LAYOUT))
+            assert set(ids_of(2)) <= set(packs.names_by_image(root, LAYOUT))
         writing.result()
 
 
