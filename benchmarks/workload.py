@@ -96,13 +96,13 @@ class Run:
         uses = cache_plan.decide(plan, schedule, self.info["splits"], config, AugmentConfig())
         built = time.perf_counter()
         pictures = ImageRecords(self.info["records"], self.size, AugmentConfig(), 0, self.root)
-        maker = FeatureBuilder(self.store, model, self.backbone, pictures, config)
+        builder = FeatureBuilder(self.store, model, self.backbone, pictures, config)
         with quiet() as said:
             wanted = cache_plan.needed(uses, schedule, AugmentConfig())
-            made = maker.make_shard(self.shard, wanted, self.manifest) if wanted else {"sets": [], "computed": 0}
+            made = builder.make_shard(self.shard, wanted, self.manifest) if wanted else {"sets": [], "computed": 0}
         featurized = time.perf_counter()
         with quiet():
-            state = self._fit(model, backbone, plan, schedule, uses, made, maker, scope, training or {})
+            state = self._fit(model, backbone, plan, schedule, uses, made, builder, scope, training or {})
         ended = time.perf_counter()
         return {
             "seconds": round(ended - started, 2),
@@ -123,7 +123,7 @@ class Run:
         schedule: Any,
         uses: Any,
         made: Any,
-        maker: Any,
+        builder: Any,
         scope: Any,
         training: dict[str, Any],
     ) -> Any:
@@ -135,7 +135,7 @@ class Run:
         from frostline.training.config import TrainingConfig
         from frostline.training.state import Saver, Subject
 
-        with feed.Feed(self.store, maker, self.root) as opened:
+        with feed.Feed(self.store, builder, self.root) as opened:
             opened.open([FeatureSet.read(one) for one in made["sets"]], float32=False)
             sources = opened.sources(uses, schedule)
 
@@ -144,12 +144,12 @@ class Run:
             run = fit.Fit(Subject(model, backbone.layers, plan, schedule), sources, steps, scope, saver)
             for phase in run.phases():
                 list(phase.epochs())
-                proof = None
+                equal = None
                 if phase.sources.train.layer:
                     images, exact = opened.images("validation", varied=False), opened.exact(phase.sources.train.layer)
                     features = phase.sources.validation
-                    proof = equivalence.require_equivalent(model, self.backbone, features, images, 0, exact)
-                phase.finish(proof)
+                    equal = equivalence.require_equivalent(model, self.backbone, features, images, 0, exact)
+                phase.finish(equal)
             saver.checkpoints.clear()
         return run.state
 

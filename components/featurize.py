@@ -1,4 +1,4 @@
-"""featurize: one shard's images go through the frozen prefix, once, before training."""
+"""featurize: compute a shard's features of the frozen prefix, once, before training."""
 
 from kfp import dsl
 
@@ -16,19 +16,19 @@ def featurize(
     store: str,
     features: dsl.Output[dsl.Artifact],
 ):
-    """Compute and store the features that the shard lacks, where keeping them pays.
+    """Compute and store the features that the shard lacks, if caching them pays.
 
     Args:
         dataset: the manifest.
-        examples: what preprocess wrote of the shard.
-        freeze_plan: which layers are frozen, and up to where nothing moves.
-        backbone_weights: what the prefix computes with.
+        examples: what preprocess wrote for the shard.
+        freeze_plan: the freeze plan.
+        backbone_weights: the weights of the prefix.
         epochs: passes over the training split in the first phase.
-        seed: seed of the variants of training images.
-        augment: how training images are varied.
-        cache: what is kept of the frozen prefix.
-        store: root of the heavy bytes.
-        features: features.json: what was decided, and which packs hold the shard's features.
+        seed: of the augmentation.
+        augment: augmentation of training images.
+        cache: caching of the frozen prefix's features.
+        store: root of the store, a directory or gs://.
+        features: features.json: what was decided, and the packs with the shard's features.
     """
     from frostline import featurize as stage
 

@@ -13,7 +13,7 @@ def ingest(source: str, data: dict, shards: int, store: str, dataset: dsl.Output
         source: a directory of class folders, tfds://NAME, or digits (embedded).
         data: which images are used, and how they are split.
         shards: number of preprocessing shards.
-        store: root of the heavy bytes.
+        store: root of the store, a directory or gs://.
         dataset: manifest.jsonl (one row per image) and source.json (labels, counts, digests).
 
     Returns:

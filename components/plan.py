@@ -24,7 +24,7 @@ def plan(
         image_size: height and width of the model's input, in pixels.
         seed: seed of random weights.
         freeze: the freeze section of the configuration.
-        store: root of the heavy bytes.
+        store: root of the store, a directory or gs://.
         registry: root of the model registry.
         freeze_plan: freeze_plan.json: for every layer whether it is frozen, and the rule that decided it.
         backbone_weights: source.json: what the weights resolved to, their digest and address; images.parquet: the

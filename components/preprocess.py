@@ -17,7 +17,7 @@ def preprocess(
         dataset: the manifest.
         shard: name of the shard, `SSSSS-of-NNNNN`.
         image_size: stored height and width, in pixels.
-        store: root of the heavy bytes.
+        store: root of the store, a directory or gs://.
         examples: index.jsonl (images written), quarantine.jsonl (images that cannot be read, and why) and shard.json.
     """
     from frostline import preprocess as stage

@@ -1,4 +1,4 @@
-"""train: fine-tune under MirroredStrategy, prove what stayed frozen, export for serving."""
+"""train: fine-tune under MirroredStrategy, certify what stayed frozen, export for serving."""
 
 from kfp import dsl
 
@@ -10,22 +10,22 @@ def train(
     epochs: int, batch_size: int, learning_rate: float, seed: int, store: str, image: str,
     model: dsl.Output[dsl.Model], logs: dsl.Output[dsl.Artifact],
 ):  # fmt: skip
-    """Fine-tune the backbone and a new head; emit no model if a frozen weight moved.
+    """Fine-tune the backbone and a new head; emit no model if a frozen weight changed.
 
     Args:
         info: the validated dataset.
-        freeze_plan: which layers are frozen.
-        backbone_weights: what training starts from.
-        features: of each shard, what was decided about the frozen prefix and where its features are.
+        freeze_plan: the freeze plan.
+        backbone_weights: the weights that training starts from.
+        features: of each shard, the cached features of the frozen prefix.
         head: hidden layers and dropout.
         training: optimizer, schedule, loss, early stopping, checkpoints.
-        augment: how training images are varied.
-        cache: what is kept of the frozen prefix.
+        augment: augmentation of training images.
+        cache: caching of the frozen prefix's features.
         epochs: passes over the training split in the first phase.
-        batch_size: images a step, over all replicas.
+        batch_size: images per step, over all replicas.
         learning_rate: step size of the first phase.
-        seed: seed of the head, shuffling, dropout and variants of images.
-        store: root of the heavy bytes, checkpoints among them.
+        seed: of the head, shuffling, dropout and augmentation.
+        store: root of the store, also for checkpoints.
         image: the container image, for the record.
         model: model.keras, serving/, the freeze plan and certificate, training.jsonl, training.json, model.json.
         logs: scalars for TensorBoard.

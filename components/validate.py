@@ -20,7 +20,7 @@ def validate(
         dataset: the manifest.
         examples: one index per shard.
         image_size: stored height and width, in pixels.
-        store: root of the heavy bytes.
+        store: root of the store, a directory or gs://.
         info: labels.txt, report.json, quarantine.jsonl and info.json (where the records are).
         page: the report as an HTML page.
     """

@@ -53,9 +53,18 @@ def read_json(path: Path, kind: str) -> Json:
         raise DataError(f"{path}: is missing; expected a {schema(kind)} file") from None
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror or error}") from error
-    document = parse_json(data, str(path))
+    return parse(data, kind, str(path))
+
+
+def parse(data: bytes, kind: str, origin: str) -> Json:
+    """Parse a JSON object and check its schema; `origin` names it in messages.
+
+    Raises:
+        DataError: as `parse_json`, or it has another schema.
+    """
+    document = parse_json(data, origin)
     if document.get("schema") != schema(kind):
-        raise DataError(f"{path}: received schema {document.get('schema')!r}; this version reads {schema(kind)!r}")
+        raise DataError(f"{origin}: received schema {document.get('schema')!r}; this version reads {schema(kind)!r}")
     return document
 
 

@@ -47,7 +47,7 @@ def run(
         epochs: passes over the training split in the first phase.
         seed: of the augmentation.
         augment, cache: sections of the configuration.
-        store: root of the heavy bytes.
+        store: root of the store, a directory or gs://.
         features: directory to create.
 
     Raises:

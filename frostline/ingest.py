@@ -46,7 +46,7 @@ def run(*, source: str, data: dict[str, Any], shards: int, store: str, dataset: 
         source: `digits`, `tfds://NAME`, or a directory or gs:// prefix with one folder per class.
         data: the `data` section of the configuration.
         shards: number of preprocessing shards.
-        store: root of the heavy bytes.
+        store: root of the store, a directory or gs://.
         dataset: the dataset artifact, a local directory.
 
     Returns:

@@ -39,7 +39,7 @@ def run(
         image_size: height and width of the model's input, in pixels.
         seed: seed of random weights.
         freeze: the freeze section of the configuration.
-        store: root of the heavy bytes; the weights are saved there.
+        store: root of the store, a directory or gs://; the weights are saved there.
         registry: root of the model registry.
         freeze_plan: directory to create for the plan.
         backbone_weights: directory to create for source.json and images.parquet.

@@ -47,7 +47,7 @@ def run(*, dataset: str, shard: str, image_size: int, store: str, examples: str)
         dataset: the dataset artifact, with the manifest.
         shard: name of the shard, `SSSSS-of-NNNNN`.
         image_size: stored height and width, in pixels.
-        store: root of the heavy bytes.
+        store: root of the store, a directory or gs://.
         examples: the examples artifact, a local directory.
 
     Raises:

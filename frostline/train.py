@@ -54,7 +54,7 @@ def run(
         batch_size: images per step, over all replicas.
         learning_rate: step size in the first phase.
         seed: of the head, the order of examples, dropout and augmentation.
-        store: root of the heavy bytes; checkpoints are kept there until the model is complete.
+        store: root of the store, a directory or gs://; checkpoints are kept there until the model is complete.
         image: the container image that this runs in, for the record.
         model: directory to create.
         logs: directory to create, with scalars for TensorBoard.

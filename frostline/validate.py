@@ -44,7 +44,7 @@ def run(*, dataset: str, examples: Sequence[str], image_size: int, store: str, i
         dataset: the dataset artifact, with the manifest.
         examples: the examples artifact of each shard.
         image_size: stored height and width, in pixels.
-        store: root of the heavy bytes.
+        store: root of the store, a directory or gs://.
         info: the info artifact, a local directory.
         page: file of the report page.
 

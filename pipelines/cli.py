@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import typer
 
 from frostline.errors import FrostlineError
+from frostline.text import one_line
 from pipelines import registry_commands
-from pipelines.options import AsJson, Debug, set_debug, shows_tracebacks
+from pipelines.options import AsJson, Config, Debug, Experiment, Host, Overrides, set_debug, shows_tracebacks
 
 if TYPE_CHECKING:
     from frostline.config import RunConfig
-    from frostline.documents.release import VerifyRow
     from pipelines.documents import Summary
 
 INTERRUPTED = 130  # as a shell reports a command that Ctrl-C ended: 128 + SIGINT
@@ -42,15 +42,6 @@ def _print_version(value: bool) -> None:
 
         typer.echo(f"frostline {version('frostline')}")
         raise typer.Exit
-
-
-Config = Annotated[Path, typer.Argument(metavar="CONFIG", help="YAML file with the run's configuration.")]
-Overrides = Annotated[
-    list[str] | None,
-    typer.Option("--set", metavar="KEY=VALUE", help=r"Override a value, such as epochs=3 or data.classes=\[cat,dog]."),
-]
-Host = Annotated[str, typer.Option("--host", metavar="URL", help="Address of Kubeflow Pipelines.")]
-Experiment = Annotated[str, typer.Option("--experiment", metavar="NAME", help="Experiment of the run.")]
 
 
 @app.callback(help=_ABOUT)
@@ -195,7 +186,7 @@ def verify(
 
     The exit code is 1 if a check fails.
     """
-    from pipelines import quiet
+    from pipelines import quiet, verify_command
 
     quiet.import_tensorflow()
     from frostline.verification.verify import verify as verify_model
@@ -204,20 +195,9 @@ def verify(
     if as_json:
         typer.echo(json.dumps(result, indent=2))
     else:
-        words = [_word(check) for check in result["checks"]]
-        for word, check in zip(words, result["checks"], strict=True):
-            typer.echo(f"{word:<7} {check['name']:<16} {check['reason']}")
-        failed = words.count("FAILED")
-        unchanged = f"{result['frozen_tensors']} frozen tensors are bit-identical to those that training started from"
-        typer.echo(f"verified: {unchanged}" if result["verified"] else f"not verified: {failed} failed")
+        typer.echo(verify_command.text(result))
     if not result["verified"]:
         raise typer.Exit(1)
-
-
-def _word(check: VerifyRow) -> str:
-    if check["passed"]:
-        return "passed"
-    return "skipped" if check["reason"].startswith("not checked") else "FAILED"
 
 
 @app.command()
@@ -314,5 +294,5 @@ def main(arguments: list[str] | None = None) -> NoReturn:
 
 def fail(message: str, code: int) -> NoReturn:
     """Write `frostline: error: MESSAGE` in one line, and exit."""
-    sys.stderr.write(f"frostline: error: {' '.join(message.split())}\n")
+    sys.stderr.write(f"frostline: error: {one_line(message, 5000)}\n")
     sys.exit(code)

@@ -1,14 +1,14 @@
-"""What featurize writes, and what the store keeps about features of the frozen prefix."""
+"""What featurize writes, and what the store holds about features of the frozen prefix."""
 
 from __future__ import annotations
 
 from typing import NotRequired, TypedDict
 
-from frostline.documents.kinds import Document, Stored
+from frostline.documents.kinds import Document, Kind, Stored
 
 
 class CacheUse(TypedDict):
-    """What is kept for one phase, see `frostline.features.cache_plan.Use`."""
+    """What is cached for one phase, see `frostline.features.cache_plan.Use`."""
 
     phase: int
     layer: str
@@ -37,7 +37,7 @@ class FeatureSetRow(TypedDict):
 
 
 class Agreement(TypedDict):
-    """How far features in low precision are from those in float32, see `frostline.features.precision.compare`."""
+    """Features in bfloat16 compared with those in float32, see `frostline.features.precision.compare`."""
 
     images: int
     relative_l2: float
@@ -46,9 +46,9 @@ class Agreement(TypedDict):
 
 
 class PrecisionVerdict(Stored):
-    """What a prefix computes in and why; `uri` is where the answer is kept, empty where none had to be found.
+    """The type that a prefix computes in, and why; `uri` is where the verdict is stored, empty if no sample was tried.
 
-    Where bfloat16 was tried it also has the fields of an `Agreement`.
+    If a sample was tried, it also has the fields of an `Agreement`.
     """
 
     computed_in: str
@@ -61,7 +61,7 @@ class PrecisionVerdict(Stored):
 
 
 class MadeFeatures(TypedDict):
-    """What a shard's features are; `computed` images went through the prefix, `reused` ones were in the store."""
+    """A shard's features; `computed` counts images that went through the prefix, `reused` those found in the store."""
 
     sets: list[FeatureSetRow]
     verdicts: dict[str, PrecisionVerdict]
@@ -70,19 +70,24 @@ class MadeFeatures(TypedDict):
 
 
 class Features(Stored, MadeFeatures):
-    """features.json of a shard: what was decided for each phase, and its features."""
+    """features.json of a shard: what is cached for each phase, and the shard's features."""
 
     uses: list[CacheUse]
 
 
-class FeaturePack(Stored, RowLayout):
-    """The sidecar of a pack in the store: the images of its rows in order, a digest of each row, and a seal."""
+class PackContent(RowLayout):
+    """What a pack holds: the ids of its images in the order of their rows, and the SHA-256 of each row."""
 
     ids: list[str]
     digests: list[str]
+
+
+class FeaturePack(Stored, PackContent):
+    """The sidecar of a pack in the store; `seal` is the digest of its content."""
+
     seal: str
 
 
 FEATURES = Document[Features]("features", "features.json")
-PRECISION_KIND = "precision"
-FEATURE_PACK_KIND = "feature_pack"
+PRECISION = Kind[PrecisionVerdict]("precision")
+FEATURE_PACK = Kind[FeaturePack]("feature_pack")

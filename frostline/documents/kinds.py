@@ -13,21 +13,42 @@ T = TypeVar("T", bound=Mapping[str, Any])
 
 
 class Stored(TypedDict):
-    """What every document on disk carries; who makes one leaves it to the writer."""
+    """What every document on disk has; the writer adds the schema."""
 
     schema: NotRequired[str]
 
 
 @dataclass(frozen=True)
-class Document(Generic[T]):
-    """A kind of JSON file.
+class Kind(Generic[T]):
+    """A kind of JSON object.
 
     Attributes:
         kind: the part of the schema that names it: `frostline/KIND/v1`.
-        file: its name in the directory of the step that writes it.
     """
 
     kind: str
+
+    def encode(self, content: T) -> bytes:
+        """The bytes of an indented JSON object with the schema of this kind."""
+        return artifacts.encode(self.kind, content)
+
+    def parse(self, data: bytes, origin: str) -> T:
+        """Parse what `encode` gave; `origin` names it in messages. The schema is checked, the fields are not.
+
+        Raises:
+            DataError: the bytes are not JSON, or have another schema.
+        """
+        return cast(T, artifacts.parse(data, self.kind, origin))
+
+
+@dataclass(frozen=True)
+class Document(Kind[T]):
+    """A kind of JSON object that a step writes as a file.
+
+    Attributes:
+        file: its name in the directory of the step that writes it.
+    """
+
     file: str
 
     def read(self, directory: Path) -> T:
@@ -49,10 +70,6 @@ class Document(Generic[T]):
             StorageError: it cannot be written.
         """
         artifacts.write_json(directory / self.file, self.kind, content)
-
-    def encode(self, content: T) -> bytes:
-        """The bytes that `write` writes."""
-        return artifacts.encode(self.kind, content)
 
 
 @dataclass(frozen=True)

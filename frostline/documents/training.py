@@ -11,7 +11,7 @@ from frostline.documents.kinds import Document, Rows, Stored
 
 
 class Lap(TypedDict):
-    """Time of a part of training; `input_wait` is the share (0..1) of it that went into waiting for input."""
+    """Time of a part of training; `input_wait` is the fraction (0..1) of it spent waiting for input."""
 
     seconds: float
     images_per_second: float
@@ -35,7 +35,7 @@ class EpochRow(Lap, ValidationScores):
     learning_rate: float
 
 
-class EquivalenceProof(TypedDict):
+class Equivalence(TypedDict):
     """Cached features against the whole model after a phase, see `frostline.features.equivalence`."""
 
     layer: str
@@ -81,7 +81,7 @@ class TrainingReport(Stored):
     phases: list[PhaseReport]
     cache: list[CachedSet]
     precision: dict[str, PrecisionVerdict]
-    equality: list[EquivalenceProof]
+    equality: list[Equivalence]
     prefix_images: int
     resumed_from: int | None
     replicas: int

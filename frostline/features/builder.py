@@ -24,7 +24,7 @@ from frostline.events import Progress, say
 from frostline.features import precision, prefix
 from frostline.features.cache_plan import PLAIN
 from frostline.features.config import CacheConfig
-from frostline.features.packs import Layout, Writer, listed, touch
+from frostline.features.packs import Layout, Writer, names_by_image, touch
 from frostline.features.prefix import BFLOAT16, FLOAT32, Prefix
 from frostline.features.store import evict, root_of
 from frostline.model import head, weights
@@ -68,7 +68,7 @@ class FeatureSet:
     @classmethod
     def read(cls, row: FeatureSetRow) -> FeatureSet:
         """From JSON."""
-        layout = Layout(tuple(row["layout"]["shape"]), row["layout"]["dtype"])
+        layout = Layout.read(row["layout"])
         return cls(row["layer"], row["view"], row["computed_in"], layout, row["address"], tuple(row["packs"]))
 
 
@@ -110,7 +110,7 @@ class FeatureBuilder:
         """Take a model whose prefix has not been trained.
 
         Args:
-            store: root of the heavy bytes.
+            store: root of the store, a directory or gs://.
             model: a backbone with a head.
             backbone: name of the backbone.
             images: the images.
@@ -140,6 +140,10 @@ class FeatureBuilder:
             shard: name of the shard.
             wanted: layer and view of each set.
             manifest: all images; some are the sample on which the precision is chosen.
+
+        Raises:
+            DataError: an image or a record is damaged, or a feature is not finite in the storage type.
+            StorageError: the store cannot be read or written.
         """
         layers = dict.fromkeys(layer for layer, _ in wanted)
         verdicts = {layer: self._choose(layer, manifest) for layer in layers}
@@ -149,7 +153,7 @@ class FeatureBuilder:
         for layer, view in wanted:
             described, function = self.describe(layer, view, verdicts[layer]["computed_in"])
             sources = self.images.sources(view, [shard])
-            stored = listed(root_of(self._store, described.address), described.layout)
+            stored = names_by_image(root_of(self._store, described.address), described.layout)
             ids = {one for source in sources for one in source.examples.ids}
             old = {pack for one in ids for pack in stored.get(one, ())}
             new = self.complete(described, function, sources, stored)
@@ -187,7 +191,15 @@ class FeatureBuilder:
     def complete(
         self, wanted: FeatureSet, function: Prefix, sources: Iterable[Images], have: Iterable[str]
     ) -> list[str]:
-        """Compute and store the images of a set that are not in `have`; returns the names of the new packs."""
+        """Compute and store the features of the images that are not in `have`, and close the sources.
+
+        Returns:
+            Names of the new packs.
+
+        Raises:
+            DataError: a record is damaged, or a feature is not finite in the storage type.
+            StorageError: a pack cannot be written.
+        """
         done, todo = set(have), []
         for source in sources:
             missing = [position for position, one in enumerate(source.examples.ids) if one not in done]

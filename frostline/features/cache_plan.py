@@ -19,7 +19,7 @@ from frostline.text import size_words
 # most networks are slower, and a faster device reads batches from the same disk.
 _COMPUTE = 100e9  # FLOP/s of a forward pass
 _READ = 1e9  # bytes/s from the cache
-_DECODE = 30e-9  # seconds per pixel to decode a stored PNG
+_DECODE = 30e-9  # seconds per pixel to decode and resize a stored PNG
 PLAIN = -1  # the view of unaugmented images: of the validation split, and of training without augmentation
 _ITEM_BYTES = {"float32": 4, "float16": 2, "bfloat16": 2}
 
@@ -161,10 +161,10 @@ def _why_not(place: _Place | None, cache: CacheConfig, readers: Sequence[int], t
     if cache.mode == "require":
         return ""
     if max(readers) == 1:
-        validation = f"; only {len(readers) - 1} of {len(readers)} over the validation split would be"
+        validation = f"; only {len(readers) - 1} of {len(readers)} over the validation split would be saved"
         return (
-            f"features at {place.layer}: 0 of {len(readers)} passes over the training split saved, each would be read "
-            f"once{validation if len(readers) > 1 and totals['validation'] else ''}"
+            f"features at {place.layer}: 0 of {len(readers)} passes over the training split saved, because each view "
+            f"is read once{validation if len(readers) > 1 and totals['validation'] else ''}"
         )
     if place.read_seconds > place.compute_seconds:
         return (

@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from frostline.data import batches
 from frostline.data.batches import Images
-from frostline.documents.training import EquivalenceProof
+from frostline.documents.training import Equivalence
 from frostline.errors import FeaturesDisagree
 from frostline.features.precision import MAX_RELATIVE_L2, relative_l2
 from frostline.features.source import Features
@@ -25,7 +25,7 @@ MAX_ROUNDED_L2 = 2 * MAX_RELATIVE_L2  # of the features; these images differ fro
 
 def require_equivalent(
     model: keras.Model, backbone: str, features: Features, images: Images, view: int, exact: bool
-) -> EquivalenceProof:
+) -> Equivalence:
     """Compare the whole model on images with the part above the boundary on their cached features.
 
     Args:

@@ -19,18 +19,22 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, cast
+from typing import Any, TypeGuard
 
 import ml_dtypes
 import numpy as np
 from numpy.typing import NDArray
 
-from frostline import artifacts, digests, storage
-from frostline.documents.features import FEATURE_PACK_KIND, FeaturePack, RowLayout
+from frostline import digests, storage
+from frostline.documents.features import FEATURE_PACK, FeaturePack, PackContent, RowLayout
 from frostline.errors import DataError, NotFound, PreconditionFailed
 
 DIGEST = re.compile(r"[0-9a-f]{64}")  # names of packs and addresses
-_DTYPES: dict[str, Any] = {"float32": np.float32, "float16": np.float16, "bfloat16": ml_dtypes.bfloat16}
+_DTYPES: dict[str, np.dtype[Any]] = {
+    "float32": np.dtype(np.float32),
+    "float16": np.dtype(np.float16),
+    "bfloat16": np.dtype(ml_dtypes.bfloat16),
+}
 USED = "used.json"  # says when an address was last used
 _CHECKERS = 4  # threads that hash packs
 
@@ -43,9 +47,9 @@ class Layout:
     dtype: str
 
     @property
-    def numpy_dtype(self) -> Any:
+    def numpy_dtype(self) -> np.dtype[Any]:
         """The type as a NumPy dtype."""
-        return np.dtype(_DTYPES[self.dtype])
+        return _DTYPES[self.dtype]
 
     @property
     def row_bytes(self) -> int:
@@ -55,6 +59,11 @@ class Layout:
     def document(self) -> RowLayout:
         """As JSON."""
         return {"shape": list(self.shape), "dtype": self.dtype}
+
+    @classmethod
+    def read(cls, document: RowLayout) -> Layout:
+        """From JSON."""
+        return cls(tuple(document["shape"]), document["dtype"])
 
 
 class Writer:
@@ -113,8 +122,7 @@ class Writer:
             return
         self._file.flush()
         name = digests.of_json(self._ids)
-        content = {**self._layout.document(), "ids": self._ids, "digests": self._digests}
-        sidecar = artifacts.encode(FEATURE_PACK_KIND, {**content, "seal": digests.of_json(content)})
+        sidecar = FEATURE_PACK.encode(_sealed(self._layout, self._ids, self._digests))
         _put(self._root, name, Path(self._file.name), sidecar, self._layout)
         self.packs.append(name)
         self._file.close()
@@ -163,7 +171,7 @@ def _sizes(root: str) -> dict[str, int]:
     return {name: sizes[f"{name}.bin"] for name in found if DIGEST.fullmatch(name) and f"{name}.bin" in sizes}
 
 
-def listed(root: str, layout: Layout) -> dict[str, list[str]]:
+def names_by_image(root: str, layout: Layout) -> dict[str, list[str]]:
     """The packs that contain each image, by its id; rows are not read.
 
     Once a damaged row has been computed again, it is in another pack as well. A pack whose rows do not have the size
@@ -171,7 +179,7 @@ def listed(root: str, layout: Layout) -> dict[str, list[str]]:
     """
     found: dict[str, list[str]] = {}
     for name, size in sorted(_sizes(root).items()):
-        sidecar = _sidecar(root, name, layout)
+        sidecar = _read_sidecar(root, name, layout)
         if sidecar is not None and size == len(sidecar["ids"]) * layout.row_bytes:
             for identifier in sidecar["ids"]:
                 found.setdefault(identifier, []).append(name)
@@ -241,7 +249,7 @@ class Reader:
         return rows
 
     def _open(self, name: str) -> Mapping[str, Place]:
-        sidecar = _sidecar(self._root, name, self._layout) if DIGEST.fullmatch(name) else None
+        sidecar = _read_sidecar(self._root, name, self._layout) if DIGEST.fullmatch(name) else None
         try:
             path = storage.localize(storage.join(self._root, f"{name}.bin"), self._scratch) if sidecar else None
             descriptor = os.open(path, os.O_RDONLY) if path and path.is_file() else -1
@@ -265,24 +273,25 @@ class Reader:
         return intact
 
 
-def _sidecar(root: str, name: str, layout: Layout) -> FeaturePack | None:
-    """A pack's sidecar, if every byte is as it was written; other processes write to this store."""
+def _sealed(layout: Layout, ids: list[str], row_digests: list[str]) -> FeaturePack:
+    shape, dtype = list(layout.shape), layout.dtype
+    content: PackContent = {"shape": shape, "dtype": dtype, "ids": ids, "digests": row_digests}
+    return {"shape": shape, "dtype": dtype, "ids": ids, "digests": row_digests, "seal": digests.of_json(content)}
+
+
+def _read_sidecar(root: str, name: str, layout: Layout) -> FeaturePack | None:
+    """Read a pack's sidecar; None unless it is byte for byte what `Writer` writes for this name and layout."""
     uri = storage.join(root, f"{name}.json")
     try:
         data = storage.read_bytes(uri)
-        found = artifacts.parse_json(data, uri)
-        content = {key: value for key, value in found.items() if key not in ("schema", "seal")}
-        expected = artifacts.encode(FEATURE_PACK_KIND, {**content, "seal": digests.of_json(content)})
-    except (NotFound, DataError, ValueError, RecursionError):  # not JSON, not UTF-8, nested without end
+        found = FEATURE_PACK.parse(data, uri)
+    except (NotFound, DataError, RecursionError):
         return None
-    if data != expected or set(content) != {"shape", "dtype", "ids", "digests"}:
+    ids, checks = found.get("ids"), found.get("digests")  # others can write to the store, so any field may be wrong
+    if not (_are_digests(ids) and _are_digests(checks) and len(ids) == len(checks) and digests.of_json(ids) == name):
         return None
-    ids, checks = content["ids"], content["digests"]
-    if {key: content[key] for key in ("shape", "dtype")} != layout.document() or not _all_digests(ids, checks):
-        return None
-    return cast(FeaturePack, found) if digests.of_json(ids) == name else None
+    return found if FEATURE_PACK.encode(_sealed(layout, ids, checks)) == data else None
 
 
-def _all_digests(*lists: Any) -> bool:
-    texts = [text for one in lists for text in (one if isinstance(one, list) else [None])]
-    return all(isinstance(text, str) and DIGEST.fullmatch(text) for text in texts) and len({*map(len, lists)}) == 1
+def _are_digests(value: object) -> TypeGuard[list[str]]:
+    return isinstance(value, list) and all(isinstance(one, str) and DIGEST.fullmatch(one) for one in value)

@@ -6,16 +6,15 @@ Every pod of every run reads the first verdict, so all features of a run have th
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import cast
 
 import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from frostline import artifacts, digests, storage
+from frostline import digests, storage
 from frostline.data import images, records
 from frostline.documents.data import ManifestRow
-from frostline.documents.features import PRECISION_KIND, Agreement, PrecisionVerdict
+from frostline.documents.features import PRECISION, Agreement, PrecisionVerdict
 from frostline.errors import DataError, NotFound, PreconditionFailed
 from frostline.features.config import CacheConfig
 from frostline.features.prefix import BATCH, BFLOAT16, FLOAT32, Prefix
@@ -32,7 +31,7 @@ def choose(
     """Choose the compute type of the prefix.
 
     Args:
-        store: root of the heavy bytes.
+        store: root of the store, a directory or gs://.
         full: the prefix in float32.
         low: the same prefix in bfloat16.
         config: of the cache.
@@ -42,6 +41,10 @@ def choose(
     Returns:
         The verdict; with the result of `compare` if bfloat16 was tried. `uri` is its address, empty if no trial was
         necessary.
+
+    Raises:
+        DataError: an image of the sample has changed since it was ingested.
+        StorageError: an image cannot be read, or the verdict cannot be written.
     """
     if config.precision == FLOAT32:
         return {"computed_in": FLOAT32, "reason": "as configured", "uri": ""}
@@ -50,16 +53,21 @@ def choose(
     candidates = sorted((row for row in rows if row["split"] == "train"), key=lambda row: str(row["sha256"]))
     made_from = {"prefix": full.description, "images": [row["sha256"] for row in candidates[:_SAMPLE]]}
     uri = storage.join(store, "precision", f"{digests.of_json(made_from)}.json")
-    found = _read(uri)
-    if found is not None:
-        return found
+    return _read(uri) or _write(uri, _try(full, low, candidates, size), storage.ABSENT)
+
+
+def withdraw(verdict: PrecisionVerdict, reason: str) -> PrecisionVerdict:
+    """Replace a stored verdict by float32, for this run and all later ones."""
+    return _write(verdict["uri"], {"computed_in": FLOAT32, "reason": reason}, None)
+
+
+def _try(full: Prefix, low: Prefix, candidates: Iterable[ManifestRow], size: int) -> PrecisionVerdict:
     pixels, labels = _sample(candidates, size)
     exact, lowered = full(pixels), low(pixels)
-    if not (np.isfinite(exact).all() and np.isfinite(lowered).all()):  # filling the cache reports the image
-        reason = "a feature of a sampled image is not finite"
-        return _write(uri, {"computed_in": FLOAT32, "reason": reason}, storage.ABSENT)
+    if not (np.isfinite(exact).all() and np.isfinite(lowered).all()):  # `prefix.fill` names the image
+        return {"computed_in": FLOAT32, "reason": "a feature of a sampled image is not finite"}
     measured = compare(exact, lowered, labels)
-    verdict: PrecisionVerdict = {
+    return {
         "computed_in": BFLOAT16 if measured["agrees"] else FLOAT32,
         "reason": _reason(measured),
         "images": measured["images"],
@@ -67,12 +75,6 @@ def choose(
         "agreement": measured["agreement"],
         "agrees": measured["agrees"],
     }
-    return _write(uri, verdict, storage.ABSENT)
-
-
-def withdraw(verdict: PrecisionVerdict, reason: str) -> PrecisionVerdict:
-    """Replace a stored verdict by float32, for this run and all later ones."""
-    return _write(verdict["uri"], {"computed_in": FLOAT32, "reason": reason}, None)
 
 
 def _reason(measured: Agreement) -> str:
@@ -99,19 +101,17 @@ def _sample(rows: Iterable[ManifestRow], size: int) -> tuple[tf.Tensor, NDArray[
 
 def _read(uri: str) -> PrecisionVerdict | None:
     try:
-        found = artifacts.parse_json(storage.read_bytes(uri), uri)
+        found = PRECISION.parse(storage.read_bytes(uri), uri)
     except (NotFound, DataError):
         return None
-    known = found.get("schema") == artifacts.schema(PRECISION_KIND) and found.get("computed_in") in (FLOAT32, BFLOAT16)
-    return cast(PrecisionVerdict, {**found, "uri": uri}) if known else None
+    return {**found, "uri": uri} if found.get("computed_in") in (FLOAT32, BFLOAT16) else None
 
 
 def _write(uri: str, verdict: PrecisionVerdict, if_generation: str | None) -> PrecisionVerdict:
     try:
-        storage.write_bytes(uri, artifacts.encode(PRECISION_KIND, verdict), if_generation=if_generation)
+        storage.write_bytes(uri, PRECISION.encode(verdict), if_generation=if_generation)
     except PreconditionFailed:  # another pod was first, or the object is damaged
-        found = _read(uri)
-        return found if found is not None else _write(uri, verdict, None)
+        return _read(uri) or _write(uri, verdict, None)
     return {**verdict, "uri": uri}
 
 

@@ -26,7 +26,7 @@ def evict(store: str, limit_bytes: int, keep: Collection[str]) -> list[tuple[str
     Another run may be reading one: it keeps what it has open, and computes again what it misses.
 
     Args:
-        store: root of the heavy bytes.
+        store: root of the store, a directory or gs://.
         limit_bytes: of all features together.
         keep: addresses that are never removed.
 

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import difflib
 import re
-from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
+from typing import Annotated, Any, Literal, cast
 
 from pydantic import BeforeValidator, Field, model_validator
 
+from frostline.documents.freeze import FreezeSection, Policy
 from frostline.section import Integer, Number, Section, as_tuple
-
-if TYPE_CHECKING:
-    from frostline.documents.freeze import FreezeSection, Policy
 
 POLICIES = ("head_only", "none", "first_layers", "through", "blocks", "match", "fraction")
 
@@ -61,7 +59,7 @@ class PolicyConfig(Section):
     def _chosen(self) -> FreezeSection:
         name = next(name for name in POLICIES if getattr(self, name) is not None)
         value = getattr(self, name)
-        return cast("FreezeSection", {name: list(value) if isinstance(value, tuple) else value})
+        return cast(FreezeSection, {name: list(value) if isinstance(value, tuple) else value})
 
 
 class PhaseConfig(Section):
@@ -69,7 +67,7 @@ class PhaseConfig(Section):
 
     policy: PolicyConfig = Field(description="freeze policy of this phase")
     epochs: Integer = Field(ge=1, description="passes over the training split")
-    learning_rate: Number = Field(gt=0.0, description="Adam's step size")
+    learning_rate: Number = Field(gt=0.0, description="step size of the optimizer in this phase")
 
 
 class FreezeConfig(PolicyConfig):

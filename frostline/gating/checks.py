@@ -17,22 +17,22 @@ _SPLITS = "the training or validation split of this model or of a version that i
 
 def freeze(certificate: Evidence, evaluation: Evidence) -> Result:
     """The frozen weights did not change, and the certificate is for the model that was evaluated."""
-    proof = evidence.Certificate.of(certificate)
+    claimed = evidence.Certificate.of(certificate)
     subject = evidence.Subject.of(evaluation)
-    moved = [name for one in (proof, *proof.phases) for name in one.moved]
-    if moved or not all(one.verified for one in (proof, *proof.phases)):
+    moved = [name for one in (claimed, *claimed.phases) for name in one.moved]
+    if moved or not all(one.verified for one in (claimed, *claimed.phases)):
         names = ", ".join(dict.fromkeys(moved[:3])) or "no tensor named"
         return Result("fail", f"the freeze certificate says that frozen weights changed ({names})")
-    if proof.model_digest != subject.model_digest:
+    if claimed.model_digest != subject.model_digest:
         return Result("fail", "the freeze certificate is for another model than the evaluation")
     if not is_sealed(content(certificate)):
         return Result("fail", "the freeze certificate was changed after it was written: its seal does not match")
     conclusion = (
-        f"proves that {proof.frozen_tensors} frozen tensors are unchanged"
-        if proof.frozen_tensors
+        f"proves that {claimed.frozen_tensors} frozen tensors are unchanged"
+        if claimed.frozen_tensors
         else "says that nothing was frozen"
     )
-    return Result("pass", f"the certificate of this model {conclusion}", proof.frozen_tensors)
+    return Result("pass", f"the certificate of this model {conclusion}", claimed.frozen_tensors)
 
 
 def data(validation: Evidence) -> Result:

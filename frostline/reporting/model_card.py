@@ -147,7 +147,7 @@ def _freezing(documents: _Documents) -> Chapter:
     ]
     if plan["phases"]:
         blocks.append("This is the plan of the first phase; freeze_plan.json has the layers of the later phases.")
-    blocks.append(_proof(certificate))
+    blocks.append(_certified(certificate))
     return Chapter("What was frozen", blocks)
 
 
@@ -163,7 +163,7 @@ def _frozen_layers(plan: FreezePlan) -> str:
     return f"All {names.index(edge['layer']) + 1} layers up to and including {edge['layer']} were frozen."
 
 
-def _proof(certificate: Certificate) -> str:
+def _certified(certificate: Certificate) -> str:
     tensors, replicas = certificate["frozen_tensors"], certificate["replicas"]
     if not certificate["verified"]:
         return "The freeze certificate does not prove that the frozen weights are unchanged."

@@ -72,4 +72,4 @@ class SessionSettings(Section):
     batch_size: Integer = Field(description="images per step, over all replicas")
     learning_rate: Number = Field(description="step size of the optimizer in the first phase")
     seed: Integer = Field(description="seed of the head, shuffling, dropout and augmentation")
-    store: str = Field(description="root of the heavy bytes: a directory or gs://")
+    store: str = Field(description="root of the store: a directory or gs://")

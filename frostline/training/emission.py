@@ -72,7 +72,7 @@ def emit(
         "provenance": provenance,
     }
     described = MODEL.encode(description)
-    proof: Certificate = {
+    unsealed: Certificate = {
         "verified": comparison["verified"],
         "frozen_tensors": comparison["frozen_tensors"],
         "trainable_tensors": comparison["trainable_tensors"],
@@ -87,7 +87,7 @@ def emit(
         "weights_digest": digest,
         "files": {**certificate.file_digests(out), MODEL.file: digests.of_bytes(described)},
     }
-    CERTIFICATE.write(out, certificate.seal(proof))
+    CERTIFICATE.write(out, certificate.seal(unsealed))
     artifacts.write_file(out / MODEL.file, described)
     _report(comparison)
 

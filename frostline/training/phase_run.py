@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from frostline.data import batches
 from frostline.data.batches import BatchSource
-from frostline.documents.training import EpochRow, EquivalenceProof
+from frostline.documents.training import EpochRow, Equivalence
 from frostline.errors import NonFiniteLoss, Preempted
 from frostline.events import Progress, say
 from frostline.freeze import certificate
@@ -98,16 +98,16 @@ class PhaseRun:
             variables.put(self.subject.moving(self._state.phase), BEST, self._best)
             say(f"phase {number}: restored the weights of epoch {stopping.best_epoch}, the best one")
 
-    def finish(self, proof: EquivalenceProof | None) -> None:
+    def finish(self, equivalence: Equivalence | None) -> None:
         """Record the end of the phase, and save it.
 
         Args:
-            proof: how cached features compare with the whole model, as it is now; None without a cache.
+            equivalence: how cached features compare with the whole model, as it is now; None without a cache.
         """
         state, backbone = self._state, self.subject.backbone
         state.digests.append(certificate.replica_digests(backbone))
         state.slots.append(certificate.names_of(self.trainer.optimized, backbone))
-        state.proofs.append(proof)
+        state.proofs.append(equivalence)
         state.epoch, state.stopping = 0, None
         state.phase += 1
         self._saver.save(self.subject, state, {})

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from frostline.documents.features import PrecisionVerdict
-from frostline.documents.training import CachedSet, EpochRow, EquivalenceProof, Memory, PhaseReport, TrainingReport
+from frostline.documents.training import CachedSet, EpochRow, Equivalence, Memory, PhaseReport, TrainingReport
 from frostline.features.cache_plan import Use
 from frostline.telemetry import bound
 from frostline.text import size_words
@@ -36,12 +36,12 @@ def make(
         memory: peak, in bytes.
     """
     phases = [_phase(use, [row for row in state.history if row["phase"] == use.phase]) for use in uses]
-    proofs = [proof for proof in state.proofs if proof]
+    compared = [one for one in state.proofs if one]
     return {
         "phases": phases,
         "cache": list(sets),
         "precision": dict(verdicts),
-        "equality": proofs,
+        "equality": compared,
         "prefix_images": computed,
         "resumed_from": resumed_from,
         "replicas": replicas,
@@ -52,7 +52,7 @@ def make(
                 f"The prefix up to {layer} computes in {one['computed_in']}: {one['reason']}."
                 for layer, one in verdicts.items()
             ),
-            *map(_equivalence, proofs),
+            *map(_equivalence, compared),
             *([] if resumed_from is None else [f"Training resumed from the checkpoint at step {resumed_from}."]),
             f"Peak memory of the process: {size_words(memory['host_bytes'])}.",
         ],
@@ -73,9 +73,9 @@ def _phase(use: Use, rows: Sequence[EpochRow]) -> PhaseReport:
     }
 
 
-def _equivalence(proof: EquivalenceProof) -> str:
+def _equivalence(found: Equivalence) -> str:
     return (
-        f"On {proof['images']} images, the whole model and the part above {proof['layer']} on cached features agree in "
-        f"{100 * proof['agreement']:.0f} % of the predictions; probabilities differ by at most "
-        f"{proof['max_difference']:.1g}."
+        f"On {found['images']} images, the whole model and the part above {found['layer']} on cached features agree in "
+        f"{100 * found['agreement']:.0f} % of the predictions; probabilities differ by at most "
+        f"{found['max_difference']:.1g}."
     )

@@ -11,9 +11,10 @@ import tensorflow as tf
 
 from frostline import digests, storage, telemetry
 from frostline.documents.data import DatasetInfo
+from frostline.documents.features import FEATURES
 from frostline.documents.features import Features as FeaturesDocument
 from frostline.documents.freeze import Comparison, FreezePlan, WeightsSource
-from frostline.documents.training import EquivalenceProof, TrainingReport
+from frostline.documents.training import Equivalence, TrainingReport
 from frostline.errors import ConfigError, DataError, FeaturesDisagree
 from frostline.events import say
 from frostline.features import equivalence, precision, prefix
@@ -68,7 +69,7 @@ class Session:
         self._uses, self._sets = feed.gather(inputs.features)
         self._verdicts = {layer: one for part in inputs.features for layer, one in part["verdicts"].items()}
         if len(self._uses) != len(self._schedule):
-            raise ConfigError("features.json", len(self._uses), f"the plan has {len(self._schedule)} phases")
+            raise ConfigError(FEATURES.file, len(self._uses), f"the plan has {len(self._schedule)} phases")
         self.model: keras.Model
         self.state: State
         self.checkpoints: Checkpoints
@@ -140,7 +141,7 @@ class Session:
             if found != expected:
                 raise DataError(f"{split}: {info['records']} has {found} examples; the dataset has {expected}")
 
-    def _check_equivalence(self, sources: PhaseSources) -> EquivalenceProof | None:
+    def _check_equivalence(self, sources: PhaseSources) -> Equivalence | None:
         """Compare a phase's features with the whole model, on validation images if there are any."""
         validated = len(sources.validation.examples) > 0
         features = sources.validation if validated else sources.train

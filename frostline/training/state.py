@@ -15,7 +15,7 @@ from typing import Any
 import keras
 
 from frostline.documents.freeze import FreezePlan
-from frostline.documents.training import EpochRow, EquivalenceProof
+from frostline.documents.training import EpochRow, Equivalence
 from frostline.events import say
 from frostline.freeze import certificate
 from frostline.freeze.phases import Phase
@@ -53,7 +53,7 @@ class State:
     history: list[EpochRow] = field(default_factory=list)
     digests: list[certificate.Digests] = field(default_factory=list)
     slots: list[list[str]] = field(default_factory=list)
-    proofs: list[EquivalenceProof | None] = field(default_factory=list)
+    proofs: list[Equivalence | None] = field(default_factory=list)
     stopping: StoppingState | None = None
 
 

@@ -18,6 +18,14 @@ def test_json_comes_back_with_its_schema(tmp_path):
     assert artifacts.read_json(path, "thing") == {"schema": "frostline/thing/v1", "number": 1.5, "name": "é"}
 
 
+def test_bytes_are_parsed_as_a_file_is_read(tmp_path):
+    data = artifacts.encode("thing", {"number": 1})
+    (tmp_path / "thing.json").write_bytes(data)
+    assert artifacts.parse(data, "thing", "here") == artifacts.read_json(tmp_path / "thing.json", "thing")
+    with pytest.raises(DataError, match=r"^here: received schema 'frostline/thing/v1'; this version reads .*other/v1'"):
+        artifacts.parse(data, "other", "here")
+
+
 @pytest.mark.parametrize("text", ["", "{", "[1]", '"x"', '{"schema": "frostline/thing/v2"}', '{"schema": null}', "{}"])
 def test_what_is_not_the_expected_document_is_refused_by_name(tmp_path, text):
     path = tmp_path / "thing.json"
@@ -76,13 +84,13 @@ def test_a_write_that_cannot_happen_names_the_path(tmp_path):
 
 
 def limited(tmp_path, code):
-    """Run Python code in a process whose files may not grow beyond 4 KiB."""
+    """Run Python code in a process whose files cannot exceed 4 KiB; -B, or it would truncate bytecode, too."""
 
     def limit():
         resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
 
     return subprocess.run(
-        [sys.executable, "-c", code, str(tmp_path)], preexec_fn=limit, capture_output=True, text=True, check=False
+        [sys.executable, "-B", "-c", code, str(tmp_path)], preexec_fn=limit, capture_output=True, text=True, check=False
     )
 
 

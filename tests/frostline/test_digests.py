@@ -1,8 +1,11 @@
 """Digests: of bytes, files and JSON values, the same for the same content however it is written."""
 
 import hashlib
+import json
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from frostline import digests
 
@@ -32,3 +35,22 @@ def test_another_value_has_another_digest(other):
 def test_what_json_cannot_hold_has_no_digest(value):
     with pytest.raises(ValueError, match="JSON compliant"):
         digests.of_json(value)
+
+
+SCALARS = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text()
+VALUES = st.recursive(
+    SCALARS, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4), max_leaves=12
+)
+
+
+@given(VALUES)
+def test_canonical_json_is_json_of_the_same_value(value):
+    data = digests.canonical_json(value)
+    assert json.loads(data) == value
+    assert digests.canonical_json(json.loads(data)) == data
+    assert digests.of_json(value) == hashlib.sha256(data).hexdigest()
+
+
+def test_booleans_are_no_numbers_and_the_order_of_a_list_counts():
+    assert digests.of_json([True]) != digests.of_json([1])
+    assert digests.of_json([1, 2]) != digests.of_json([2, 1])

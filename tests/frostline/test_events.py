@@ -1,4 +1,4 @@
-"""What a step tells: its start, progress, end or error, as lines in a file."""
+"""Events of a step: its start, messages, progress, end or error, as lines in a file."""
 
 import errno
 import json
@@ -10,31 +10,36 @@ from frostline.errors import ConfigError, DataError, StorageError
 
 
 @pytest.fixture
-def told(tmp_path, monkeypatch):
+def written(tmp_path, monkeypatch):
+    """A function that returns the events written so far."""
     path = tmp_path / "events.jsonl"
     monkeypatch.setenv(events.EVENTS_FILE, str(path))
     return lambda: [json.loads(line) for line in path.read_text().splitlines()]
 
 
-def test_a_step_tells_its_start_its_lines_and_its_end(told):
+def test_a_step_reports_its_start_its_messages_and_its_end(written):
     @events.step("work")
     def work():
         events.say("half way")
         return 7
 
     assert work() == 7
-    assert [(event["step"], event["kind"]) for event in told()] == [("work", "start"), ("work", "say"), ("work", "end")]
-    assert told()[-1]["seconds"] >= 0
+    assert [(event["step"], event["kind"]) for event in written()] == [
+        ("work", "start"),
+        ("work", "say"),
+        ("work", "end"),
+    ]
+    assert written()[-1]["seconds"] >= 0
 
 
-def test_an_error_is_told_in_one_line_with_its_exit_code_and_raised(told):
+def test_an_error_is_reported_in_one_line_with_its_exit_code_and_raised(written):
     @events.step("work")
     def work():
         raise ConfigError("epochs", "x\ny", "expected an integer")
 
     with pytest.raises(ConfigError):
         work()
-    last = told()[-1]
+    last = written()[-1]
     assert (last["kind"], last["exit_code"]) == ("error", 2)
     assert "\n" not in last["message"]
 
@@ -47,53 +52,53 @@ def test_an_error_is_told_in_one_line_with_its_exit_code_and_raised(told):
         RuntimeError("/data/x; No space left on device"),
     ],
 )
-def test_a_full_disk_is_a_storage_error_whichever_library_met_it(told, raised):
+def test_a_full_disk_is_a_storage_error_whichever_library_reports_it(written, raised):
     @events.step("work")
     def work():
         raise raised
 
     with pytest.raises(StorageError, match=r"[Nn]o space left on device"):
         work()
-    assert told()[-1]["message"].lower().count("no space left") >= 1
+    assert written()[-1]["message"].lower().count("no space left") >= 1
 
 
-def test_other_errors_keep_their_type(told):
+def test_other_errors_keep_their_type(written):
     @events.step("work")
     def work():
         raise KeyError("missing")
 
     with pytest.raises(KeyError):
         work()
-    assert told()[-1]["message"] == "KeyError: 'missing'"
-    assert told()[-1]["exit_code"] == 1
+    assert written()[-1]["message"] == "KeyError: 'missing'"
+    assert written()[-1]["exit_code"] == 1
 
 
-def test_progress_yields_everything_and_ends_with_the_total(told):
+def test_progress_yields_everything_and_ends_with_the_total(written):
     assert list(events.progress(range(1000), total=1000, unit="images")) == list(range(1000))
-    progress = [event for event in told() if event["kind"] == "progress"]
+    progress = [event for event in written() if event["kind"] == "progress"]
     assert progress[-1]["done"] == progress[-1]["total"] == 1000
-    assert len(progress) < 20  # told by the clock, not by the item
+    assert len(progress) < 20  # by the clock, not by the item
 
 
-def test_progress_that_comes_in_uneven_parts_is_told_at_once_and_as_it_ended(told):
+def test_progress_that_comes_in_uneven_parts_is_reported_at_once_and_at_its_end(written):
     with events.Progress(1000, "images") as progress:
-        first = told()[-1]
+        first = written()[-1]
         for _ in range(100):
             progress.advance(7)
     assert (first["done"], first["total"], first["unit"]) == (0, 1000, "images")
-    assert told()[-1]["done"] == 700  # a training that stops early has not done the rest
-    assert len(told()) < 20
+    assert written()[-1]["done"] == 700  # a training that stops early has not done the rest
+    assert len(written()) < 20
 
 
-def test_progress_that_an_error_ends_is_not_told_again(told):
+def test_progress_that_an_error_ends_is_not_reported_again(written):
     with pytest.raises(DataError), events.Progress(10, "images") as progress:
         progress.advance(4)
-        before = told()
+        before = written()
         raise DataError("no")
-    assert told() == before
+    assert written() == before
 
 
-def test_nothing_is_written_where_nobody_listens(monkeypatch, capsys):
+def test_nothing_is_written_without_an_events_file(monkeypatch, capsys):
     monkeypatch.delenv(events.EVENTS_FILE, raising=False)
 
     @events.step("work")
@@ -104,7 +109,7 @@ def test_nothing_is_written_where_nobody_listens(monkeypatch, capsys):
     assert capsys.readouterr().err == "hello\n"
 
 
-def test_a_step_inside_a_step_gives_the_name_back(told):
+def test_a_step_inside_a_step_restores_the_name(written):
     @events.step("inner")
     def inner():
         raise DataError("no")
@@ -116,14 +121,14 @@ def test_a_step_inside_a_step_gives_the_name_back(told):
         events.say("after")
 
     outer()
-    assert [event["step"] for event in told() if event["kind"] == "say"] == ["outer"]
+    assert [event["step"] for event in written() if event["kind"] == "say"] == ["outer"]
 
 
-def test_a_message_that_fills_pages_is_cut(told):
+def test_a_message_that_fills_pages_is_cut(written):
     @events.step("work")
     def work():
         raise RuntimeError("page " * 10_000)
 
     with pytest.raises(RuntimeError):
         work()
-    assert len(told()[-1]["message"]) < 2100
+    assert len(written()[-1]["message"]) < 2100

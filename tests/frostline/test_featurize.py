@@ -157,7 +157,7 @@ def test_features_that_exceed_the_limit_are_not_made_unless_required(bench):
     documents = bench.featurize(cache={"mode": "auto", "limit_gb": 0.001})
     assert counts(documents) == (0, 0)
     assert "cache.limit_gb is 0.001" in documents[0]["uses"][0]["reason"]
-    with pytest.raises(ConfigError, match=r"cache: received 'require'; .*cache\.limit_gb is 0\.001; raise it"):
+    with pytest.raises(ConfigError, match=r"cache: received 'require'; .*cache\.limit_gb is 0\.001; raise the limit"):
         bench.featurize(cache={"mode": "require", "limit_gb": 0.001})
 
 

@@ -25,7 +25,7 @@ ROW = {
 
 @pytest.fixture
 def seconds(monkeypatch):
-    """A clock that stands still; `seconds(n)` lets n seconds pass."""
+    """A stopped clock; `seconds(n)` advances it by n seconds."""
     now = [100.0]
     monkeypatch.setattr(time, "perf_counter", lambda: now[0])
 
@@ -41,7 +41,7 @@ def slow(seconds, count, each):
         yield item
 
 
-def test_a_lap_tells_the_time_the_rate_and_the_share_of_waiting(seconds):
+def test_a_lap_has_the_time_the_rate_and_the_fraction_spent_waiting(seconds):
     clock = Clock()
     received = []
     for item in clock.waiting(slow(seconds, 4, 0.5)):
@@ -98,7 +98,7 @@ def test_one_sentence_says_what_a_run_is_bound_by(wait, cached, sentence):
     assert bound(wait, cached) == sentence
 
 
-def test_the_peak_of_memory_is_in_bytes_and_stays_when_the_memory_is_given_back():
+def test_peak_memory_is_in_bytes_and_stays_when_memory_is_freed():
     """In a process of its own, whose peak is known to be that of this block; without a GPU there is no device."""
     code = """
 from frostline.telemetry import peak_memory
@@ -158,6 +158,6 @@ def test_a_row_can_be_read_before_the_run_is_over(tmp_path):
         assert scalars(tmp_path)["train/loss"] == [(3, 0.25)]
 
 
-def test_whoever_only_measures_time_does_not_load_tensorflow():
+def test_measuring_time_does_not_load_tensorflow():
     code = "import sys, frostline.telemetry, frostline.training.checkpoint; print('tensorflow' in sys.modules)"
     assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "False"

@@ -1,4 +1,4 @@
-"""Text for people: one line, lists that stop in time, sizes, and Markdown that stays text."""
+"""Text for people: one line, short lists, sizes, and Markdown that shows a text as it is."""
 
 import pytest
 from hypothesis import given
@@ -63,3 +63,33 @@ def test_markdown_of_any_text_is_one_paragraph_of_that_text(text):
     html = MarkdownIt("gfm-like", {"linkify": False}).render(markdown(text)) if markdown(text) else ""
     for tag in ("<a", "<em", "<strong", "<code", "<h1", "<img", "<script", "<table", "<del"):
         assert tag not in html.lower()
+
+
+HOSTILE = [
+    "**bold** _em_ `code` ~~gone~~",
+    "[link](http://example.com) ![image](http://example.com/x.png)",
+    "<script>alert(1)</script> <http://example.com>",
+    "http://example.com and www.example.com",
+    "a | b | c",
+    "a\\*b",
+    "@someone #1 $x$",
+    "two\n\n# lines",
+]
+
+
+@pytest.mark.parametrize("value", HOSTILE)
+@pytest.mark.parametrize("frame", ["{}", "- {}", "| x |\n|---|\n| {} |"])
+def test_markdown_shows_a_hostile_text_as_it_is(value, frame):
+    """Rendered, it is the one line itself, in a paragraph, a list item or a table cell: nothing is lost or added."""
+    tokens = MarkdownIt("gfm-like", {"html": True, "linkify": False}).parse(frame.format(markdown(value)))
+    [inline] = [token for token in tokens if token.type == "inline" and token.content != "x"]
+    assert {child.type for child in inline.children} <= {"text", "text_special"}
+    assert "".join(child.content for child in inline.children) == one_line(value)
+
+
+def test_markdown_breaks_the_bare_addresses_that_renderers_turn_into_links():
+    assert markdown("http://x www.x") == "http\\://x www\\.x"
+
+
+def test_markdown_does_not_cut():
+    assert markdown("x" * 10_000) == "x" * 10_000

@@ -1,12 +1,34 @@
-"""The packs of a set of features, as features.json names it: read, and forged with digests that fit."""
+"""Packs of features: small ones that a test writes, and those of a run, read and forged with digests that fit."""
 
 import tempfile
 from pathlib import Path
 
-from frostline import storage
+import numpy as np
+
+from frostline import digests, storage
 from frostline.features.builder import FeatureSet
-from frostline.features.packs import Reader, Writer
+from frostline.features.packs import Layout, Reader, Writer
 from frostline.features.store import root_of
+
+LAYOUT = Layout((2, 3), "float32")
+
+
+def ids_of(count, first=0):
+    return [digests.of_bytes(str(number).encode()) for number in range(first, first + count)]
+
+
+def rows_of(count, layout=LAYOUT, seed=0):
+    return np.random.default_rng(seed).normal(size=(count, *layout.shape)).astype(layout.numpy_dtype)
+
+
+def write(root, count, *, first=0, layout=LAYOUT, seed=0, **options):
+    with Writer(root, layout, **options) as writer:
+        writer.add(ids_of(count, first), rows_of(count, layout, seed))
+    return writer.packs
+
+
+def opened(root, tmp_path, names=None, layout=LAYOUT):
+    return Reader(root, names, layout, tmp_path / "scratch")
 
 
 def merged(documents, layer, view=-1):

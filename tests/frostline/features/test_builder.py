@@ -145,7 +145,7 @@ def test_only_what_is_missing_is_computed_and_nothing_twice(maker, tmp_path):
     have = set(sorted(everything)[5:])
     [name] = made.complete(described, function, [*sources, *made.images.sources(PLAIN)], have)  # each image twice
     assert made.computed == 5
-    held = packs.listed(feature_store.root_of(str(tmp_path / "store"), described.address), described.layout)
+    held = packs.names_by_image(feature_store.root_of(str(tmp_path / "store"), described.address), described.layout)
     assert held == {key: [name] for key in everything - have}
     assert made.complete(described, function, sources, everything) == []
     assert made.computed == 5

@@ -72,7 +72,7 @@ def test_a_new_variant_in_every_epoch_is_not_stored_and_says_what_it_would_save(
 def test_a_single_epoch_is_not_stored():
     [use] = decided((MIXED7, 1))
     assert use.layer == ""
-    assert use.reason.endswith("0 of 1 passes over the training split saved, each would be read once")
+    assert use.reason.endswith("0 of 1 passes over the training split saved, because each view is read once")
 
 
 def test_two_phases_of_one_epoch_each_share_their_features():

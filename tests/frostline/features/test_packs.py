@@ -13,34 +13,9 @@ import pytest
 from frostline import artifacts, digests, storage
 from frostline.errors import DataError
 from frostline.features import packs
-from frostline.features import store as feature_store
-from frostline.features.packs import Layout, Reader, Writer
+from frostline.features.packs import Layout, Writer
 
-LAYOUT = Layout((2, 3), "float32")
-
-
-@pytest.fixture(params=["directory", "bucket"])
-def root(request, tmp_path):
-    store = str(tmp_path / "store") if request.param == "directory" else request.getfixturevalue("gcs")
-    return feature_store.root_of(store, "a" * 64)
-
-
-def ids_of(count, first=0):
-    return [digests.of_bytes(str(number).encode()) for number in range(first, first + count)]
-
-
-def rows_of(count, layout=LAYOUT, seed=0):
-    return np.random.default_rng(seed).normal(size=(count, *layout.shape)).astype(layout.numpy_dtype)
-
-
-def write(root, count, *, first=0, layout=LAYOUT, seed=0, **options):
-    with Writer(root, layout, **options) as writer:
-        writer.add(ids_of(count, first), rows_of(count, layout, seed))
-    return writer.packs
-
-
-def opened(root, tmp_path, names=None, layout=LAYOUT):
-    return Reader(root, names, layout, tmp_path / "scratch")
+from tests.support.feature_packs import LAYOUT, ids_of, opened, rows_of, write
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
@@ -58,7 +33,7 @@ def test_a_second_writer_adds_what_is_new(root, tmp_path):
     first = write(root, 4)
     second = write(root, 3, first=4, seed=1)
     assert sorted([*first, *second]) == packs.names(root)
-    assert packs.listed(root, LAYOUT) == dict.fromkeys(ids_of(4), first) | dict.fromkeys(ids_of(3, 4), second)
+    assert packs.names_by_image(root, LAYOUT) == dict.fromkeys(ids_of(4), first) | dict.fromkeys(ids_of(3, 4), second)
     with opened(root, tmp_path) as reader:
         assert set(reader.ids) == set(ids_of(7))
         assert reader.read(ids_of(1, 5)).tobytes() == rows_of(3, seed=1)[1].tobytes()
@@ -68,7 +43,7 @@ def test_full_packs_are_safe_before_the_writer_is_done(root):
     with pytest.raises(RuntimeError, match="killed"), Writer(root, LAYOUT, pack_bytes=2 * LAYOUT.row_bytes) as writer:
         writer.add(ids_of(5), rows_of(5))
         raise RuntimeError("killed")
-    assert set(packs.listed(root, LAYOUT)) == set(ids_of(4))
+    assert set(packs.names_by_image(root, LAYOUT)) == set(ids_of(4))
 
 
 def test_the_same_rows_written_again_are_one_pack(root):
@@ -96,7 +71,7 @@ def test_every_flipped_byte_of_a_sidecar_is_found_and_costs_the_pack(tmp_path):
     whole = path.read_bytes()
     for place in range(len(whole)):
         path.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
-        assert packs.listed(root, LAYOUT) == {}
+        assert packs.names_by_image(root, LAYOUT) == {}
         with opened(root, tmp_path) as reader:
             assert (dict(reader.ids), reader.damaged) == ({}, 1)
 
@@ -106,7 +81,7 @@ def test_a_truncated_pack_keeps_its_whole_rows(tmp_path, left):
     (name,) = write(str(tmp_path), 4)
     path = tmp_path / f"{name}.bin"
     path.write_bytes(path.read_bytes()[:left])
-    assert packs.listed(str(tmp_path), LAYOUT) == {}
+    assert packs.names_by_image(str(tmp_path), LAYOUT) == {}
     with opened(str(tmp_path), tmp_path) as reader:
         assert set(reader.ids) == set(ids_of(left // LAYOUT.row_bytes))
 
@@ -133,7 +108,7 @@ def test_writing_a_damaged_pack_again_mends_it(root, tmp_path, suffix):
 
 
 def forged(root, **changes):
-    """A sidecar with a seal that fits, whatever it says."""
+    """A sidecar with any content and a seal that matches it."""
     content = {"shape": [2, 3], "dtype": "float32", "ids": ids_of(2), "digests": ids_of(2), **changes}
     name = digests.of_json(content["ids"])
     document = {**content, "seal": digests.of_json(content)}
@@ -169,16 +144,16 @@ def test_a_forged_sidecar_is_not_taken_at_another_name(tmp_path):
     other = Path(root) / f"{'b' * 64}.json"
     (Path(root) / f"{name}.json").rename(other)
     (Path(root) / f"{name}.bin").rename(other.with_suffix(".bin"))
-    assert packs.listed(root, LAYOUT) == {}
+    assert packs.names_by_image(root, LAYOUT) == {}
 
 
-def test_a_row_that_is_not_there_is_told(root, tmp_path):
+def test_a_missing_row_is_named(root, tmp_path):
     write(root, 2)
     with opened(root, tmp_path) as reader, pytest.raises(DataError, match="has no features of the image"):
         reader.read(ids_of(3))
 
 
-def test_the_digest_tells_whether_two_readers_give_the_same_bits(tmp_path):
+def test_readers_have_the_same_digest_if_they_give_the_same_bits(tmp_path):
     for name, seed in (("one", 0), ("same", 0), ("other", 1)):
         write(str(tmp_path / name), 3, seed=seed)
     found = {}
@@ -250,7 +225,7 @@ def test_a_sidecar_that_no_writer_wrote_is_damaged_and_no_traceback(tmp_path, va
     name = "c" * 64
     (tmp_path / f"{name}.bin").write_bytes(bytes(48))
     (tmp_path / f"{name}.json").write_text(f'{{"schema": "frostline/feature_pack/v1", "x": {value}}}')
-    assert packs.listed(str(tmp_path), LAYOUT) == {}
+    assert packs.names_by_image(str(tmp_path), LAYOUT) == {}
     with opened(str(tmp_path), tmp_path) as reader:
         assert (dict(reader.ids), reader.damaged) == ({}, 1)
 
@@ -264,13 +239,13 @@ def test_rows_that_are_no_file_are_missing(tmp_path, make):
         assert (dict(reader.ids), reader.damaged) == ({}, 1)
 
 
-def test_a_listing_beside_a_writer_tells_what_was_there(tmp_path):
+def test_a_listing_beside_a_writer_has_what_was_there(tmp_path):
     root = str(tmp_path)
     write(root, 2)
     with ThreadPoolExecutor(1) as pool:
         writing = pool.submit(lambda: [write(root, 1, first=first) for first in range(2, 60)])
         while not writing.done():
-            assert set(ids_of(2)) <= set(packs.listed(root, LAYOUT))
+            assert set(ids_of(2)) <= set(packs.names_by_image(root, LAYOUT))
         writing.result()
 
 

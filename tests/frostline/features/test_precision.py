@@ -75,7 +75,7 @@ def change(verdict, **values):
     path.write_text(json.dumps({**json.loads(path.read_text()), **values}))
 
 
-def test_what_is_configured_or_the_hardware_decides_at_once_and_keeps_nothing(store, prefixes, manifest, monkeypatch):
+def test_the_configuration_or_the_hardware_decides_and_nothing_is_stored(store, prefixes, manifest, monkeypatch):
     found = choose(store, prefixes, manifest, CacheConfig(precision="float32"))
     assert found == {"computed_in": "float32", "reason": "as configured", "uri": ""}
     monkeypatch.setattr(bfloat16, "hardware_has_bfloat16", lambda: False)
@@ -105,7 +105,7 @@ def test_a_sample_that_does_not_agree_makes_it_float32_and_says_why(store, prefi
     assert "limit 1e-06" in found["reason"]
 
 
-def test_the_first_answer_is_kept_and_every_other_run_obeys_it(store, prefixes, manifest):
+def test_the_first_verdict_is_stored_and_every_other_run_uses_it(store, prefixes, manifest):
     first = choose(store, prefixes, manifest)
     change(first, computed_in="float32", reason="because")
     before = prefixes[0].images
@@ -114,7 +114,7 @@ def test_the_first_answer_is_kept_and_every_other_run_obeys_it(store, prefixes, 
     assert prefixes[0].images == before  # no image was tried again
 
 
-def test_an_answer_of_another_pod_that_came_in_between_is_obeyed(store, prefixes, manifest, monkeypatch):
+def test_a_verdict_that_another_pod_stored_in_between_is_used(store, prefixes, manifest, monkeypatch):
     uri = choose(store, prefixes, manifest)["uri"]
     Path(uri).unlink()
     measure = precision.compare
@@ -128,7 +128,7 @@ def test_an_answer_of_another_pod_that_came_in_between_is_obeyed(store, prefixes
     assert (found["computed_in"], found["reason"]) == ("float32", "first")
 
 
-def test_other_weights_or_images_are_another_question(store, prefixes, manifest):
+def test_other_weights_or_images_need_another_verdict(store, prefixes, manifest):
     first = choose(store, prefixes, manifest)["uri"]
     model = network()
     kernel = model.get_layer("block1_conv").weights[0]
@@ -151,7 +151,7 @@ def test_withdrawn_it_is_float32_for_this_run_and_all_that_follow(store, prefixe
     "damage",
     [b"", b"{", b"[]", b"{}", b'{"schema": "frostline/precision/v1", "computed_in": "int8"}', b"\xff\xfe\x00"],
 )
-def test_a_damaged_answer_is_found_again(store, prefixes, manifest, damage):
+def test_a_damaged_verdict_is_replaced(store, prefixes, manifest, damage):
     first = choose(store, prefixes, manifest)
     Path(first["uri"]).write_bytes(damage)
     assert choose(store, prefixes, manifest) == first

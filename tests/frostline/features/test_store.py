@@ -1,40 +1,46 @@
 """The store of features: the least recently used goes first, and what is in use stays."""
 
+import json
 from pathlib import Path
 
-import numpy as np
 import pytest
 
-from frostline import digests, storage
+from frostline import storage
+from frostline.errors import StorageError
 from frostline.features import packs
 from frostline.features import store as feature_store
-from frostline.features.packs import Layout, Reader, Writer
 
-LAYOUT = Layout((2, 3), "float32")
+from tests.support.feature_packs import LAYOUT, ids_of, opened, rows_of, write
 
 
 @pytest.fixture(params=["directory", "bucket"])
-def root(request, tmp_path):
-    store = str(tmp_path / "store") if request.param == "directory" else request.getfixturevalue("gcs")
-    return feature_store.root_of(store, "a" * 64)
+def store(request, tmp_path):
+    return str(tmp_path / "store") if request.param == "directory" else request.getfixturevalue("gcs")
 
 
-def ids_of(count, first=0):
-    return [digests.of_bytes(str(number).encode()) for number in range(first, first + count)]
+def test_a_set_has_a_directory_of_its_own_and_no_address_leads_out_of_the_store(store):
+    assert feature_store.root_of(store, "a" * 64) == f"{store}/features/{'a' * 64}"
+    with pytest.raises(StorageError):
+        feature_store.root_of(store, "../weights")
 
 
-def rows_of(count, layout=LAYOUT, seed=0):
-    return np.random.default_rng(seed).normal(size=(count, *layout.shape)).astype(layout.numpy_dtype)
+def test_a_use_is_recorded_with_its_time(store, monkeypatch):
+    root = feature_store.root_of(store, "a" * 64)
+    for now in (1000.5, 2000.5):
+        monkeypatch.setattr(packs.time, "time", lambda now=now: now)
+        packs.touch(root)
+        [item] = storage.list_files(root)
+        assert json.loads(storage.read_bytes(item.uri)) == {"time": now}
 
 
-def write(root, count, *, first=0, layout=LAYOUT, seed=0, **options):
-    with Writer(root, layout, **options) as writer:
-        writer.add(ids_of(count, first), rows_of(count, layout, seed))
-    return writer.packs
-
-
-def opened(root, tmp_path, names=None, layout=LAYOUT):
-    return Reader(root, names, layout, tmp_path / "scratch")
+def test_the_size_is_that_of_all_files_of_all_sets(store):
+    assert feature_store.size(store) == 0
+    for address in ("a" * 64, "b" * 64):
+        write(feature_store.root_of(store, address), 4)
+    storage.write_bytes(f"{store}/weights/x", bytes(1000))  # no features
+    found = storage.list_files(f"{store}/features")
+    assert len(found) == 6  # rows, sidecar and time of use of both
+    assert feature_store.size(store) == sum(item.size for item in found) > 2 * 4 * LAYOUT.row_bytes
 
 
 def test_what_was_used_longest_ago_goes_first_and_what_is_kept_never(tmp_path, monkeypatch):
@@ -62,19 +68,6 @@ def test_a_reader_goes_on_while_its_packs_are_removed(tmp_path):
         feature_store.evict(store, 0, set())
         assert packs.names(root) == []
         assert reader.read(ids_of(4)).tobytes() == rows_of(4).tobytes()
-
-
-_READ_ALL = """
-import json, resource, sys
-from pathlib import Path
-from frostline.features import Layout, Reader
-root, scratch = sys.argv[1:]
-with Reader(root, None, Layout((256, 1024), "float32"), Path(scratch)) as reader:
-    ids = list(reader.ids)
-    for start in range(0, len(ids), 5):
-        reader.read(ids[start : start + 5])
-print(json.dumps([len(ids), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss]))
-"""
 
 
 def test_no_sidecar_is_there_without_its_rows_while_writing_or_removing(tmp_path, monkeypatch):

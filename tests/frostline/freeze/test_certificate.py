@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import pytest
 
+from frostline import digests
 from frostline.errors import FreezeViolation
 from frostline.freeze import certificate
 from frostline.freeze.config import FreezeConfig
@@ -111,3 +112,24 @@ def test_replicas_that_differed_from_the_start_are_a_violation(backbone, plan):
     proof = certify(plan, states, states)
     assert proof["moved"] == ["block1_conv/0:kernel"]
     assert not proof["verified"]
+
+
+def test_the_seal_covers_every_field_and_changes_nothing_else():
+    written = {"schema": "frostline/freeze_certificate/v1", "verified": True, "files": {"model.keras": "digest"}}
+    sealed = certificate.seal(written)
+    assert list(sealed) == ["verified", "files", certificate.SEAL]
+    assert certificate.seal(sealed) == sealed  # the seal does not count the seal
+    assert certificate.is_sealed(sealed)
+    assert certificate.is_sealed({**sealed, "schema": "frostline/freeze_certificate/v1"})
+    assert not certificate.is_sealed(written)
+    for change in ({"verified": False}, {"files": {}}, {"more": 1}, {certificate.SEAL: "0" * 64}):
+        assert not certificate.is_sealed({**sealed, **change})
+
+
+def test_the_files_to_certify_are_those_that_exist(tmp_path):
+    (tmp_path / "serving" / "variables").mkdir(parents=True)
+    for name in ("model.keras", "training.json", "serving/variables/variables.index", "notes.txt"):
+        (tmp_path / name).write_text(name)
+    found = certificate.file_digests(tmp_path)
+    assert list(found) == ["model.keras", "training.json", "serving/variables/variables.index"]
+    assert found["model.keras"] == digests.of_bytes(b"model.keras")

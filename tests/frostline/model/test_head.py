@@ -69,3 +69,10 @@ def test_dropout_acts_in_training_only(backbone):
     still = [np.asarray(model(images(), training=False)) for _ in range(2)]
     np.testing.assert_array_equal(*still)
     assert np.abs(np.asarray(model(images(), training=True)) - still[0]).max() > 0
+
+
+def test_probabilities_are_float32_on_a_backbone_in_low_precision():
+    image = keras.Input((32, 32, 3))
+    features = keras.layers.Conv2D(4, 3, dtype="float16")(image)
+    model = head.attach(keras.Model(image, features), HeadConfig(), 2)
+    assert model.output.dtype == "float32"

@@ -143,7 +143,7 @@ def train_again(bench, name, capfd):
 def test_a_flipped_byte_is_one_row_that_is_computed_again_to_the_same_model(bench, reference, root, capfd):
     flip(pack(root), 32 * 1024 * 4 + 5)  # in the middle of a pack's rows, of 32 KiB each
     said, told = train_again(bench, "flipped", capfd)
-    assert f"features at {LAYER}: 1 images are missing or damaged; computed again" in said
+    assert f"features at {LAYER}: computing 1 images that are missing or damaged" in said
     assert (told["prefix_images"], told["cache"][0]["computed"], told["cache"][0]["damaged"]) == (1, 1, 1)
     assert digest(bench, "flipped") == reference
 
@@ -153,7 +153,7 @@ def test_packs_that_are_gone_are_computed_again_to_the_same_model(bench, referen
     pack(root, 0).with_suffix(".json").unlink()
     pack(root, 0).unlink()  # the second: without its sidecar, the first is none any more
     said, told = train_again(bench, "without", capfd)
-    assert f"{sum(held)} images are missing or damaged" in said
+    assert f"computing {sum(held)} images that are missing or damaged" in said
     assert told["prefix_images"] == sum(held)
     assert digest(bench, "without") == reference
 
@@ -210,5 +210,5 @@ def test_a_shard_whose_set_is_another_adds_no_packs():
 
 @pytest.mark.parametrize("documents", [[], [part(), part(passes_saved=2)]])
 def test_shards_that_decided_differently_or_no_shards_at_all_are_refused(documents):
-    with pytest.raises(DataError, match=re.escape("features.json: the shards decided differently, or there is none")):
+    with pytest.raises(DataError, match=re.escape("features.json: the shards disagree, or there is none")):
         feed.gather(documents)
