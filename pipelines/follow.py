@@ -60,7 +60,7 @@ class _Pace(ProgressColumn):
 
 
 class Follower:
-    """Follows an events file: draws bars and prints lines. A context manager, so that the bars are always removed."""
+    """Follows an events file: draws bars (`display`), prints lines. Leaving the context removes the bars."""
 
     def __init__(self, path: Path, console: Console) -> None:
         self.steps = Steps()
@@ -69,7 +69,7 @@ class Follower:
         self._read = 0
         self._bars: dict[int, TaskID] = {}  # by process id, once the process has sent an event
         self._starting: dict[str, list[TaskID]] = {}  # by step: processes that have not sent an event yet
-        self._progress = Progress(
+        self.display = Progress(
             TextColumn("{task.fields[step]:<11}", table_column=Column(min_width=11, no_wrap=True)),
             BarColumn(),
             TextColumn("{task.fields[count]}"),
@@ -80,11 +80,11 @@ class Follower:
         )
 
     def __enter__(self) -> Follower:
-        self._progress.start()
+        self.display.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._progress.stop()
+        self.display.stop()
 
     def poll(self) -> None:
         """Read the events written since the last call; an incomplete last line waits for the next call."""
@@ -103,18 +103,18 @@ class Follower:
         pass
 
     def _on_launch(self, event: Event) -> None:
-        bar = self._progress.add_task("", total=None, step=event["step"], count="starting")
+        bar = self.display.add_task("", total=None, step=event["step"], count="starting")
         self._starting.setdefault(event["step"], []).append(bar)
 
     def _on_start(self, event: Event) -> None:
         starting = self._starting.get(event["step"])
         if starting:
             self._bars[event["pid"]] = starting.pop(0)
-            self._progress.update(self._bars[event["pid"]], count="")
+            self.display.update(self._bars[event["pid"]], count="")
 
     def _on_progress(self, event: Event) -> None:
         if event["pid"] in self._bars:
-            self._progress.update(
+            self.display.update(
                 self._bars[event["pid"]],
                 completed=event["done"],
                 total=event["total"],
@@ -123,7 +123,7 @@ class Follower:
 
     def _on_end(self, event: Event) -> None:
         if event["pid"] in self._bars:
-            self._progress.remove_task(self._bars.pop(event["pid"]))
+            self.display.remove_task(self._bars.pop(event["pid"]))
 
     _on_error = _on_end
 
@@ -132,7 +132,7 @@ class Follower:
 
     def _on_exit(self, event: Event) -> None:
         for bar in self._starting.pop(event["step"], []) if event["code"] else []:
-            self._progress.remove_task(bar)
+            self.display.remove_task(bar)
         if not event["code"]:
             self._line(event["step"], f"done in {event['time'] - self.steps.processes[event['number']]:.1f} s")
 

@@ -44,7 +44,7 @@ def test_a_terminal_shows_a_bar_for_each_process_at_work(tmp_path):
             + event("progress", "preprocess", pid=2, done=5, total=8, unit="images")
         )
         follower.poll()
-        follower._progress.refresh()
+        follower.display.refresh()
     shown = console.file.getvalue()
 
     assert "3/9 images" in shown
@@ -58,7 +58,7 @@ def test_a_bar_shows_the_rate_and_the_time_left_in_one_line(tmp_path, width):
     console = Console(file=io.StringIO(), force_terminal=True, width=width)
     follower = Follower(path, console)
     clock = [0.0]
-    follower._progress.get_time = lambda: clock[0]
+    follower.display.get_time = lambda: clock[0]
     path.write_text(event("launch", number=1) + event("start"))
     follower.poll()
     for done in (0, 1000, 1050, 1100, 1150, 1200):
@@ -66,7 +66,7 @@ def test_a_bar_shows_the_rate_and_the_time_left_in_one_line(tmp_path, width):
         with path.open("a") as file:
             file.write(event("progress", done=done, total=4000, unit="images"))
         follower.poll()
-    console.print(follower._progress)
+    console.print(follower.display)
     [line] = console.file.getvalue().splitlines()
 
     assert line.startswith("train ")
@@ -79,7 +79,7 @@ def test_a_slow_step_shows_a_rate_other_than_zero_and_a_starting_one_its_time(tm
     console = Console(file=io.StringIO(), force_terminal=True, width=100)
     follower = Follower(path, console)
     clock = [0.0]
-    follower._progress.get_time = lambda: clock[0]
+    follower.display.get_time = lambda: clock[0]
     path.write_text(event("launch", number=1) + event("launch", "push", number=2) + event("start"))
     follower.poll()
     for done in (0, 1, 2):
@@ -87,7 +87,7 @@ def test_a_slow_step_shows_a_rate_other_than_zero_and_a_starting_one_its_time(tm
         with path.open("a") as file:
             file.write(event("progress", done=done, total=100, unit="steps"))
         follower.poll()
-    console.print(follower._progress)
+    console.print(follower.display)
     train, push = console.file.getvalue().splitlines()
 
     assert "0.05/s  0:32:40 left" in train
