@@ -1,6 +1,7 @@
 """Training as a whole: what is emitted, what is proven, what is refused, on photos that the tests make."""
 
 import json
+import time
 from pathlib import Path
 
 import keras
@@ -12,7 +13,6 @@ from frostline import artifacts, digests
 from frostline.data import lineage
 from frostline.errors import ConfigError, DataError, FreezeViolation, FrostlineError, WeightsError
 from frostline.model import backbones, weights
-from frostline.storage import local
 from frostline.training import loop
 
 from tests.support import pictures
@@ -197,7 +197,8 @@ def test_what_a_killed_writer_left_is_not_read_and_goes_in_the_end(bench, model_
     whole = next(path for path in records.glob("*-train.tfrecord-*") if path.stat().st_size)
     left = records / f".{whole.name}.{'0123' * 8}.partial"
     left.write_bytes(whole.read_bytes())
-    monkeypatch.setattr(local, "_DEAD", -1)
+    now = time.time()
+    monkeypatch.setattr(time, "time", lambda: now + 25 * 3600)  # a day later, nobody is writing it any more
     bench.train(model="with-leftover")
     assert not left.exists()
     assert documents(Path(bench.path("with-leftover")))[1] == documents(model_dir)[1]

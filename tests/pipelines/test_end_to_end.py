@@ -93,7 +93,7 @@ def test_photos_with_an_unreadable_file_are_learned_and_the_file_is_named(learne
     run = learned
     assert run.code == 0, run.err
     assert run.out.startswith("pushed: colours version 1")
-    assert "1 unreadable images are set aside, jade/broken.jpg first" in run.err
+    assert "1 images cannot be read and are set aside: jade/broken.jpg" in run.err
     (quarantined,) = read_jsonl(run.artifact("validate/info/quarantine.jsonl"))
     assert quarantined["id"] == "jade/broken.jpg"
     assert "jade/broken.jpg" in run.artifact("validate/page").read_text()
@@ -104,7 +104,7 @@ def test_a_repeated_run_finds_the_champion_reuses_the_records_and_makes_no_secon
     run = Run(root, config, f"source={source}")
     assert run.code == 0, run.err
     assert "pushed: colours version 1 is already the champion" in run.out
-    assert run.err.count("found finished in the store") == 2
+    assert run.err.count("already finished in the store") == 2
     champion = read_json(run.artifact("evaluate/evaluation/evaluation.json"), "evaluation")["champion"]
     assert champion["version"] == 1
     assert champion["comparable"]

@@ -86,7 +86,7 @@ def step_of(path):
 
 def save_after(steps, patch=setattr):
     """Let the clock that checkpoints go by count steps, so that they do not depend on how fast the machine is."""
-    from frostline.training import fit, loop
+    from frostline.training import loop, state
 
     taken = 0
     original = loop.Trainer.step
@@ -97,7 +97,7 @@ def save_after(steps, patch=setattr):
         return original(*arguments)
 
     patch(loop.Trainer, "step", step)
-    patch(fit, "time", SimpleNamespace(monotonic=lambda: taken))
+    patch(state, "time", SimpleNamespace(monotonic=lambda: taken))
     return {"checkpoint_seconds": steps}
 
 

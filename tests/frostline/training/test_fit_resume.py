@@ -199,6 +199,6 @@ def test_a_loss_that_is_no_number_names_its_step_its_images_and_the_last_good_ch
         resuming.train(bench, tmp_path, epochs=2, **{**PLAIN, "training": every})
     [_, good] = resuming.checkpoints(tmp_path)
     message = str(caught.value)
-    assert message.startswith(f"step {step} (epoch 1): the loss is nan; the last good checkpoint is of step {step - 1}")
+    assert message.startswith(f"step {step} (epoch 1): the loss is nan; the last good checkpoint is at step {step - 1}")
     assert str(good) in message
     assert digest[:12] in message

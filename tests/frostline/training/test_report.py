@@ -50,7 +50,7 @@ def test_a_phase_that_stopped_before_its_first_epoch_divides_by_nothing():
 def test_sentences_say_what_was_cached_proven_resumed_and_needed():
     told = make([row(1, 1), row(2, 2)], resumed_from=7)
     assert told["sentences"] == [
-        "Phase 1: features at pool: 8 images; bound by reading cached features: 50 % of the time went into waiting for "
+        "Phase 1: features at pool: 8 images; bound by reading cached features: 50 % of the time spent waiting for "
         "input.",
         "Phase 2: no frozen prefix; bound by input (decoding records): 50 % of the time spent waiting for input.",
         "The prefix up to pool computes in float32: as configured.",
