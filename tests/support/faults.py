@@ -1,9 +1,7 @@
-"""Train on N logical CPUs and come to harm: `python -m tests.support.faults BENCH_DIR PLACE WHAT OPTIONS`.
+"""Train on N logical CPUs and be interrupted: `python -m tests.support.faults BENCH_DIR PLACE WHAT OPTIONS`.
 
-One process a strategy.
-
-WHAT is JSON: `devices`; `every`, steps between two checkpoints; `point` (see `POINTS`; null for none), `number`, the
-how manieth time it is reached, and `signal`, what the process then sends itself. OPTIONS are those of `Bench.train`.
+WHAT is JSON: `devices`; `every`, steps between two checkpoints; `point` (see `POINTS`; null for none), `number`, at
+which of the times it is reached, and `signal`, what the process then sends itself. OPTIONS are those of `Bench.train`.
 An error of Frostline is printed, and its exit code is the process's.
 """
 
@@ -13,13 +11,13 @@ import signal
 import sys
 from pathlib import Path
 
+import numpy as np
 import tensorflow as tf
 
 from frostline import artifacts, storage
 from frostline.errors import FrostlineError
 from frostline.features import packs
 from frostline.model import export
-from frostline.storage import local
 from frostline.text import one_line
 from frostline.training import checkpoint, fit, loop, phase_run
 
@@ -83,8 +81,8 @@ def is_sidecar(uri, *_):
 POINTS = {
     "before-step": lambda: training(lambda: before(loop.Trainer, "step")),
     "after-step": lambda: training(lambda: after(loop.Trainer, "step")),
-    "checkpoint-begun": lambda: before(checkpoint, "_write"),
-    "checkpoint-unnamed": lambda: before(local, "_replace", ends(".npz")),  # written, not renamed
+    "checkpoint-begun": lambda: before(np, "savez"),
+    "checkpoint-unnamed": lambda: before(Path, "replace", ends(".npz")),  # written, not renamed
     "checkpoint-unpruned": lambda: before(storage, "delete", ends(".npz")),
     "validation": lambda: training(lambda: before(loop.Trainer, "validate")),
     "epoch-over": lambda: after(phase_run.PhaseRun, "epoch"),
