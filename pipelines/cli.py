@@ -90,9 +90,9 @@ def run_config(path: Path, overrides: list[str], root: Path) -> Summary:
 def _print_summary(summary: Summary) -> None:
     typer.echo(summary["outcome"])
     steps = ", ".join(f"{name} {seconds:.1f}" for name, seconds in summary["steps"].items())
-    typer.echo(f"  {'seconds':<12} {summary['seconds']:.1f} in total: {steps}")
+    typer.echo(f"  {'seconds':<15} {summary['seconds']:.1f} in total: {steps}")
     for name, path in summary["pages"].items():
-        typer.echo(f"  {name:<12} {path}")
+        typer.echo(f"  {name:<15} {path}")
 
 
 @app.command()

@@ -79,8 +79,8 @@ def _try(full: Prefix, low: Prefix, candidates: Iterable[ManifestRow], size: int
 
 def _reason(measured: Agreement) -> str:
     return (
-        f"on {measured['images']} images the features differ from float32 by {measured['relative_l2']:.2g} (relative "
-        f"L2, limit {MAX_RELATIVE_L2:g}) and {100 * measured['agreement']:.1f} % of the predictions agree "
+        f"on {measured['images']} images, bfloat16 features differ from float32 by {measured['relative_l2']:.2g} "
+        f"(relative L2, limit {MAX_RELATIVE_L2:g}) and {100 * measured['agreement']:.1f} % of the predictions agree "
         f"(limit {100 * MIN_AGREEMENT:g} %)"
     )
 

@@ -92,8 +92,8 @@ def test_a_sample_of_the_training_images_that_agrees_makes_it_bfloat16(store, pr
     assert prefixes[0].images == before + 32
     assert 0 < found["relative_l2"] < precision.MAX_RELATIVE_L2
     assert re.fullmatch(
-        r"on 32 images the features differ from float32 by 0\.0\d+ \(relative L2, limit 0\.01\) and 100\.0 % of the "
-        r"predictions agree \(limit 99 %\)",
+        r"on 32 images, bfloat16 features differ from float32 by 0\.0\d+ \(relative L2, limit 0\.01\) and 100\.0 % "
+        r"of the predictions agree \(limit 99 %\)",
         found["reason"],
     )
 
