@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from frostline import artifacts, digests, telemetry
+from frostline import artifacts, telemetry
 from frostline.data import lineage, records
 from frostline.documents.data import INFO, MANIFEST, DatasetInfo, ManifestRow
 from frostline.documents.evaluation import (
@@ -33,12 +33,12 @@ from frostline.documents.evaluation import (
 from frostline.documents.freeze import FREEZE_PLAN
 from frostline.documents.training import HISTORY, KERAS_FILE, MODEL, SERVING_DIRECTORY, TRAINING
 from frostline.errors import DataError
-from frostline.evaluation import golden, latency, metrics, mistakes, skew, slices
+from frostline.evaluation import golden, latency, metrics, mistakes, reuse, skew, slices
 from frostline.evaluation.champion import Challenger, compare_with_champion
+from frostline.evaluation.reference import compare_with_reference
 from frostline.events import progress, say, step
 from frostline.gating.config import GateConfig
 from frostline.model.serving import Served
-from frostline.registry import promotions_decided_on
 from frostline.reporting import pages
 from frostline.section import parse
 
@@ -82,16 +82,20 @@ def run(
     measured, probabilities = _evaluate_challenger(model_dir, dataset_info, rows, confidence, out)
     challenger = Challenger(labels, rows, probabilities)
     compared, theirs = compare_with_champion(registry, model_name, challenger, predict, confidence)
-    split = digests.of_json(sorted({row["sha256"] for row in rows}))
+    reference = compare_with_reference(registry, model_name, challenger, predict, confidence, compared)
+    use = reuse.record(registry, model_name, model_digest, rows, measured["accuracy"], compared, reference)
     document: Evaluation = {
         "schema": artifacts.schema(EVALUATION.kind),
         "model_name": model_name,
         "model_digest": model_digest,
         "labels": labels,
         "confidence": confidence,
-        "test_split": {"digest": split, "promotions": promotions_decided_on(registry, model_name, split)},
+        "attempt": use.attempt,
+        "test_split": use.split,
         **measured,
         "champion": compared,
+        "reference": reference,
+        "chain": use.chain,
     }
     worst = mistakes.worst(rows, probabilities, labels)
     _write_predictions(out / PREDICTIONS_FILE, challenger, theirs)

@@ -56,6 +56,7 @@ def run(*, model: str, evaluation: str, decision: str, model_name: str, registry
     out.mkdir(parents=True, exist_ok=True)
     identity = description["model_digest"]
     version = _champion(registry, model_name)
+    attempt = _Attempt(registry, model_name, measured)
     if version is not None and version.manifest["identity"] == identity:
         versions.record(registry, model_name)  # in case the push that promoted it died before it could
         outcome = f"pushed: {model_name} version {version.number} is already the champion"
@@ -66,10 +67,43 @@ def run(*, model: str, evaluation: str, decision: str, model_name: str, registry
             metadata = _metadata(description, measured)
             version = versions.publish(registry, model_name, directory, identity=identity, metadata=metadata)
             _require_serving(registry, version, Path(temporary) / "stored")
-        outcome = _promote(registry, version, measured, decided)
+            attempt.publish(version, evaluation_dir, description["labels"], decided, Path(temporary))
+        outcome = _promote(registry, version, measured, decided, attempt)
+    attempt.conclude(version, outcome)
     _write(out, version, outcome)
     say(outcome)
     return outcome
+
+
+class _Attempt:
+    """The evaluation as the registry knows it; none where it was made before attempts were recorded."""
+
+    def __init__(self, root: str, model_name: str, measured: Evaluation) -> None:
+        self.root, self.model_name, self.name = root, model_name, measured.get("attempt")
+
+    def publish(self, version: Version, evaluation: Path, labels: list[str], decided: Decision, scratch: Path) -> None:
+        """Keep the predictions, and say which version it became, before the alias can name that version."""
+        if self.name is None:
+            return
+        from frostline.evaluation import kept_predictions
+
+        kept_predictions.write(scratch / kept_predictions.FILE, evaluation, labels)
+        digest = versions.store_predictions(self.root, self.model_name, self.name, scratch / kept_predictions.FILE)
+        self._conclude(version, becomes_reference=bool(decided.get("becomes_reference")), predictions=digest)
+
+    def require_same_reference(self, version: Version) -> None:
+        """Raise ChampionChanged if people named another reference since the evaluation."""
+        if self.name is not None:
+            versions.require_same(self.root, self.model_name, version.number, self._conclude(version))
+
+    def conclude(self, version: Version, outcome: str) -> None:
+        """Say what became of the model: pushed, candidate or held."""
+        if self.name is not None:
+            word, reason = outcome.split(": ", 1)
+            self._conclude(version, outcome=word, reason=reason)
+
+    def _conclude(self, version: Version, **fields: object) -> versions.Attempt:
+        return versions.conclude(self.root, self.model_name, str(self.name), version=version.number, **fields)
 
 
 def _refuse_unless_promoted(model: ModelDescription, evaluation: Evaluation, decision: Decision) -> None:
@@ -150,7 +184,7 @@ def _require_serving(root: str, version: Version, into: Path) -> None:
         ) from error
 
 
-def _promote(root: str, version: Version, measured: Evaluation, decided: Decision) -> str:
+def _promote(root: str, version: Version, measured: Evaluation, decided: Decision, attempt: _Attempt) -> str:
     name, number = version.model, version.number
     rollback = _rolled_back(root, version)
     if rollback is not None:  # a person's decision holds, however often a scheduled run trains this model again
@@ -160,11 +194,14 @@ def _promote(root: str, version: Version, measured: Evaluation, decided: Decisio
     opponent, split = measured["champion"], measured["test_split"]["digest"]
     expected = None if opponent is None else check(Alias, opponent, f"{EVALUATION.file}: champion")
     try:
+        attempt.require_same_reference(version)
         if decided["approval"] == "required":
-            versions.nominate(root, version, compared_with=expected, test_split=split)
+            versions.nominate(root, version, compared_with=expected, test_split=split, attempt=attempt.name)
             command = f"frostline registry promote {shlex.quote(root)} {name} {number} --approver NAME --reason TEXT"
             return f"candidate: {name} version {number} waits for approval; {command}"
-        versions.promote(root, version, expected=expected, reason=decided["reason"], test_split=split)
+        versions.promote(
+            root, version, expected=expected, reason=decided["reason"], test_split=split, attempt=attempt.name
+        )
     except ChampionChanged as error:
         return f"held: {error}"
     return f"pushed: {name} version {number} is the champion"

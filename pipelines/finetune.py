@@ -94,7 +94,8 @@ def finetune_graph(
         pushed = on_cluster(push(model=model, evaluation=evaluation, decision=decided.outputs["decision"],
                                  model_name=model_name, registry=registry), image)  # fmt: skip
     with dsl.Else(name="keep"):
-        kept = on_cluster(hold(decision=decided.outputs["decision"]), image)
+        kept = on_cluster(hold(decision=decided.outputs["decision"], evaluation=evaluation, model_name=model_name,
+                               registry=registry), image)  # fmt: skip
     return dsl.OneOf(pushed.outputs["Output"], kept.outputs["Output"])
 
 

@@ -116,6 +116,8 @@ def _earlier_config(decision: Path) -> GateConfig | str:
     if isinstance(document, str):
         return _unknown_config(document)
     config = document.get("config")
+    if isinstance(config, dict) and "drift_margin" not in config:  # made before there was a reference to compare with
+        config = {**config, "drift_margin": 0.0}
     missing = GateConfig.model_fields.keys() - (config.keys() if isinstance(config, dict) else ())
     if missing:
         return _unknown_config(f"{decision}: its configuration lacks {', '.join(sorted(missing))}")

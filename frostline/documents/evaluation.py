@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, TypedDict
+from typing import Literal, NotRequired, TypedDict
 
 from frostline.documents.kinds import Document, Stored
 
@@ -185,22 +185,90 @@ class Compared(Opponent, PairedWhole):
     new_labels: list[str]
 
 
+class _Named(TypedDict):
+    pinned: bool
+    stored: bool
+    replaces: str
+
+
+class ComparedReference(Compared, _Named):
+    """The comparison with the reference.
+
+    `pinned`: a person named it. `stored`: its files are gone, and its stored predictions were compared. `replaces` says
+    in words which version is not compared, and why; empty if there is none.
+    """
+
+
+class UncomparedReference(Uncompared, _Named):
+    """A reference that the model cannot be compared with, and the reason."""
+
+
 class TestSplit(TypedDict):
-    """Digest of the test split, and the number of promotions that were decided on it before."""
+    """The test split, and how it was used before.
+
+    `promotions` were decided on exactly this split. `attempts` is the number of earlier evaluations that used some of
+    its images, `held` how many of them led to no promotion. `looks` counts them by the fraction of the images that each
+    used, `reference_looks` only those that compared with the same reference.
+    """
 
     digest: str
     promotions: int
+    attempts: int
+    held: int
+    looks: float
+    reference_looks: float
+
+
+class Rate(TypedDict):
+    """An accuracy with its interval, 0..1."""
+
+    value: float
+    low: float
+    high: float
+
+
+class Opposed(TypedDict):
+    """A version that a model was compared with; `gain` is None if they could not be compared."""
+
+    version: int
+    gain: float | None
+
+
+class Measurement(TypedDict):
+    """What was measured in one evaluation of the chain; all None where nothing was, or nothing is known."""
+
+    images: int | None
+    accuracy: Rate | None
+    champion: Opposed | None
+    reference: Opposed | None
+
+
+class ChainRow(Measurement):
+    """Something that happened to the champion: `promoted`, `rolled back`, `held`, `candidate`, `pinned`, ..."""
+
+    at: str
+    kind: str
+    version: int | None
+    approver: str | None
+    reason: str
 
 
 class Evaluation(Stored, Measured):
-    """evaluation.json; `champion` is null if there is none yet."""
+    """evaluation.json; `champion` is null if there is none yet, and then there is no `reference` either.
+
+    `attempt` is its name in the registry, `chain` what happened there before. Evaluations made before there
+    were references lack these three.
+    """
 
     model_name: str
     model_digest: str
     labels: list[str]
     confidence: float
+    attempt: NotRequired[str]
     test_split: TestSplit
     champion: Compared | Uncompared | None
+    reference: NotRequired[ComparedReference | UncomparedReference | None]
+    chain: NotRequired[list[ChainRow]]
 
 
 class Mistake(TypedDict):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, TypedDict
+from typing import Any, Literal, NotRequired, TypedDict
 
 from frostline.documents.data import Validation
 from frostline.documents.evaluation import Interval
@@ -21,7 +21,11 @@ class CheckRow(TypedDict):
 
 
 class Decision(Stored):
-    """decision.json; `examples_needed` is roughly how many test images an inconclusive verdict would need."""
+    """decision.json; `examples_needed` is roughly how many test images an inconclusive verdict would need.
+
+    `becomes_reference` says whether the model, once it is the champion, is what later ones are compared with. Decisions
+    made before there were references lack it and `slices`.
+    """
 
     verdict: Literal["promote", "hold", "inconclusive"]
     model_digest: str | None
@@ -32,6 +36,24 @@ class Decision(Stored):
     reason: str
     notes: list[str]
     examples_needed: int | None
+    slices: NotRequired[list[SliceRow]]
+    becomes_reference: NotRequired[bool]
+
+
+class SliceRow(TypedDict):
+    """A class or metadata slice, compared with a version; `gain` is the model's accuracy minus that version's.
+
+    `smallest` is the smallest loss (0..1) that the check could have shown on so many images if the model gained none of
+    them; None if the slice is too small for any.
+    """
+
+    against: Literal["champion", "reference"]
+    column: str
+    value: str
+    examples: int
+    gain: float
+    smallest: float | None
+    verdict: Literal["pass", "fail"]
 
 
 class Held(Stored):

@@ -17,6 +17,7 @@ from frostline.documents.evaluation import Compared, Opponent, PairedWhole, Unco
 from frostline.documents.training import MODEL
 from frostline.errors import DataError, RegistryError
 from frostline.evaluation import compare, metrics, slices
+from frostline.registry import Version
 from frostline.text import listed
 
 Probabilities = NDArray[np.float32]
@@ -63,48 +64,77 @@ def compare_with_champion(
     version = registry.look_up(root, f"registry:{model_name}/{alias.version}")
     if version.manifest_digest != alias.manifest_digest:
         raise RegistryError(f"{model_name} version {alias.version} in {root} is not the one that was promoted")
+    return compare_with_version(version, alias.promotion, "champion", challenger, predict, confidence)
+
+
+def compare_with_version(
+    version: Version, promotion: str, role: str, challenger: Challenger, predict: Predict, confidence: float
+) -> tuple[Compared | Uncompared, Probabilities | None]:
+    """Load a version and compare with it.
+
+    Args:
+        version: to compare with.
+        promotion: name of its promotion.
+        role: what it is called in a reason.
+        challenger, predict, confidence: as in `compare_with_champion`, and so are the results.
+
+    Raises:
+        RegistryError: one of its files is missing, or is not what was published.
+    """
     with tempfile.TemporaryDirectory() as scratch:
-        directory = registry.download(version, Path(scratch) / "champion")
+        directory = registry.download(version, Path(scratch) / "version")
         description = MODEL.read(directory)
         opponent: Opponent = {
-            "version": alias.version,
-            "manifest_digest": alias.manifest_digest,
-            "promotion": alias.promotion,
+            "version": version.number,
+            "manifest_digest": version.manifest_digest,
+            "promotion": promotion,
             "model_digest": description["model_digest"],
         }
         labels = description["labels"]
         missing = sorted(set(labels) - set(challenger.labels))
         if missing:
             reason = (
-                f"the champion has labels that this model lacks ({listed(missing, 5)}); use another model_name, or add "
+                f"the {role} has labels that this model lacks ({listed(missing, 5)}); use another model_name, or add "
                 "images with these labels"
             )
             return {**opponent, "comparable": False, "reason": reason}, None
         try:
             made_with = lineage.read(directory)
         except DataError:
-            reason = f"version {alias.version} does not say which images it was trained on: {IMAGES_FILE} is unreadable"
+            reason = (
+                f"version {version.number} does not say which images it was trained on: {IMAGES_FILE} is unreadable"
+            )
             return {**opponent, "comparable": False, "reason": reason}, None
         predicted = predict(directory, challenger.rows)
     theirs = np.zeros_like(challenger.probabilities)
     theirs[:, [challenger.labels.index(label) for label in labels]] = predicted
-    return _compare(opponent, labels, made_with, challenger, theirs, confidence), theirs
+    known = np.array([row["sha256"] in made_with for row in challenger.rows])
+    return compare_predictions(opponent, role, labels, known, challenger, theirs, confidence), theirs
 
 
-def _compare(
+def compare_predictions(
     opponent: Opponent,
+    role: str,
     labels: Sequence[str],
-    made_with: set[str],
+    known: NDArray[np.bool_],
     challenger: Challenger,
     theirs: Probabilities,
     confidence: float,
 ) -> Compared | Uncompared:
-    """The comparison on the usable images; `theirs` is [rows, challenger's labels] float32."""
-    known = np.array([row["sha256"] in made_with for row in challenger.rows])
+    """Compare with predictions on the images that are not known to the opponent and whose labels it has.
+
+    Args:
+        opponent: the version.
+        role: what it is called in a reason.
+        labels: its class names.
+        known: [rows] whether it was trained or validated on the image.
+        challenger, confidence: as in `compare_with_champion`.
+        theirs: [rows, challenger's labels] float32, its probabilities.
+    """
     has_label = np.array([challenger.labels[row["label"]] in labels for row in challenger.rows])
     usable = ~known & has_label
     if not usable.any():
-        reason = "the champion was trained or validated on every test image, or lacks their labels"
+        reason = f"the {role} was trained or validated on every test image, or lacks their labels"
         return {**opponent, "comparable": False, "reason": reason}
     new_labels = sorted(set(challenger.labels) - set(labels))
     return {

@@ -118,6 +118,29 @@ def _score_low(first: float, second: float, examples: int, z: float) -> float:
     return high
 
 
+def worse_than(only_first: int, only_second: int, examples: int, margin: float) -> float:
+    """One-sided p-value of "the first loses at most `margin` (0..1) against the second", by the same test as `bounds`.
+
+    It is at most 1 - confidence exactly where the upper one-sided bound at `confidence` is below -margin.
+    """
+    first, second = (only_first + 0.5) / examples, max(only_second - 0.5, 0.0) / examples
+    distance, variance = second - first - margin, _variance(second, first, margin)
+    if variance == 0.0:
+        return 0.0 if distance > 0.0 else 1.0
+    return NormalDist().cdf(-distance / math.sqrt(variance / examples))
+
+
+def smallest_loss(examples: int, margin: float, level: float) -> float | None:
+    """The smallest loss (0..1) that `worse_than` shows at `level` if the first gains no example; None if none."""
+    if worse_than(0, examples, examples, margin) > level:
+        return None
+    low, high = 0, examples
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if worse_than(0, middle, examples, margin) <= level else (middle, high)
+    return high / examples
+
+
 def _variance(first: float, second: float, difference: float) -> float:
     """Variance of one example's contribution at a given true difference, by Tango's maximum likelihood estimate."""
     b = (2 - first + second) * difference - first - second

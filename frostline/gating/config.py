@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, ValidationInfo, field_validator
 
 from frostline.section import Number, Section
 
@@ -27,6 +27,12 @@ class GateConfig(Section):
     )
     margin: Proportion = Field(
         0.02, description="non_inferiority only: loss of accuracy against the champion that is tolerated (0..1)"
+    )
+    drift_margin: Proportion | None = Field(
+        None,
+        description="non_inferiority only: loss of accuracy against the reference, which does not move with the "
+        "champion, that is tolerated however many champions replace each other (margin..1; default: twice the margin); "
+        "0 disables",
     )
     slice_margin: Proportion = Field(
         0.1, description="hold if a class or slice is significantly worse than the champion by more than this (0..1)"
@@ -51,3 +57,16 @@ class GateConfig(Section):
     approval: Literal["none", "required"] = Field(
         "none", description="required: a promoted model waits for a person's approval before it goes into production"
     )
+
+    @field_validator("drift_margin")
+    @classmethod
+    def _holds_a_step(cls, drift_margin: float | None, info: ValidationInfo) -> float | None:
+        margin = info.data.get("margin", 0.0)
+        if drift_margin and drift_margin < margin:
+            raise ValueError(f"expected at least gate.margin, {margin:g}, or 0 to disable this check")
+        return drift_margin
+
+    @property
+    def most_drift(self) -> float:
+        """The drift margin that holds, 0..1; 0 if it is disabled."""
+        return min(1.0, 2 * self.margin) if self.drift_margin is None else self.drift_margin

@@ -23,9 +23,20 @@ def consistency(evaluation: Evidence) -> Result:
     hits = [count_correct(one.accuracy.value, one.examples) for one in found.slices]
     _require_within("slices: the correct examples of a column", keys, hits, correct)
     _require(found.skew.images <= found.examples, "skew: it was measured on more images than there are")
-    if found.champion is not None and paired.Comparable.model_validate(found.champion).comparable:
-        _check_comparison(found.champion, found, correct)
+    for name, against in (("champion", found.champion), ("reference", found.reference)):
+        if against is not None and paired.Comparable.model_validate(against).comparable:
+            _check_comparison(name, against, found, correct)
+    _check_reference(found.champion, found.reference)
     return Result("pass", "the parts of the evaluation agree")
+
+
+def _check_reference(champion: dict[str, Any] | None, reference: dict[str, Any] | None) -> None:
+    if reference is None:
+        return
+    paired.Reference.model_validate(reference)
+    if paired.is_same(champion, reference) and champion is not None:
+        shared = {key: value for key, value in reference.items() if key not in paired.Reference.model_fields}
+        _require(shared == champion, "reference: it is the champion, but its comparison is another one")
 
 
 def _check_classes(found: evidence.Evaluation, correct: int) -> None:
@@ -41,28 +52,26 @@ def _check_classes(found: evidence.Evaluation, correct: int) -> None:
     _require(diagonal == hits, "confusion: its diagonal does not give the recalls")
 
 
-def _check_comparison(champion: dict[str, Any], found: evidence.Evaluation, correct: int) -> None:
+def _check_comparison(name: str, champion: dict[str, Any], found: evidence.Evaluation, correct: int) -> None:
     pairs = paired.Champion.model_validate(champion)
     ours = pairs.both_right + pairs.only_challenger_right
-    _require(
-        pairs.examples + pairs.excluded == found.examples, "champion: compared and excluded do not sum to examples"
-    )
-    _require(ours == correct or (pairs.excluded > 0 and ours < correct), "champion: it implies another accuracy")
+    _require(pairs.examples + pairs.excluded == found.examples, f"{name}: compared and excluded do not sum to examples")
+    _require(ours == correct or (pairs.excluded > 0 and ours < correct), f"{name}: it implies another accuracy")
     if pairs.model_digest == found.model_digest:
         same = pairs.only_challenger_right == pairs.only_champion_right == 0
-        _require(same, "champion: the same model disagrees with itself")
+        _require(same, f"{name}: the same model disagrees with itself")
     unknown = sum(one.examples for one in found.per_class if one.label in pairs.new_labels)
-    _require(unknown <= pairs.excluded, "champion: images with labels that it lacks were compared")
+    _require(unknown <= pairs.excluded, f"{name}: images with labels that it lacks were compared")
     slices = paired.ChampionSlices.model_validate(champion).slices
     keys = [(one.column, one.value) for one in slices]
-    _require(len(set(keys)) == len(keys), "champion.slices: one is listed twice")
+    _require(len(set(keys)) == len(keys), f"{name}.slices: one is listed twice")
     counts = [(one.examples, one.only_challenger_right, one.only_champion_right) for one in slices]
     whole = (pairs.examples, pairs.only_challenger_right, pairs.only_champion_right)
-    for number, name in enumerate(("examples", "gains", "losses")):
+    for number, what in enumerate(("examples", "gains", "losses")):
         parts = [one[number] for one in counts]
-        _require_within(f"champion.slices: the {name} of a column", keys, parts, whole[number])
+        _require_within(f"{name}.slices: the {what} of a column", keys, parts, whole[number])
         of_classes = sum(one for one, key in zip(parts, keys, strict=True) if key[0] == CLASSES)
-        _require(of_classes == whole[number], f"champion.slices: the {name} of the classes do not sum to the whole")
+        _require(of_classes == whole[number], f"{name}.slices: the {what} of the classes do not sum to the whole")
 
 
 def _require_within(what: str, keys: Sequence[tuple[str, str]], numbers: Sequence[int], most: int) -> None:

@@ -13,8 +13,8 @@ from typing import Literal
 from pydantic import ValidationError
 
 from frostline import artifacts, digests
-from frostline.documents.release import CheckRow, Decision
-from frostline.gating import champion, checks, consistency, floors, notes
+from frostline.documents.release import CheckRow, Decision, SliceRow
+from frostline.gating import champion, checks, consistency, drift, floors, notes, slices
 from frostline.gating.config import GateConfig
 from frostline.gating.evidence import Evidence, UnusableError
 from frostline.gating.result import UNUSABLE, Result
@@ -56,7 +56,8 @@ def decide(
         "classes": lambda: floors.classes(evaluation, config),
         "slices_floor": lambda: floors.slices(evaluation, config),
         "champion": lambda: champion.champion(evaluation, config),
-        "slices": lambda: champion.slices(evaluation, config),
+        "drift": lambda: drift.drift(evaluation, config),
+        "slices": lambda: slices.slices(evaluation, config),
         "calibration": lambda: checks.calibration(evaluation, config),
         "latency": lambda: checks.latency(evaluation, config),
         "size": lambda: checks.size(evaluation, config),
@@ -79,6 +80,8 @@ def decide(
         "reason": "; ".join(dict.fromkeys(one_line(result.reason, _LONGEST) for result in decisive)),
         "notes": [one_line(note, _LONGEST) for note in notes.notes(evaluation, config)],
         "examples_needed": max(needed) if verdict == "inconclusive" and len(needed) == len(unsure) else None,
+        "slices": _slices(evaluation, config),
+        "becomes_reference": verdict == "promote" and drift.becomes_reference(evaluation, config),
     }
 
 
@@ -98,6 +101,13 @@ def _row(name: str, result: Result) -> CheckRow:
         "limit": result.limit,
         "reason": one_line(result.reason, _LONGEST),
     }
+
+
+def _slices(evaluation: Evidence, config: GateConfig) -> list[SliceRow]:
+    try:
+        return slices.rows(evaluation, config)
+    except Exception:  # the check of the slices reports it
+        return []
 
 
 def _digest(evaluation: Evidence) -> str | None:

@@ -212,6 +212,20 @@ class Evaluation(Accuracy):
     slices: list[Slice]
     skew: SkewPart
     champion: dict[str, Any] | None
+    reference: dict[str, Any] | None = None
+
+
+class Looks(Required):
+    """How many earlier decisions used the test images, each counted by the fraction of them that it used."""
+
+    looks: Annotated[float, Field(ge=0.0, le=1e9)]
+    reference_looks: Annotated[float, Field(ge=0.0, le=1e9)]
+
+    @model_validator(mode="after")
+    def _is_a_part(self) -> Self:
+        if self.reference_looks > self.looks + 1e-9:
+            raise ValueError("reference_looks is larger than looks")
+        return self
 
 
 class CalibrationError(ProportionInterval):

@@ -3,7 +3,7 @@
 A floor is reached, or missed, if an exact binomial test says so at the configured confidence. A model below the floor
 therefore passes with a probability of at most 1 - confidence. "Every class reaches it" needs no correction, because it
 is wrong only if the test of the weakest class is wrong (R. L. Berger, "Multiparameter hypothesis testing and acceptance
-sampling", Technometrics 24, 1982, 295-300); "some class misses it" is Bonferroni-corrected.
+sampling", Technometrics 24, 1982, 295-300); "some class misses it" is corrected by Holm, each column by itself.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from frostline.evaluation.intervals import binomial_tail, exact_bounds
 from frostline.gating import evidence
 from frostline.gating.config import GateConfig
 from frostline.gating.evidence import Evidence, count_correct, require_confidence
+from frostline.gating.multiple import holm
 from frostline.gating.result import NO_LIMIT, Outcome, Result, images_needed, percent
 from frostline.text import listed
 
@@ -31,7 +32,7 @@ def accuracy(evaluation: Evidence, config: GateConfig) -> Result:
     require_confidence(measured, config)
     found, floor = measured.accuracy, config.min_accuracy
     group = Group("accuracy", count_correct(found.value, measured.examples), measured.examples)
-    verdict = _compare_with_floor(group, floor, config, 1)
+    (verdict,) = _compare_with_floor([group], floor, config)
     conclusion = {"fail": "below", "pass": "at or above", "inconclusive": "not shown to be above or below"}[verdict]
     low, high = exact_bounds(group.correct, group.examples, config.confidence)
     bound = f"at most {percent(high)}" if verdict == "fail" else f"at least {percent(low)}"
@@ -58,7 +59,7 @@ def classes(evaluation: Evidence, config: GateConfig) -> Result:
         for one in measured.per_class
         if one.recall is not None
     ]
-    return _compare_all(groups, config.min_class_recall, measured.examples, config, "classes")
+    return _compare_all([groups], config.min_class_recall, measured.examples, config, "classes")
 
 
 def slices(evaluation: Evidence, config: GateConfig) -> Result:
@@ -67,14 +68,14 @@ def slices(evaluation: Evidence, config: GateConfig) -> Result:
         return NO_LIMIT
     measured = evidence.Slices.of(evaluation)
     require_confidence(measured, config)
-    groups = [
-        Group(f"{one.column} = {one.value}", count_correct(one.accuracy.value, one.examples), one.examples)
-        for one in measured.slices
-    ]
-    if not groups:
+    if not measured.slices:
         reason = "no test image has metadata, so the accuracy on slices cannot be shown to reach its floor"
         return Result("fail", reason, None, config.min_slice_accuracy)
-    return _compare_all(groups, config.min_slice_accuracy, measured.examples, config, "slices")
+    columns: dict[str, list[Group]] = {}
+    for one in measured.slices:
+        correct = count_correct(one.accuracy.value, one.examples)
+        columns.setdefault(one.column, []).append(Group(f"{one.column} = {one.value}", correct, one.examples))
+    return _compare_all(list(columns.values()), config.min_slice_accuracy, measured.examples, config, "slices")
 
 
 @dataclass(frozen=True)
@@ -91,22 +92,28 @@ class Group:
         return self.correct / self.examples
 
 
-def _compare_with_floor(group: Group, floor: float, config: GateConfig, tests: int) -> Outcome:
+def _compare_with_floor(groups: Sequence[Group], floor: float, config: GateConfig) -> list[Outcome]:
     """By exact binomial tests: how probable are so many, or so few, correct examples at the floor?"""
     error = 1 - config.confidence
-    if binomial_tail(group.correct, group.examples, floor) <= error:
-        return "pass"
-    if binomial_tail(group.examples - group.correct, group.examples, 1 - floor) <= error / tests:
-        return "fail"
-    return "inconclusive"
+    missed = holm([binomial_tail(one.examples - one.correct, one.examples, 1 - floor) for one in groups], error)
+    reached = [binomial_tail(one.correct, one.examples, floor) <= error for one in groups]
+    return [
+        "pass" if above else "fail" if below else "inconclusive" for above, below in zip(reached, missed, strict=True)
+    ]
 
 
 def _compare_all(
-    groups: Sequence[Group], floor: float, total: int, config: GateConfig, kind: Literal["classes", "slices"]
+    families: Sequence[Sequence[Group]],
+    floor: float,
+    total: int,
+    config: GateConfig,
+    kind: Literal["classes", "slices"],
 ) -> Result:
     """All groups against one floor; slices too small to pass even if all is correct are counted but ignored."""
     measure = {"classes": "recall", "slices": "accuracy"}[kind]
-    verdicts = [(group, _compare_with_floor(group, floor, config, len(groups))) for group in groups]
+    groups = [group for family in families for group in family]
+    outcomes = [outcome for family in families for outcome in _compare_with_floor(family, floor, config)]
+    verdicts = list(zip(groups, outcomes, strict=True))
     failed = [group for group, verdict in verdicts if verdict == "fail"]
     open_ = [group for group, verdict in verdicts if verdict == "inconclusive"]
     small = [one for one in open_ if kind == "slices" and floor**one.examples > 1 - config.confidence]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Annotated
 
 from pydantic import Field
 
@@ -14,7 +15,10 @@ _FEW = 30  # test images of a class or slice; with fewer, the interval of a rate
 
 
 class _Split(Required):
-    promotions: Count
+    promotions: Count = 0
+    attempts: Count | None = None  # evaluations made before attempts were recorded have the promotions alone
+    held: Count = 0
+    looks: Annotated[float, Field(ge=0.0, le=1e9)] | None = None
 
 
 class _TestSplit(Required):
@@ -51,6 +55,16 @@ class _Compared(Required):
     champion: _Pairing | None
 
 
+class _Reference(Required):
+    version: int
+    stored: bool = False
+    replaces: str = ""
+
+
+class _Referred(Required):
+    reference: _Reference | None = None
+
+
 def notes(evaluation: Evidence, config: GateConfig) -> list[str]:
     """Sentences without a full stop, from the parts of the evidence that can be read; raises nothing.
 
@@ -59,10 +73,11 @@ def notes(evaluation: Evidence, config: GateConfig) -> list[str]:
         config: for the confidence level.
     """
     parts: list[Callable[[], list[str]]] = [
-        lambda: _reuse(_TestSplit.of(evaluation).test_split.promotions, config.confidence),
+        lambda: _reuse(_TestSplit.of(evaluation).test_split, config.confidence),
         lambda: _few(_Groups.of(evaluation)),
         lambda: _no_slices(_LeftOut.of(evaluation).columns_left_out),
         lambda: _left_out(_Compared.of(evaluation).champion),
+        lambda: _reference(_Referred.of(evaluation).reference),
     ]
     found: list[str] = []
     for one in parts:
@@ -73,16 +88,19 @@ def notes(evaluation: Evidence, config: GateConfig) -> list[str]:
     return list(dict.fromkeys(found))
 
 
-def _reuse(promotions: int, confidence: float) -> list[str]:
-    """Models were selected on this split before, so the probabilities of error add up."""
-    if not promotions:
+def _reuse(split: _Split, confidence: float) -> list[str]:
+    """Models were selected on these images before, so the probabilities of error add up, whatever their dependence."""
+    attempts = split.promotions if split.attempts is None else split.attempts
+    looks = attempts if split.looks is None else split.looks
+    if not looks:
         return []
-    together = 1 - confidence ** (promotions + 1)
-    times = "1 promotion was" if promotions == 1 else f"{promotions:,} promotions were"
+    error = 1 - confidence
+    times = "1 earlier decision" if attempts == 1 else f"{attempts:,} earlier decisions"
+    counted = "" if looks == attempts else f", which counts as {looks:.3g} by their overlap"
     return [
-        f"{times} decided on exactly this test split before (models that were held are not counted); reusing a "
-        f"test split raises the false-promotion rate: up to {100 * (1 - confidence):.3g} % per decision at confidence "
-        f"{confidence:g}, up to {100 * together:.3g} % in total with this decision"
+        f"{times} used these test images or some of them ({split.held:,} held){counted}; reuse raises the "
+        f"false-promotion rate: up to {100 * error:.3g} % per decision at confidence {confidence:g}, up to "
+        f"{100 * min(1.0, (1 + looks) * error):.3g} % for at least one of the chain; new test images lower it"
     ]
 
 
@@ -108,3 +126,14 @@ def _left_out(compared: _Pairing | None) -> list[str]:
     if compared is not None and compared.new_labels:
         found.append(f"not compared, because the champion lacks these labels: {listed(compared.new_labels)}")
     return found
+
+
+def _reference(found: _Reference | None) -> list[str]:
+    if found is None:
+        return []
+    notes = [found.replaces] if found.replaces else []
+    if found.stored:
+        notes.append(
+            f"the files of the reference, version {found.version}, are gone; its stored predictions were compared"
+        )
+    return notes

@@ -28,7 +28,8 @@ class Result:
 
 
 NO_LIMIT = Result("pass", "no limit set")
-UNCOMPARABLE = "cannot be compared with the champion"  # how a reason begins if there is no comparison
+# How a reason begins if there is no comparison.
+UNCOMPARABLE = {name: f"cannot be compared with the {name}" for name in ("champion", "reference")}
 UNUSABLE = "the evidence cannot be used"  # how a reason begins if evidence is missing or damaged
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from frostline.documents.release import CheckRow, Decision
-from frostline.gating.result import NO_LIMIT, UNCOMPARABLE, UNUSABLE
+from frostline.documents.release import CheckRow, Decision, SliceRow
+from frostline.gating.result import NO_LIMIT, UNCOMPARABLE, UNUSABLE, points
 from frostline.text import markdown
 
 _HEADLINES = {
@@ -25,11 +25,13 @@ _REMEDIES = {
     "classes": "a model with a higher recall on these classes, or more images of them",
     "slices_floor": "a model that is more accurate on these slices",
     "champion": "a model that does better against the champion",
+    "drift": "a model that does better against the reference",
     "slices": "a model that loses less accuracy on these slices",
     "calibration": "a better calibrated model",
     "latency": "a smaller backbone or image size",
     "size": "fewer parameters",
-    UNCOMPARABLE: "a model that has all labels of the champion, or another model_name",
+    UNCOMPARABLE["champion"]: "a model that has all labels of the champion, or another model_name",
+    UNCOMPARABLE["reference"]: "another reference, named by `frostline registry pin`",
     "configuration": "passing the gate's configuration with --config",
     "published": "restoring the files as they were published",
     "registry": "comparing this version with the one in production",
@@ -58,9 +60,30 @@ def as_markdown(decision: Decision) -> str:
         f"| {markdown(check['reason'])} |"
         for check in decision["checks"]
     ]
+    lines += _slices(decision.get("slices", []))
     if decision["notes"]:
         lines += ["", "**Notes**", "", *(f"- {_sentence(note)}" for note in decision["notes"])]
     return "\n".join([*lines, "", f"Model: {markdown(decision['model_digest'] or 'unknown')}", ""])
+
+
+def _slices(rows: Sequence[SliceRow]) -> list[str]:
+    """Every slice with the smallest loss that its check could have shown."""
+    if not rows:
+        return []
+    lines = [
+        "",
+        "**Slices**, with the smallest loss that the check could have shown if the model gained no image",
+        "",
+        "| against | column | value | images | difference | smallest loss | verdict |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for row in rows:
+        smallest = "too small for any" if row["smallest"] is None else f"{100 * row['smallest']:.1f} points"
+        lines.append(
+            f"| {row['against']} | {markdown(row['column'])} | {markdown(row['value'])} | {row['examples']:,} "
+            f"| {points(row['gain'])} | {smallest} | {row['verdict']} |"
+        )
+    return lines
 
 
 def _reasons_of(decision: Decision) -> str:
@@ -110,11 +133,14 @@ def _changes(decision: Decision) -> str:
 def _remedy(check: CheckRow) -> str:
     if check["reason"].startswith(UNUSABLE):
         return "evidence that can be read, is consistent and has the configured confidence level"
-    return _REMEDIES[UNCOMPARABLE if check["reason"].startswith(UNCOMPARABLE) else check["name"]]
+    uncomparable = [start for start in UNCOMPARABLE.values() if check["reason"].startswith(start)]
+    return _REMEDIES[uncomparable[0] if uncomparable else check["name"]]
 
 
 def _relaxation(name: str, config: dict[str, Any]) -> str:
     """A change of the configuration that would decide an inconclusive check."""
+    if name == "drift":
+        return "a wider drift_margin"
     if name == "champion":
         return "a wider margin" if config["comparison"] == "non_inferiority" else "non_inferiority, if that is enough"
     return "a higher limit" if name == "calibration" else "a lower floor"

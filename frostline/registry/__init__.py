@@ -5,6 +5,9 @@
     <root>/<model>/standings/<N>.json       proven, rejected or removed; changes only by compare-and-swap
     <root>/<model>/aliases/champion.json    the champion; changes only by compare-and-swap
     <root>/<model>/promotions/<id>.json     one object per change of the alias
+    <root>/<model>/attempts/<id>.json       one object per evaluation, what became of it, and the images it used
+    <root>/<model>/predictions/<id>.parquet what a published model predicted in its evaluation
+    <root>/<model>/pins/<id>.json           what people said about the reference; the last one holds
 
 Claims are outside `versions/` because TF Serving loads the highest number there as soon as its directory exists.
 For the same reason `saved_model.pb` is the last file before the manifest.
@@ -18,7 +21,9 @@ import re
 
 from frostline.errors import RegistryError
 from frostline.registry.approvals import approve, previous_champion, rollback, states
-from frostline.registry.objects import Alias, Promotion
+from frostline.registry.attempts import attempts, begin, conclude, looks, predictions, store_predictions
+from frostline.registry.chain import chain
+from frostline.registry.objects import Against, Alias, Attempt, Pin, Promotion
 from frostline.registry.promotions import (
     champion,
     history,
@@ -29,33 +34,48 @@ from frostline.registry.promotions import (
     reject,
 )
 from frostline.registry.publication import publish
+from frostline.registry.references import Reference, pin, references, require_same
 from frostline.registry.retention import Removal, prune
 from frostline.registry.standings import PROVEN, standing
 from frostline.registry.version import MANIFEST, Version, differences, download, load, versions
 
 __all__ = [
     "MANIFEST",
+    "Against",
     "Alias",
+    "Attempt",
+    "Pin",
     "Promotion",
+    "Reference",
     "Removal",
     "Version",
     "approve",
+    "attempts",
+    "begin",
+    "chain",
     "champion",
+    "conclude",
     "differences",
     "download",
     "history",
     "look_up",
+    "looks",
     "nominate",
+    "pin",
+    "predictions",
     "previous_champion",
     "promote",
     "promotions_decided_on",
     "prune",
     "publish",
     "record",
+    "references",
     "reject",
+    "require_same",
     "rollback",
     "standing",
     "states",
+    "store_predictions",
     "versions",
 ]
 _REFERENCE = re.compile(r"registry:(?P<model>[^@/]+)(?:@champion|/(?P<number>[1-9][0-9]{0,8}))?")

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from frostline.documents.release import DECISION
-from frostline.errors import ChampionChanged, ConfigError, RegistryError
-from frostline.registry.objects import Alias
+from frostline.errors import ChampionChanged, RegistryError
+from frostline.registry import references
+from frostline.registry.attempts import attempts
+from frostline.registry.objects import Alias, Standing, check_words
 from frostline.registry.promotions import champion, history, promote
 from frostline.registry.standings import PROVEN, standing
 from frostline.registry.version import Version, load, read_document, require_intact, versions
-
-_LONGEST = 500  # characters of a name or a reason
 
 
 def approve(root: str, model: str, number: int, *, approver: str, reason: str) -> Alias:
@@ -29,8 +29,8 @@ def approve(root: str, model: str, number: int, *, approver: str, reason: str) -
             is not what was published.
         StorageError: the registry cannot be written.
     """
-    _check_text("approver", approver)
-    _check_text("reason", reason)
+    check_words("approver", approver)
+    check_words("reason", reason)
     version = load(root, model, number)
     if version is None:
         known = [known.number for known in versions(root, model)]
@@ -47,6 +47,7 @@ def approve(root: str, model: str, number: int, *, approver: str, reason: str) -
     if found.standing == PROVEN:
         require_intact(version)
     try:  # raises where the version was rejected or removed
+        _require_same_reference(root, model, found)
         return promote(
             root,
             version,
@@ -55,9 +56,16 @@ def approve(root: str, model: str, number: int, *, approver: str, reason: str) -
             kind="approval",
             approver=approver,
             test_split=found.test_split,
+            attempt=found.attempt,
         )
     except ChampionChanged as error:
-        raise ChampionChanged(f"{error}; run the pipeline again to compare it with the current champion") from None
+        raise ChampionChanged(f"{error}; run the pipeline again to compare them") from None
+
+
+def _require_same_reference(root: str, model: str, candidate: Standing) -> None:
+    compared = [one for one in attempts(root, model) if one.attempt == candidate.attempt]
+    if compared:  # else the candidate is from a registry made before attempts
+        references.require_same(root, model, candidate.version, compared[0])
 
 
 def rollback(root: str, model: str, *, to: int | None = None, approver: str, reason: str) -> Alias:
@@ -77,8 +85,8 @@ def rollback(root: str, model: str, *, to: int | None = None, approver: str, rea
             was published.
         StorageError: the registry cannot be written.
     """
-    _check_text("approver", approver)
-    _check_text("reason", reason)
+    check_words("approver", approver)
+    check_words("reason", reason)
     serving = champion(root, model)
     if serving is None:
         raise RegistryError(f"{root} has no champion of {model} to roll back from")
@@ -159,8 +167,3 @@ def _promoted(root: str, model: str) -> dict[int, str]:
 def _as_promoted(root: str, model: str, number: int, promoted: dict[int, str]) -> Version | None:
     version = load(root, model, number)
     return version if version is not None and version.manifest_digest == promoted.get(number) else None
-
-
-def _check_text(field: str, text: str) -> None:
-    if not text.strip() or len(text) > _LONGEST or not text.isprintable():
-        raise ConfigError(f"--{field}", text[:60], f"expected 1 to {_LONGEST} printable characters on one line")

@@ -11,9 +11,24 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from frostline import artifacts
+from frostline.errors import ConfigError
+
+_LONGEST = 500  # characters of a person's name or reason
 
 Number = Annotated[int, Field(ge=1, le=999_999_999)]
 Name = Annotated[str, Field(min_length=1)]
+AttemptName = Annotated[str, Field(pattern=r"^[0-9a-f]{16,64}$")]
+
+
+def now() -> str:
+    """The time, as all objects have it: ISO 8601, UTC, whole seconds."""
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+
+
+def check_words(field: str, text: str) -> None:
+    """Raise ConfigError unless what a person gives for the record is 1 to 500 printable characters on one line."""
+    if not text.strip() or len(text) > _LONGEST or not text.isprintable():
+        raise ConfigError(f"--{field}", text[:60], f"expected 1 to {_LONGEST} printable characters on one line")
 
 
 class StoredObject(BaseModel):
@@ -86,6 +101,78 @@ class Alias(StoredObject):
     promotion: Annotated[str, Field(pattern=r"^[0-9A-Za-z-]{1,64}$")]
 
 
+class Rate(StoredObject):
+    """An accuracy with its interval, 0..1."""
+
+    value: Annotated[float, Field(ge=0.0, le=1.0)]
+    low: Annotated[float, Field(ge=0.0, le=1.0)]
+    high: Annotated[float, Field(ge=0.0, le=1.0)]
+
+
+class Against(StoredObject):
+    """A version that a model was compared with; `gain` is the model's accuracy minus its own on the same images.
+
+    Attributes:
+        gain: -1..1; None if the two could not be compared.
+        pinned: whether a person named it as the reference.
+    """
+
+    version: Number
+    manifest_digest: Name
+    gain: Annotated[float, Field(ge=-1.0, le=1.0)] | None = None
+    pinned: bool = False
+
+
+class Attempt(Record):
+    """attempts/<id>.json: a model was evaluated on test images, and what became of it.
+
+    Attributes:
+        attempt: a digest of model, test images and champion, so that a repeated evaluation is the same attempt.
+        evaluated_at: ISO 8601, UTC.
+        images: number of test images; `sketch` says which ones.
+        champion, reference: what it was compared with; None if there was no champion.
+        outcome: the first word of what push or hold returned; None if the run ended before that.
+        version: what was published, if anything was.
+        becomes_reference: whether the version, once it is the champion, is the reference of later ones.
+        predictions: SHA-256 of the stored predictions, predictions/<id>.parquet.
+    """
+
+    KIND = "attempt"
+    model: Name
+    attempt: AttemptName
+    evaluated_at: str
+    model_digest: Name
+    images: Annotated[int, Field(ge=1)]
+    sketch: list[str]
+    accuracy: Rate
+    champion: Against | None
+    reference: Against | None
+    outcome: Literal["pushed", "candidate", "held"] | None = None
+    reason: str = ""
+    version: Number | None = None
+    becomes_reference: bool = False
+    predictions: str | None = None
+
+
+class Pin(Record):
+    """pins/<id>.json: a person named the reference, or ended that; the last one holds.
+
+    Attributes:
+        version: the reference; None where evidence decides again.
+        manifest_digest: of that version.
+        approver, reason: who and why, for the record.
+        pinned_at: ISO 8601, UTC.
+    """
+
+    KIND = "pin"
+    model: Name
+    version: Number | None
+    manifest_digest: Name | None
+    approver: str
+    reason: str
+    pinned_at: str
+
+
 class Promotion(Record):
     """One change of the alias: aliases/champion.json, and each file in promotions/.
 
@@ -94,6 +181,7 @@ class Promotion(Record):
         kind: `promotion` by push, `approval` or `rollback` by a person.
         approver: the person; None for a push.
         test_split: digest of the test split that decided; None for a rollback, and where the version has none.
+        attempt: name of the evaluation that decided; None for a rollback, and in registries made before attempts.
         promoted_at: ISO 8601, UTC.
         promotion: name of this change.
     """
@@ -107,6 +195,7 @@ class Promotion(Record):
     approver: str | None = None
     reason: str = ""
     test_split: str | None = None
+    attempt: AttemptName | None = None
     promoted_at: str = ""
     promotion: Annotated[str, Field(pattern=r"^[0-9A-Za-z-]{1,64}$")]
 
@@ -124,6 +213,7 @@ class Standing(Record):
         compared_with: the champion that a proven version may replace; None if there was none.
         kind: what it was proven for; an interrupted rollback must not look like a candidate.
         test_split: digest of the test split of the comparison.
+        attempt: name of the evaluation, as in `Promotion`.
         reason: why it was rejected or removed.
     """
 
@@ -135,4 +225,5 @@ class Standing(Record):
     compared_with: Alias | None
     kind: str = "promotion"
     test_split: str | None = None
+    attempt: AttemptName | None = None
     reason: str

@@ -9,13 +9,12 @@ promotion, the alias decides, for readers too.
 from __future__ import annotations
 
 import contextlib
-import datetime
 import uuid
 from typing import Literal, NamedTuple
 
 from frostline import storage
 from frostline.errors import ChampionChanged, PreconditionFailed, RegistryError
-from frostline.registry.objects import Alias, Promotion
+from frostline.registry.objects import Alias, Promotion, now
 from frostline.registry.standings import PROVEN, REJECTED, of_version, read_standing, swap
 from frostline.registry.version import Version, address, in_parallel, parse, read_object
 
@@ -39,6 +38,7 @@ def nominate(
     compared_with: Alias | None,
     kind: Kind = "promotion",
     test_split: str | None = None,
+    attempt: str | None = None,
 ) -> None:
     """Record that a version is proven and may replace the champion that it was compared with, on that test split.
 
@@ -54,7 +54,9 @@ def nominate(
             raise RegistryError(f"{version.uri}: its manifest is not that of the version that was proven")
         # After the standing is read, so that no comparison overwrites one with a later champion.
         _generation_of(root, version, compared_with)
-        wanted = of_version(version, PROVEN, compared_with=compared_with, kind=kind, test_split=test_split)
+        wanted = of_version(
+            version, PROVEN, compared_with=compared_with, kind=kind, test_split=test_split, attempt=attempt
+        )
         if found == wanted or swap(root, wanted, generation):
             return
 
@@ -85,6 +87,7 @@ def promote(
     kind: Kind = "promotion",
     approver: str | None = None,
     test_split: str | None = None,
+    attempt: str | None = None,
 ) -> Alias:
     """Make a version the champion, if the champion is still the one that it was compared with.
 
@@ -96,6 +99,7 @@ def promote(
         kind: of promotion, for the record.
         approver: the person who decided, if any.
         test_split: digest of the test split that decided, if any.
+        attempt: name of the evaluation that decided, if any.
 
     Raises:
         ChampionChanged: the champion is not, or no longer, `expected`; the alias is unchanged.
@@ -108,6 +112,7 @@ def promote(
         compared_with=expected,
         kind="rollback" if kind == "rollback" else "promotion",
         test_split=test_split,
+        attempt=attempt,
     )
     recorded = record(root, version.model)  # the previous promotion, in case its writer died before recording it
     promotion = Promotion(
@@ -119,7 +124,8 @@ def promote(
         approver=approver,
         reason=reason,
         test_split=test_split,
-        promoted_at=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        attempt=attempt,
+        promoted_at=now(),
         promotion=f"{recorded + 1:06d}-{uuid.uuid4().hex[:8]}",  # in the order of the swaps, whatever the clocks say
     )
     generation = _generation_of(root, version, expected)

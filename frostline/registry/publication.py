@@ -15,7 +15,7 @@ from frostline import artifacts, digests, storage
 from frostline.documents.release import FileEntry, VersionManifest, VersionMetadata
 from frostline.errors import NotFound, PreconditionFailed, RegistryError
 from frostline.events import progress
-from frostline.registry.objects import Claim, Manifest
+from frostline.registry.objects import Claim, Manifest, now
 from frostline.registry.standings import PROVEN, standing
 from frostline.registry.version import (
     MANIFEST,
@@ -138,7 +138,7 @@ def _is_usable(root: str, version: Version) -> bool:
 
 
 def _claim(root: str, model: str, number: int, identity: str, content: str) -> bool:
-    claim = Claim(model=model, version=number, identity=identity, content=content, claimed_at=_now())
+    claim = Claim(model=model, version=number, identity=identity, content=content, claimed_at=now())
     try:
         storage.write_bytes(_claim_uri(root, model, number), claim.encode(), if_generation=storage.ABSENT)
     except PreconditionFailed:
@@ -155,7 +155,7 @@ def _renew(root: str, model: str, number: int) -> None:
     claim = parse(Claim, found[0], uri)
     if not is_old(claim):
         return
-    renewed = claim.model_copy(update={"claimed_at": _now()})
+    renewed = claim.model_copy(update={"claimed_at": now()})
     with contextlib.suppress(PreconditionFailed):  # another publisher resumed, too
         storage.write_bytes(uri, renewed.encode(), if_generation=found[1])
 
@@ -165,10 +165,6 @@ def is_old(claim: Claim) -> bool:
     if not claim.claimed_at:
         return True
     return datetime.datetime.now(datetime.UTC) - datetime.datetime.fromisoformat(claim.claimed_at) > _ABANDONED
-
-
-def _now() -> str:
-    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
 
 
 def _describe(directory: Path) -> dict[str, FileEntry]:

@@ -14,6 +14,7 @@ from frostline.registry.approvals import is_waiting, previous_champion, states
 from frostline.registry.objects import Alias, Claim
 from frostline.registry.promotions import champion
 from frostline.registry.publication import claims, give_up, is_old
+from frostline.registry.references import references
 from frostline.registry.standings import PROVEN, mark_removed, read_standing
 from frostline.registry.version import MANIFEST, REMOVED, Version, address, find, tombstone, versions
 from frostline.storage import Stat
@@ -40,8 +41,8 @@ class Removal:
 def prune(root: str, model: str, *, keep: int, dry_run: bool = False) -> list[Removal]:
     """Remove all but the newest finished versions, and the files of claims that were abandoned a day ago or earlier.
 
-    It never removes the champion, the version that a rollback returns to, a candidate that waits for approval, or a
-    version whose push may still be proving it.
+    It never removes the champion, the version that a rollback returns to, the reference, a candidate that waits for
+    approval, or a version whose push may still be proving it.
 
     Args:
         root: the registry.
@@ -64,11 +65,11 @@ def prune(root: str, model: str, *, keep: int, dry_run: bool = False) -> list[Re
     taken = claims(root, model)  # read after the versions, so that each of them has one
     if not taken:
         raise RegistryError(f"{root}: there is no version of {model!r}")
-    removals, targets = [], _Targets(root, model)
+    removals, needed = [], _Needed(root, model)
     for version in finished:
         # A version that is marked as removed was left half removed by a prune that died.
         old = version in finished[:-keep] or known.get(version.number) == REMOVED
-        if old and _retire(root, version, taken[version.number], targets, dry_run):
+        if old and _retire(root, version, taken[version.number], needed, dry_run):
             removals.append(_clear(root, model, version.number, known.get(version.number, "superseded"), dry_run))
     alive = {version.number for version in finished}
     for number in sorted(taken.keys() - alive):
@@ -83,21 +84,22 @@ def prune(root: str, model: str, *, keep: int, dry_run: bool = False) -> list[Re
     return sorted(removals, key=lambda removal: removal.number)
 
 
-class _Targets:
-    """The version that a rollback returns to, looked up once per champion."""
+class _Needed:
+    """The version that a rollback returns to and the one that new models are compared with, once per champion."""
 
     def __init__(self, root: str, model: str) -> None:
         self._root, self._model = root, model
-        self._known: dict[str | None, int | None] = {}
+        self._known: dict[str | None, set[int | None]] = {}
 
-    def of(self, serving: Alias | None) -> int | None:
+    def by(self, serving: Alias | None) -> set[int | None]:
         promotion = None if serving is None else serving.promotion
         if promotion not in self._known:
-            self._known[promotion] = previous_champion(self._root, self._model)
+            compared = {one.version for one in references(self._root, self._model)[:1]}
+            self._known[promotion] = {previous_champion(self._root, self._model), *compared}
         return self._known[promotion]
 
 
-def _retire(root: str, version: Version, claim: Claim, targets: _Targets, dry_run: bool) -> bool:
+def _retire(root: str, version: Version, claim: Claim, needed: _Needed, dry_run: bool) -> bool:
     """Remove a version, files apart, if it is not needed; return whether it was removed."""
     # The standing is read before the alias. A promotion changes the standing first, so either the new comparison and
     # its champion are seen here, or `mark_removed` fails.
@@ -107,7 +109,7 @@ def _retire(root: str, version: Version, claim: Claim, targets: _Targets, dry_ru
         return False
     if found is not None and found.standing == PROVEN and is_waiting(found.compared_with, serving):
         return False
-    if (found is None and not is_old(claim)) or version.number == targets.of(serving):
+    if (found is None and not is_old(claim)) or version.number in needed.by(serving):
         return False
     if dry_run:
         return True

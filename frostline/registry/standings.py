@@ -61,6 +61,7 @@ def of_version(
     compared_with: Alias | None = None,
     kind: str = "promotion",
     test_split: str | None = None,
+    attempt: str | None = None,
     reason: str = "",
 ) -> Standing:
     """A standing to write; the arguments are its fields."""
@@ -72,6 +73,7 @@ def of_version(
         compared_with=compared_with,
         kind=kind,
         test_split=test_split,
+        attempt=attempt,
         reason=reason,
     )
 

@@ -42,6 +42,7 @@ def champion(both, only_challenger, only_champion, neither, **changes):
     counts = pairs(both, only_challenger, only_champion, neither)
     return {
         "version": 3,
+        "manifest_digest": "b" * 64,
         "model_digest": "old",
         "comparable": True,
         "reason": "",
@@ -82,7 +83,7 @@ def evaluated(correct=950, total=1000, champion=None, **changes):
         "model_digest": "new",
         "examples": total,
         "confidence": 0.95,
-        "test_split": {"digest": "e" * 64, "promotions": 0},
+        "test_split": split(),
         "accuracy": wilson(correct, total, 0.95),
         "calibration_error": {"value": 0.03, "low": 0.02, "high": 0.04, "method": "basic bootstrap", "at_most": 0.04},
         "per_class": rows,
@@ -91,8 +92,20 @@ def evaluated(correct=950, total=1000, champion=None, **changes):
         "skew": {"images": min(500, total), "agreement": 1.0, "max_difference": 1e-6},
         "leaked": 0,
         "champion": champion,
+        "reference": None if champion is None else reference(champion),
         **changes,
     }
+
+
+def split(attempts=0, held=0, looks=0.0, reference_looks=0.0):
+    """How the test images were used before."""
+    counts = {"attempts": attempts, "held": held, "looks": looks, "reference_looks": reference_looks}
+    return {"digest": "e" * 64, "promotions": 0, **counts}
+
+
+def reference(champion, **changes):
+    """A comparison as that with the reference; unless `changes`, it is the champion."""
+    return {**copy.deepcopy(champion), "pinned": False, "stored": False, "replaces": "", **changes}
 
 
 EVALUATION = evaluated(champion=champion(940, 10, 5, 45))

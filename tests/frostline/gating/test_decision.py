@@ -14,8 +14,8 @@ from tests.support import evaluations
 from tests.support.evaluations import CERTIFICATE, CONFIG, EVALUATION, VALIDATION, changed, check, decide, evaluated
 
 NAMES = [
-    "consistency", "freeze", "data", "leakage", "skew", "accuracy", "classes", "slices_floor", "champion", "slices",
-    "calibration", "latency", "size",
+    "consistency", "freeze", "data", "leakage", "skew", "accuracy", "classes", "slices_floor", "champion", "drift",
+    "slices", "calibration", "latency", "size",
 ]  # fmt: skip
 LIMITS = {
     "min_class_recall": 0.7, "min_slice_accuracy": 0.7, "max_calibration_error": 0.1, "max_latency_ms": 100.0,
@@ -81,6 +81,7 @@ def test_the_gate_reads_what_the_metrics_and_the_comparison_write():
             ],
         },
     }  # fmt: skip
+    evaluation["reference"] = evaluations.reference(evaluation["champion"])
     decision = decide(evaluation, comparison="superiority", **(LIMITS | {"max_calibration_error": 0.5}))
     assert [item for item in decision["checks"] if item["verdict"] != "pass"] == []
 
@@ -138,14 +139,15 @@ def paths(document, prefix=()):
 
 
 UNUSED = {"reason", "method", "max_difference", "accuracy_of_champion", "challenger_accuracy", "p_better", "digest"}
-FREE = {"label", "column", "value"}  # any text
+FREE = {"label", "column", "value", "replaces"}  # any text
+AGAINST = ("champion", "reference")
 NEEDED = sorted(
     (
         path
         for path in paths(EVALUATION)
         if path[-1] not in UNUSED
         and not {"challenger_accuracy", "test_split"} & set(path)
-        and not (path[0] == "champion" and ("accuracy" in path or ("slices" in path and "difference" in path)))
+        and not (path[0] in AGAINST and ("accuracy" in path or ("slices" in path and "difference" in path)))
         and not (path[:2] == ("serving", "latency") and path[2:3] == (0,))
         and path[1:] != ("new_labels",)
     ),
@@ -157,6 +159,8 @@ BROKEN = [KeyError, None, math.nan, math.inf, -math.inf, -7, 10**400, 1e300, "",
 def harmless(path, value):
     if path == ("champion",) and value is None:  # no champion is none
         return True
+    if path == ("reference", "version"):  # another reference, with the same comparison
+        return isinstance(value, int) and not isinstance(value, bool)
     if path == ("champion", "version"):
         return isinstance(value, int) and not isinstance(value, bool)
     if path[-1] in FREE and isinstance(value, str):

@@ -2,23 +2,36 @@
 
 import pytest
 
-from tests.support.evaluations import EVALUATION, champion, changed, decide, evaluated, part, row
-
-
-def split(promotions):
-    return {"digest": "e" * 64, "promotions": promotions}
+from tests.support.evaluations import EVALUATION, champion, changed, decide, evaluated, part, reference, row, split
 
 
 @pytest.mark.parametrize(
-    ("promotions", "times", "together"), [(1, "1 promotion was", "9.75"), (13, "13 promotions were", "51.2")]
-)
-def test_a_test_split_that_was_used_before_is_noted_with_what_it_adds_up_to(promotions, times, together):
-    decision = decide(evaluated(test_split=split(promotions)))
+    ("use", "told", "together"),
+    [
+        (split(1, looks=1.0), "1 earlier decision used these test images or some of them (0 held)", "10"),
+        (split(13, 9, looks=13.0), "13 earlier decisions used these test images or some of them (9 held)", "70"),
+        (split(13, 9, looks=6.5), "13 earlier decisions used these test images or some of them (9 held), which counts "
+         "as 6.5 by their overlap", "37.5"),
+        (split(365, looks=365.0), "365 earlier decisions used these test images or some of them (0 held)", "100"),
+        ({"digest": "e", "promotions": 2}, "2 earlier decisions used these test images or some of them (0 held)", "15"),
+    ],
+)  # fmt: skip
+def test_test_images_that_were_used_before_are_noted_with_what_their_use_adds_up_to(use, told, together):
+    decision = decide(evaluated(test_split=use))
     assert decision["verdict"] == "promote"
     assert decision["notes"] == [
-        f"{times} decided on exactly this test split before (models that were held are not counted); reusing a test "
-        "split raises the false-promotion rate: up to 5 % per decision at confidence 0.95, up to "
-        f"{together} % in total with this decision"
+        f"{told}; reuse raises the false-promotion rate: up to 5 % per decision at confidence 0.95, up to {together} % "
+        "for at least one of the chain; new test images lower it"
+    ]
+
+
+def test_a_reference_whose_files_are_gone_is_told():
+    against = champion(940, 10, 5, 45)
+    replaces = "version 1, an earlier reference, cannot be compared: its files are gone"
+    other = reference(against, version=2, manifest_digest="a" * 64, stored=True, replaces=replaces)
+    assert decide(evaluated(champion=against, reference=other))["notes"] == [
+        replaces,
+        "the files of the reference, version 2, are gone; its stored predictions were compared",
     ]
 
 

@@ -10,17 +10,19 @@ def paragraphs(decision):
 
 
 def test_a_promotion_says_what_it_rests_on_and_what_would_change_it():
-    headline, decided, change, table, model = paragraphs(decide())
+    headline, decided, change, table, slices, rows, model = paragraphs(decide())
     assert headline == "# Promote: this model can replace the one in production"
     assert decided.startswith(
-        "All 13 checks passed. 950 of 1,000 test images are classified correctly, 95 %, at least 93.7"
+        "All 14 checks passed. 950 of 1,000 test images are classified correctly, 95 %, at least 93.7"
     )
     assert "only this model is correct on 10 and only the champion, version 3, on 5: +0.50 points" in decided
     assert change.startswith(
         "**What would change this decision.** If another model becomes the champion before this one"
     )
     assert "No limit is set for classes, slices_floor, calibration, latency, size." in change
-    assert len(table.splitlines()) == 2 + 13
+    assert len(table.splitlines()) == 2 + 14
+    assert slices.startswith("**Slices**, with the smallest loss that the check could have shown")
+    assert "| champion | camera | field | 1,000 | +0.50 points | 11.7 points | pass |" in rows
     assert model == "Model: new\n"
 
 
@@ -28,7 +30,7 @@ def test_a_hold_names_the_checks_their_reasons_and_what_would_help():
     decision = decide(evaluated(600), {**CERTIFICATE, "moved": ["stem/0:kernel"]}, max_size_mb=50.0)
     headline, decided, change, *_ = paragraphs(decision)
     assert headline == "# Hold: the model in production stays"
-    assert decided.startswith("3 of 13 checks failed: freeze, accuracy, size. The freeze certificate says")
+    assert decided.startswith("3 of 14 checks failed: freeze, accuracy, size. The freeze certificate says")
     assert "600 of 1,000 test images are classified correctly, 60 %" in decided
     for remedy in ("raining again", "a more accurate model", "fewer parameters"):
         assert remedy in change
@@ -49,7 +51,7 @@ def test_an_inconclusive_review_says_how_many_images_are_needed():
     decision = decide(evaluated(95, 100, champion=champion(94, 1, 1, 4)))
     headline, decided, change, *_ = paragraphs(decision)
     assert headline == "# Inconclusive: the model in production stays"
-    assert decided.startswith("No check failed, but 1 of 13 cannot be decided with these test images: champion.")
+    assert decided.startswith("No check failed, but 1 of 14 cannot be decided with these test images: champion.")
     assert (
         f"About {decision['examples_needed']:,} test images in total are needed to decide, with a power of 80 %"
         in change

@@ -27,7 +27,7 @@ def test_a_candidate_of_another_champion_stays_and_the_message_says_what_to_do(r
         registry.approve(root, "digits", 2, **WHO)
     assert str(caught.value) == (
         "digits: the champion is version 3 now; version 2 was compared with version 1; "
-        "run the pipeline again to compare it with the current champion"
+        "run the pipeline again to compare them"
     )
     assert registry.champion(root, "digits") == serving
     assert registry.states(root, "digits") == {1: "earlier champion", 2: "superseded", 3: "champion"}

@@ -5,7 +5,7 @@ import json
 import pytest
 from pydantic import ValidationError
 
-from frostline.registry.objects import Alias, Claim, Promotion, Standing
+from frostline.registry.objects import Alias, Attempt, Claim, Pin, Promotion, Standing
 
 ALIAS = {"version": 3, "manifest_digest": "b" * 64, "promotion": "000003-0a1b2c3d"}
 CLAIM = {
@@ -26,6 +26,7 @@ PROMOTION = {
     "approver": "Ada",
     "reason": "looked at it",
     "test_split": "a",
+    "attempt": "0123456789abcdef",
     "promoted_at": "2026-01-01T00:00:00+00:00",
     "promotion": "000003-0a1b2c3d",
 }
@@ -38,9 +39,37 @@ STANDING = {
     "compared_with": ALIAS,
     "kind": "promotion",
     "test_split": None,
+    "attempt": None,
     "reason": "",
 }
-RECORDS = [(Claim, CLAIM), (Promotion, PROMOTION), (Standing, STANDING)]
+AGAINST = {"version": 2, "manifest_digest": "b" * 64, "gain": -0.01, "pinned": False}
+ATTEMPT = {
+    "schema": "frostline/attempt/v1",
+    "model": "digits",
+    "attempt": "0123456789abcdef",
+    "evaluated_at": "2026-01-01T00:00:00+00:00",
+    "model_digest": "d" * 64,
+    "images": 2,
+    "sketch": ["00", "01"],
+    "accuracy": {"value": 0.5, "low": 0.1, "high": 0.9},
+    "champion": AGAINST,
+    "reference": None,
+    "outcome": None,
+    "reason": "",
+    "version": None,
+    "becomes_reference": False,
+    "predictions": None,
+}
+PIN = {
+    "schema": "frostline/pin/v1",
+    "model": "digits",
+    "version": 3,
+    "manifest_digest": "b" * 64,
+    "approver": "Ada",
+    "reason": "the one of the audit",
+    "pinned_at": "2026-01-01T00:00:00+00:00",
+}
+RECORDS = [(Claim, CLAIM), (Promotion, PROMOTION), (Standing, STANDING), (Attempt, ATTEMPT), (Pin, PIN)]
 
 
 @pytest.mark.parametrize(("shape", "document"), RECORDS)
@@ -71,6 +100,11 @@ def test_a_promotion_gives_the_alias_that_comparisons_name():
         (Claim, CLAIM, {"identity": None}),
         (Promotion, PROMOTION, {"previous_version": "2"}),
         (Promotion, PROMOTION, {"promotion": ""}),
+        (Attempt, ATTEMPT, {"attempt": "../x"}),
+        (Attempt, ATTEMPT, {"outcome": "lost"}),
+        (Attempt, ATTEMPT, {"accuracy": {"value": float("nan"), "low": 0.0, "high": 1.0}}),
+        (Attempt, ATTEMPT, {"champion": {**AGAINST, "gain": 2.0}}),
+        (Pin, PIN, {"version": 0}),
         (Standing, STANDING, {"standing": "good"}),
         (Standing, STANDING, {"compared_with": {**ALIAS, "version": None}}),
     ],

@@ -8,7 +8,7 @@ import pytest
 
 from frostline import registry, storage
 from frostline.errors import ChampionChanged, RegistryError
-from frostline.registry import promotions
+from frostline.registry import objects, promotions
 
 
 def test_the_first_promotion_expects_no_champion(root, make):
@@ -95,7 +95,7 @@ def test_the_history_knows_a_promotion_that_was_not_recorded_yet(root, make):
 
 
 def test_the_history_is_in_the_order_of_the_changes_whatever_clocks_say(root, make, monkeypatch):
-    class Backwards(promotions.datetime.datetime):
+    class Backwards(objects.datetime.datetime):
         years = 2030
 
         @classmethod
@@ -103,7 +103,7 @@ def test_the_history_is_in_the_order_of_the_changes_whatever_clocks_say(root, ma
             cls.years -= 1
             return cls(cls.years, 1, 1, tzinfo=zone)
 
-    monkeypatch.setattr(promotions.datetime, "datetime", Backwards)
+    monkeypatch.setattr(objects.datetime, "datetime", Backwards)
     make.promoted(*(str(number).encode() for number in range(12)))
     assert [entry.version for entry in registry.history(root, "digits")] == list(range(1, 13))
 

@@ -31,6 +31,7 @@ def test_a_standing_has_these_keys_in_this_order(root, make):
         ("compared_with", compared),
         ("kind", "promotion"),
         ("test_split", "a"),
+        ("attempt", None),
         ("reason", ""),
     ]
     assert list(stored(root, 2)["compared_with"]) == list(compared)
