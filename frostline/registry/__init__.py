@@ -21,8 +21,7 @@ import re
 
 from frostline.errors import RegistryError
 from frostline.registry.approvals import approve, previous_champion, rollback, states
-from frostline.registry.attempts import attempts, begin, conclude, looks, predictions, store_predictions
-from frostline.registry.chain import chain
+from frostline.registry.attempt_records import attempts, begin, conclude, looks, predictions, store_predictions
 from frostline.registry.objects import Against, Alias, Attempt, Pin, Promotion
 from frostline.registry.promotions import (
     champion,
@@ -34,9 +33,10 @@ from frostline.registry.promotions import (
     reject,
 )
 from frostline.registry.publication import publish
-from frostline.registry.references import Reference, pin, references, require_same
+from frostline.registry.reference import Reference, pin, references, require_same
 from frostline.registry.retention import Removal, prune
 from frostline.registry.standings import PROVEN, standing
+from frostline.registry.timeline import chain
 from frostline.registry.version import MANIFEST, Version, differences, download, load, versions
 
 __all__ = [

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from frostline.documents.release import DECISION
 from frostline.errors import ChampionChanged, RegistryError
-from frostline.registry import references
-from frostline.registry.attempts import attempts
+from frostline.registry import reference
+from frostline.registry.attempt_records import attempts
 from frostline.registry.objects import Alias, Standing, check_words
 from frostline.registry.promotions import champion, history, promote
 from frostline.registry.standings import PROVEN, standing
@@ -65,7 +65,7 @@ def approve(root: str, model: str, number: int, *, approver: str, reason: str) -
 def _require_same_reference(root: str, model: str, candidate: Standing) -> None:
     compared = [one for one in attempts(root, model) if one.attempt == candidate.attempt]
     if compared:  # else the candidate is from a registry made before attempts
-        references.require_same(root, model, candidate.version, compared[0])
+        reference.require_same(root, model, candidate.version, compared[0])
 
 
 def rollback(root: str, model: str, *, to: int | None = None, approver: str, reason: str) -> Alias:

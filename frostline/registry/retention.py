@@ -14,7 +14,7 @@ from frostline.registry.approvals import is_waiting, previous_champion, states
 from frostline.registry.objects import Alias, Claim
 from frostline.registry.promotions import champion
 from frostline.registry.publication import claims, give_up, is_old
-from frostline.registry.references import references
+from frostline.registry.reference import references
 from frostline.registry.standings import PROVEN, mark_removed, read_standing
 from frostline.registry.version import MANIFEST, REMOVED, Version, address, find, tombstone, versions
 from frostline.storage import Stat

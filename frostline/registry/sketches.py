@@ -2,7 +2,7 @@
 
 An image's SHA-256 is as good as a random number, so the smallest of a set's digests are a random sample of the set, and
 two such samples show how much of two sets is shared. Sets of up to 256 images are kept whole, and their overlap is
-exact; for larger ones the standard error of the shared fraction is at most 3 points. Source: E. Cohen and H. Kaplan,
+exact; for two larger ones of the same size its standard error is at most 4 points. Source: E. Cohen and H. Kaplan,
 "Summarizing data using bottom-k sketches", PODC 2007.
 """
 
@@ -24,7 +24,7 @@ def sketch(images: Iterable[str]) -> list[str]:
 
 
 def overlap(images: int, smallest: Sequence[str], other_images: int, other_smallest: Sequence[str]) -> float:
-    """The fraction (0..1) of a set's images that are also in another set.
+    """The fraction (0..1) of a set's images that are also in another set; 1 where the sketches cannot tell.
 
     Args:
         images: number of images of the set.
@@ -32,11 +32,11 @@ def overlap(images: int, smallest: Sequence[str], other_images: int, other_small
         other_images: number of images of the other set.
         other_smallest: the other one's `sketch`.
     """
-    mine, theirs = set(smallest), set(other_smallest)
-    # Up to the largest digest of a sketch that is not whole, both sketches know all images of their sets.
-    ends = [max(part) for part, size in ((mine, images), (theirs, other_images)) if part and len(part) < size]
-    known = {digest for digest in mine | theirs if not ends or digest <= min(ends)}
-    if not known or not images:
-        return 0.0
-    shared = len(mine & theirs & known) / len(known)  # of the union
-    return min(1.0, shared * (images + other_images) / (1 + shared) / images)
+    # Up to the largest digest of a sketch that is not whole, that sketch has all images of its set.
+    ends = [
+        part[-1] for part, size in ((smallest, images), (other_smallest, other_images)) if len(part) < size and part
+    ]
+    known = {digest for digest in smallest if not ends or digest <= min(ends)}
+    if known:
+        return len(known & set(other_smallest)) / len(known)
+    return 0.0 if len(other_smallest) == other_images else 1.0

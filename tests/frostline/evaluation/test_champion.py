@@ -1,68 +1,22 @@
 """Champion against challenger: the same images, none that the champion was made with, labels by name."""
 
-import hashlib
-import json
+import functools
 
 import numpy as np
 import pytest
 
 from frostline import registry, storage
-from frostline.data import lineage
 from frostline.errors import RegistryError
-from frostline.evaluation.champion import Challenger, compare_with_champion
+from frostline.evaluation.champion import compare_with_champion
 
-LABELS = ["amber", "cobalt", "jade"]
-COUNT = 60
-
-
-def digest(name):
-    return hashlib.sha256(str(name).encode()).hexdigest()
-
-
-def challenger(labels=LABELS, count=COUNT, correct=0.8, metadata=False):
-    """Image `i` has class `i % labels`; the first images are predicted correctly, the others as the next class."""
-    truth = np.arange(count) % len(labels)
-    rows = [{"id": str(i), "sha256": digest(i), "label": int(label)} for i, label in enumerate(truth)]
-    if metadata:
-        rows = [{**row, "metadata": {"camera": "phone" if i < count // 4 else "lens"}} for i, row in enumerate(rows)]
-    said = np.where(np.arange(count) < correct * count, truth, (truth + 1) % len(labels))
-    return Challenger(labels, rows, sure(said, len(labels)))
-
-
-def sure(said, classes):
-    """[examples, classes] float32, most of it on what is said."""
-    return np.where(np.eye(classes)[said] == 1, 0.9, 0.1 / (classes - 1)).astype(np.float32)
+from tests.support import opponents
+from tests.support.opponents import COUNT, LABELS, challenger, saying
 
 
 @pytest.fixture
 def serve(tmp_path):
-    """A function that publishes a champion, of which only the files that the comparison reads are real."""
-
-    def serve(labels=LABELS, made_with=("elsewhere",), without=()):
-        directory = tmp_path / "model"
-        directory.mkdir()
-        (directory / "saved_model.pb").write_bytes(b"graph")
-        document = {"schema": "frostline/model/v1", "labels": labels, "model_digest": "old"}
-        (directory / "model.json").write_text(json.dumps(document))
-        lineage.write(directory, {"train": [digest(one) for one in made_with], "validation": []})
-        for name in without:
-            (directory / name).unlink()
-        version = registry.publish(str(tmp_path / "registry"), "toy", directory, identity="old", metadata={})
-        registry.promote(str(tmp_path / "registry"), version, expected=None, reason="first")
-        return str(tmp_path / "registry")
-
-    return serve
-
-
-def saying(said):
-    """A champion that predicts `said`, whatever it is fed, and checks that it is fed the rows in order."""
-
-    def predict(directory, rows):
-        assert (directory / "saved_model.pb").read_bytes() == b"graph"
-        assert [row["id"] for row in rows] == [str(i) for i in range(len(said))]
-        return sure(said, len(LABELS))
-
-    return predict
+    """A function that publishes a champion and returns the registry."""
+    return functools.partial(opponents.serve, tmp_path)
 
 
 def test_without_a_champion_there_is_no_comparison(tmp_path):

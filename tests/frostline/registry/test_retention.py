@@ -24,24 +24,35 @@ def files(root, number):
     ]
 
 
-def test_the_oldest_go_and_champion_predecessor_and_candidate_stay(root, make):
-    alias = make.promoted(b"1", b"2", b"3", b"4")
+def test_the_oldest_go_and_champion_predecessor_reference_and_candidate_stay(root, make):
+    alias = make.promoted(b"1", b"2", b"2b", b"3", b"4")
     registry.nominate(root, make(b"5"), compared_with=alias)
     for content in (b"6", b"7"):
         registry.nominate(root, make(content), compared_with=alias)
     told = registry.prune(root, "digits", keep=1, dry_run=True)
-    assert make.numbers() == [1, 2, 3, 4, 5, 6, 7]
+    assert make.numbers() == [1, 2, 3, 4, 5, 6, 7, 8]
     removed = registry.prune(root, "digits", keep=1)
     assert removed == told
     assert [(one.number, one.state, one.files) for one in removed] == [
-        (1, "earlier champion", 5),
         (2, "earlier champion", 5),
+        (3, "earlier champion", 5),
     ]
-    assert make.numbers() == [3, 4, 5, 6, 7]
-    assert files(root, 1) == files(root, 2) == []
-    assert registry.rollback(root, "digits", approver="Ada", reason="worse").version == 3
-    with pytest.raises(RegistryError, match="version 1 was removed"):
-        registry.rollback(root, "digits", to=1, approver="Ada", reason="worse")
+    assert make.numbers() == [1, 4, 5, 6, 7, 8]  # the first champion is what new models are compared with
+    assert files(root, 2) == files(root, 3) == []
+    assert registry.rollback(root, "digits", approver="Ada", reason="worse").version == 4
+    with pytest.raises(RegistryError, match="version 2 was removed"):
+        registry.rollback(root, "digits", to=2, approver="Ada", reason="worse")
+
+
+def test_a_pinned_reference_stays_and_what_it_replaces_goes(root, make):
+    make.promoted(b"1", b"2", b"3", b"4", b"5")
+    pinned(root, 2)
+    assert [one.number for one in registry.prune(root, "digits", keep=1)] == [1, 3]
+    assert make.numbers() == [2, 4, 5]
+
+
+def pinned(root, number):
+    registry.pin(root, "digits", number, approver="Ada", reason="the one of the audit")
 
 
 def test_the_newest_stay_whatever_they_are(root, make):
@@ -141,6 +152,7 @@ def test_a_publisher_still_at_work_after_a_day_ends_in_a_whole_version(root, mak
 def test_a_prune_that_dies_is_finished_by_the_next(root, make, monkeypatch, call):
     """After the mark, after the removal of the manifest, and among the files."""
     make.promoted(b"1", b"2", b"3", b"4")
+    pinned(root, 4)
     calls = []
 
     def counted(original):
@@ -173,11 +185,12 @@ def test_readers_and_promotions_never_meet_half_of_a_version_while_prune_runs(ro
             registry.prune(root, "digits", keep=1)
     assert reader.seen == []
     assert reader.looks > 1
-    assert make.numbers() == [5, 6]
+    assert make.numbers() == [1, 5, 6]
 
 
 def test_a_removed_model_that_is_pushed_again_gets_a_new_number(root, make):
     make.promoted(b"1", b"2", b"3")
+    pinned(root, 3)
     registry.prune(root, "digits", keep=1)
     assert make(b"1").number == 4
     assert make.numbers() == [2, 3, 4]
@@ -191,6 +204,7 @@ def test_a_version_that_is_promoted_at_the_moment_when_prune_decides_stays(root,
     superseded = make(b"2")
     registry.nominate(root, superseded, compared_with=alias)
     alias = make.promoted(b"3", b"4")
+    pinned(root, 4)
     mark = retention.mark_removed
 
     def promoted_first(*arguments):

@@ -1,4 +1,4 @@
-"""References, and what a registry says where it does not hold what was asked for."""
+"""Addresses of versions (`registry:MODEL/N`), and what a registry says where it does not hold what was asked for."""
 
 import json
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from frostline.documents.evaluation import ChainRow, Measurement, Opposed, Rate
-from frostline.registry import references
-from frostline.registry.attempts import attempts
+from frostline.registry import reference
+from frostline.registry.attempt_records import attempts
 from frostline.registry.objects import Against, Attempt, Promotion
 from frostline.registry.promotions import history
 from frostline.registry.version import load
@@ -22,7 +22,7 @@ def chain(root: str, model: str) -> list[ChainRow]:
     rows = [_promoted(root, one, by_name.get(one.attempt or "")) for one in entries]
     decided = {one.attempt for one in entries}
     rows += [_attempted(one) for one in known if one.attempt not in decided]
-    for pin in references.pins(root, model):
+    for pin in reference.pins(root, model):
         row = _row(pin.pinned_at, "pinned" if pin.version else "unpinned", pin.version, pin.reason)
         rows.append({**row, "approver": pin.approver})
     return sorted(rows, key=lambda row: row["at"])

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from frostline import storage
 from frostline.errors import ChampionChanged, PreconditionFailed, RegistryError
-from frostline.registry import attempts
+from frostline.registry.attempt_records import attempts
 from frostline.registry.objects import Attempt, Pin, Promotion, check_words, now
 from frostline.registry.promotions import champion, history
 from frostline.registry.standings import PROVEN, standing
@@ -47,7 +47,7 @@ def references(root: str, model: str) -> list[Reference]:
     Raises:
         RegistryError: the model's name or an object is malformed.
     """
-    entries, known = history(root, model), {one.attempt: one for one in attempts.attempts(root, model)}
+    entries, known = history(root, model), {one.attempt: one for one in attempts(root, model)}
     pin = pinned(root, model)
     if pin is not None and pin.version is not None and pin.manifest_digest is not None:
         promoted = [one for one in entries if one.version == pin.version and one.kind != "rollback"]
