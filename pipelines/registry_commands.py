@@ -1,4 +1,4 @@
-"""The commands `frostline registry`: list a model's versions, decide which one is the champion, remove old ones."""
+"""The commands `frostline registry`: what versions there are and what happened, who is champion, what is removed."""
 
 from __future__ import annotations
 
@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Annotated, TypedDict
 import typer
 
 from frostline.errors import RegistryError
+from frostline.text import one_line
 from pipelines.options import AsJson, Debug
 
 if TYPE_CHECKING:
+    from frostline.documents.evaluation import ChainRow
     from frostline.registry import Alias, Version
 
 
@@ -116,7 +118,7 @@ def prune(
     as_json: AsJson = False,
     debug: Debug = False,
 ) -> None:
-    """Remove old versions and remains of dead publishers; never the champion, its predecessor, or a candidate."""
+    """Remove old versions and remains of dead publishers; never champion, its predecessor, reference or candidate."""
     from frostline import registry
 
     removals = registry.prune(root, model, keep=keep, dry_run=dry_run)
@@ -128,6 +130,67 @@ def prune(
         typer.echo(f"{one.number:>4}  {one.state:<16}  {one.files:>4} files  {one.size:>15,} bytes")
     total = sum(one.size for one in removals)
     typer.echo(f"{'would remove' if dry_run else 'removed'} {len(removals)} of {model}, {total:,} bytes")
+
+
+@app.command()
+def history(root: Root, model: Model, as_json: AsJson = False, debug: Debug = False) -> None:
+    """List what happened to the champion: evaluations, promotions, rollbacks and pinned references, oldest first."""
+    from frostline import registry
+
+    rows = registry.chain(root, model)
+    if not rows:
+        raise RegistryError(f"{root}: there is no history of {model!r}")
+    if as_json:
+        typer.echo(json.dumps(rows, indent=2))
+        return
+    for row in rows:
+        typer.echo(_history_line(row))
+
+
+def _history_line(row: ChainRow) -> str:
+    """One row of the history; the accuracy's interval has the confidence level that the gate was configured with."""
+    version = "" if row["version"] is None else f"version {row['version']}"
+    parts = [f"{row['at'][:16].replace('T', ' ')}  {row['kind']:<16}  {version:<12}"]
+    rate = row["accuracy"]
+    if rate is not None:
+        images = "" if row["images"] is None else f" on {row['images']:,} images"
+        span = f"{100 * rate['low']:.1f} to {100 * rate['high']:.1f}"
+        parts.append(f"{100 * rate['value']:5.1f} % ({span}){images}")
+    for name, other in (("champion", row["champion"]), ("reference", row["reference"])):
+        if other is not None:
+            gain = "not comparable" if other["gain"] is None else f"{100 * other['gain']:+.2f} points"
+            parts.append(f"{name} {other['version']}: {gain}")
+    if row["approver"]:
+        parts.append(f"by {row['approver']}")
+    if row["reason"]:
+        parts.append(one_line(row["reason"], 120))
+    return "  ".join(parts)
+
+
+@app.command()
+def pin(
+    root: Root,
+    model: Model,
+    number: Annotated[int, typer.Argument(metavar="N", help="Number of a version.")],
+    approver: Approver,
+    reason: Reason,
+    debug: Debug = False,
+) -> None:
+    """Name the reference: the version that new models are compared with besides the champion, until it is unpinned."""
+    from frostline import registry
+
+    registry.pin(root, model, number, approver=approver, reason=reason)
+    typer.echo(f"{model} version {number} is the reference until it is unpinned")
+
+
+@app.command()
+def unpin(root: Root, model: Model, approver: Approver, reason: Reason, debug: Debug = False) -> None:
+    """Let evidence choose the reference again."""
+    from frostline import registry
+
+    registry.pin(root, model, None, approver=approver, reason=reason)
+    found = registry.references(root, model)
+    typer.echo(f"{model} {f'version {found[0].version}' if found else 'no version'} is the reference")
 
 
 def _print_champion(model: str, before: Alias | None, after: Alias, as_json: bool) -> None:

@@ -21,11 +21,12 @@ def chapters(evaluation: Evaluation, notes: Sequence[str]) -> list[Chapter]:
 
 def _quality(evaluation: Evaluation) -> Chapter:
     level = f"{100 * evaluation['confidence']:g} % interval"
-    promotions = evaluation["test_split"]["promotions"]
+    split = evaluation["test_split"]
+    earlier = split.get("attempts", split["promotions"])  # evaluations made before attempts were recorded lack them
     reuse = (
-        f"{promotions} earlier promotion{'s were' if promotions > 1 else ' was'} decided on this test split."
-        if promotions
-        else "No earlier promotion was decided on this test split."
+        f"{earlier} earlier model{'s were' if earlier > 1 else ' was'} evaluated on some of these test images."
+        if earlier
+        else "No earlier model was evaluated on these test images."
     )
     leaked = evaluation["leaked"]
     leak = f"{leaked:,} of them were" if leaked else "None of them was"
@@ -73,7 +74,7 @@ def _comparison(evaluation: Evaluation) -> Chapter:
     if champion["comparable"] is False:
         sentence = f"It could not be compared with the champion, version {champion['version']}: {champion['reason']}"
         return Chapter(heading, [f"{sentence.rstrip('.')}."])
-    blocks: list[Block] = [_difference(champion)]
+    blocks: list[Block] = [_difference(champion), *_reference(evaluation)]
     if champion["new_labels"]:
         blocks.append(f"Classes that only this model has: {', '.join(champion['new_labels'])}.")
     rows = [
@@ -100,6 +101,16 @@ def _difference(champion: Compared) -> str:
             f"them, and does not have the class of {champion['excluded'] - champion['made_with']:,}."
         )
     return sentence
+
+
+def _reference(evaluation: Evaluation) -> list[Block]:
+    """Beside the champion, the version that does not move with it."""
+    found = evaluation.get("reference")
+    if found is None or found["comparable"] is False:
+        return []
+    name = f"version {found['version']}{', pinned by a person' if found['pinned'] else ''}"
+    difference = f"a difference of {_points(found['difference'])}"
+    return [f"Against the reference, {name}, on {found['examples']:,} images: {difference}."]
 
 
 def _limits(evaluation: Evaluation, notes: Sequence[str]) -> Chapter:

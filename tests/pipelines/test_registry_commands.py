@@ -7,6 +7,7 @@ import pytest
 from frostline import registry
 from pipelines import cli
 
+from tests.support.attempts import Chain
 from tests.support.registries import Models
 
 WHO = ["--approver", "Ada", "--reason", "looked at the mistakes"]
@@ -125,14 +126,13 @@ def test_prune_tells_what_goes_and_removes_it_only_without_dry_run(call, make, w
     make.promoted(b"four", b"five")
     code, told, _ = call("prune", "digits", "--keep", 1, "--dry-run")
     assert (code, make.numbers()) == (0, [1, 2, 3, 4, 5])
-    assert told.splitlines()[-1].startswith("would remove 3 of digits, ")
+    assert told.splitlines()[-1].startswith("would remove 2 of digits, ")
     rows = json.loads(call("prune", "digits", "--keep", 1, "--json")[1])
     assert [(row["version"], row["state"]) for row in rows] == [
-        (1, "earlier champion"),
         (2, "earlier champion"),
         (3, "superseded"),
     ]
-    assert make.numbers() == [4, 5]
+    assert make.numbers() == [1, 4, 5]
     assert call("prune", "digits", "--keep", 1)[1] == "removed 0 of digits, 0 bytes\n"
     for arguments in (["digits"], ["digits", "--keep", 0], ["digits", "--keep", "few"]):
         assert error_line(call("prune", *arguments))[0] == 2
@@ -141,3 +141,39 @@ def test_prune_tells_what_goes_and_removes_it_only_without_dry_run(call, make, w
 def test_a_model_that_is_not_there_is_exit_code_1(call):
     for command, arguments in (("promote", [1, *WHO]), ("rollback", WHO)):
         assert error_line(call(command, "roses", *arguments))[0] == 1
+
+
+def test_history_tells_what_happened_in_one_line_each(call, make):
+    chain = Chain(make.root, make)
+    chain.promote(b"one")
+    chain.promote(b"two")
+    chain.hold("worse", reference=registry.champion(make.root, "digits"))
+    registry.rollback(make.root, "digits", approver="Ada", reason="complaints")
+    code, out, err = call("history", "digits")
+    assert (code, err) == (0, "")
+    lines = out.splitlines()
+    assert len(lines) == 4
+    held = next(line for line in lines if "held" in line)
+    assert held.startswith("2026-01-01 00:00  held ")
+    assert "90.0 % (80.0 to 95.0) on 40 images  champion 2: +0.00 points  reference 2: +0.00 points  worse" in held
+    [back] = [line for line in lines if "rolled back" in line]
+    assert "version 1" in back
+    assert back.endswith("by Ada  complaints")
+    assert sum("promoted" in line for line in lines) == 2
+    rows = json.loads(call("history", "digits", "--json")[1])
+    assert sorted(row["kind"] for row in rows) == ["held", "promoted", "promoted", "rolled back"]
+
+
+def test_a_model_without_a_history_is_told(call):
+    assert error_line(call("history", "digit"))[1].endswith("there is no history of 'digit'")
+
+
+def test_pin_and_unpin_name_the_reference(call, make, waiting):
+    code, out, _ = call("pin", "digits", 2, *WHO)
+    assert (code, out) == (0, "digits version 2 is the reference until it is unpinned\n")
+    assert [one.version for one in registry.references(make.root, "digits")] == [2]
+    assert "pinned" in call("history", "digits")[1]
+    assert call("unpin", "digits", *WHO)[1] == "digits version 1 is the reference\n"
+    assert error_line(call("unpin", "digits", *WHO))[1].endswith("has no pinned reference of digits")
+    code, message = error_line(call("pin", "digits", 9, *WHO))
+    assert (code, message.endswith("has no version 9 of digits to compare with; it has [1, 2, 3]")) == (1, True)

@@ -12,6 +12,8 @@ from frostline.freeze.graph import Layer, LayerGraph
 from frostline.freeze.plan import make_plan
 from frostline.section import parse
 
+from tests.support import evaluations
+
 LABELS = ("daisy", "dandelion", "rose", "sunflower", "tulip")
 HISTORY = [
     {
@@ -23,6 +25,18 @@ HISTORY = [
         "validation_accuracy": 0.9 - 0.4 / (n + 1),
     }
     for n in range(8)
+]
+
+FOUR_EPOCHS = [
+    {
+        "epoch": n,
+        "phase": 1 + (n > 2),
+        "loss": 2.0 / n,
+        "accuracy": n / 4,
+        "validation_loss": 1.0,
+        "validation_accuracy": 0.5,
+    }
+    for n in (1, 2, 3, 4)
 ]
 
 
@@ -100,7 +114,7 @@ def evaluation(labels=LABELS, values=("field", "studio"), **changed):
         "labels": list(labels),
         "examples": int(matrix.sum()),
         "confidence": 0.95,
-        "test_split": {"digest": "e" * 64, "promotions": 2},
+        "test_split": evaluations.split(2, looks=2.0, reference_looks=2.0) | {"promotions": 2},
         "accuracy": interval(0.8912),
         "top_k": {"k": 2, **interval(0.964, 0.01)},
         "macro_f1": interval(0.8845, 0.022, method="bootstrap"),
@@ -146,8 +160,35 @@ def evaluation(labels=LABELS, values=("field", "studio"), **changed):
         "leaked": 0,
         "columns_left_out": [],
         "champion": champion(labels, values),
+        "reference": {
+            **champion(labels, values),
+            "version": 1,
+            "pinned": False,
+            "stored": False,
+            "replaces": "",
+        },
+        "chain": chain(),
         **changed,
     }
+
+
+def chain():
+    """Three promotions with a held model among them, and a rollback."""
+    rows = [("promoted", 1, 0.905), ("promoted", 2, 0.9), ("held", None, 0.86), ("promoted", 3, 0.895)]
+    return [
+        {
+            "at": f"2026-11-0{day}T03:10:00+00:00",
+            "kind": kind,
+            "version": version,
+            "images": 512,
+            "accuracy": {"value": value, "low": value - 0.02, "high": value + 0.02},
+            "champion": {"version": 1, "gain": -0.005} if day > 1 else None,
+            "reference": {"version": 1, "gain": None} if day > 1 else None,
+            "approver": "Ada" if version == 3 else None,
+            "reason": "not worse",
+        }
+        for day, (kind, version, value) in enumerate(rows, start=1)
+    ]
 
 
 def decision(verdict="promote", **changed):

@@ -4,6 +4,7 @@ from frostline.reporting import card_measures
 from frostline.reporting.markup import Code, Table
 
 from tests.support import reports
+from tests.support.evaluations import split
 
 
 def blocks(heading, notes=(), **changed):
@@ -39,13 +40,25 @@ def test_each_class_and_slice_is_a_row():
     assert len(tables(blocks("Quality", slices=[]))) == 2
 
 
-def test_earlier_promotions_on_the_test_split_are_counted():
-    for promotions, sentence in (
-        (0, "No earlier promotion was decided on this test split."),
-        (1, "1 earlier promotion was decided on this test split."),
-        (2, "2 earlier promotions were decided on this test split."),
+def test_earlier_models_on_the_test_images_are_counted():
+    for attempts, sentence in (
+        (0, "No earlier model was evaluated on these test images."),
+        (1, "1 earlier model was evaluated on some of these test images."),
+        (2, "2 earlier models were evaluated on some of these test images."),
     ):
-        assert blocks("Quality", test_split={"digest": "e" * 64, "promotions": promotions})[0].endswith(sentence)
+        assert blocks("Quality", test_split=split(attempts))[0].endswith(sentence)
+    before = {"digest": "e" * 64, "promotions": 2}
+    assert blocks("Quality", test_split=before)[0].endswith(sentence)
+
+
+def test_the_reference_is_named_beside_the_champion():
+    text = blocks("Comparison with the champion")[1]
+    assert text.startswith("Against the reference, version 1, on ")
+    assert "points" in text
+    pinned = {**reports.evaluation()["reference"], "pinned": True}
+    assert "version 1, pinned by a person, on" in blocks("Comparison with the champion", reference=pinned)[1]
+    gone = {"version": 1, "comparable": False, "reason": "its files are gone", "pinned": True}
+    assert len(blocks("Comparison with the champion", reference=gone)) == 2
 
 
 def test_the_slice_with_the_largest_loss_comes_first():
@@ -64,7 +77,7 @@ def test_what_was_excluded_from_the_comparison_and_why():
     sentence = blocks("Comparison with the champion", champion={**champion, "excluded": 0, "made_with": 0})[0]
     assert "excluded" not in sentence
     new = blocks("Comparison with the champion", champion={**champion, "new_labels": ["iris", "olive"]})
-    assert new[1] == "Classes that only this model has: iris, olive."
+    assert new[2] == "Classes that only this model has: iris, olive."
 
 
 def test_the_gates_notes_are_limits():

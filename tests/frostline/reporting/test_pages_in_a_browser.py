@@ -22,8 +22,8 @@ HOSTILE = (
     "&amp;",
 )
 SECTIONS = [
-    "decision", "graph", "plan", "training", "metrics", "champion", "confusion", "calibration", "slices", "classes",
-    "mistakes", "serving",
+    "decision", "graph", "plan", "training", "metrics", "champion", "history", "confusion", "calibration", "slices",
+    "classes", "mistakes", "serving",
 ]  # fmt: skip
 MEASURE = """
 <script>
@@ -158,11 +158,13 @@ def test_an_evaluation_has_no_decision_and_no_branch(tmp_path):
 def test_what_is_absent_is_said_in_a_sentence(tmp_path):
     evaluation = reports.evaluation(
         champion=None, slices=[], reliability=[], skew={"images": 0, "agreement": 0.0, "max_difference": 0.0},
-        test_split={"digest": "e" * 64, "promotions": 0},
+        test_split={"digest": "e" * 64, "promotions": 0}, reference=None, chain=[],
     )  # fmt: skip
     text = page(tmp_path / "run.html", evaluation, worst=[], history=[], sentences=[])
     for sentence in (
-        "There are no epochs to plot.", "There is no champion yet.", "There are no predictions to group into bins.",
+        "There are no epochs to plot.", "There is no champion yet.",
+        "This is the first evaluation under this model name.",
+        "There are no predictions to group into bins.", "No earlier model was evaluated on these test images.",
         "The images have no metadata", "The model made no mistakes", "input path were not compared.",
         "No earlier promotion was decided on this test split.",
     ):  # fmt: skip
@@ -179,7 +181,7 @@ def test_a_champion_that_cannot_be_compared_has_its_reason_there(tmp_path):
 def test_the_greatest_loss_against_the_champion_comes_first(tmp_path):
     champion = reports.champion()
     text = page(tmp_path / "run.html", reports.evaluation(champion=champion))
-    table = text[text.index("By slice") : text.index('id="confusion"')]
+    table = text[text.index("By slice") : text.index('id="history"')]
     shown = [
         value for value in re.findall(r'<td class="name">(.*?)</td>', table) if value not in ("true label", "camera")
     ]
