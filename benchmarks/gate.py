@@ -1,5 +1,7 @@
 """How often the gate is wrong, and how long it takes: `python benchmarks/gate.py` prints JSON.
 
+With `--nights` it prints what becomes of a chain of champions instead, see `nights.py`.
+
 `error_rates` are exact: probabilities summed over every outcome of a comparison, for several numbers of test images and
 rates of disagreement between the two models. `simulated` draws evaluations and runs the whole gate on them. `seconds`
 is measured on predictions read from a Parquet file.
@@ -23,6 +25,8 @@ from frostline.gating.config import GateConfig
 from frostline.gating.decision import decide
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
+import nights
+
 from tests.support import evaluations, rates
 
 CONFIDENCE = 0.95
@@ -37,7 +41,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--predictions", type=int, default=1_000_000)
     parser.add_argument("--comparisons", type=int, default=1_000)
+    parser.add_argument("--nights", action="store_true", help="simulate chains of champions instead")
+    parser.add_argument("--histories", type=int, default=200)
     arguments = parser.parse_args()
+    if arguments.nights:
+        print(json.dumps(nights.nights(arguments.histories), indent=2))
+        return
     report = {
         "confidence": CONFIDENCE,
         "error_rates": error_rates(),

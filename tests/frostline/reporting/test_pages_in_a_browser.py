@@ -166,7 +166,7 @@ def test_what_is_absent_is_said_in_a_sentence(tmp_path):
         "This is the first evaluation under this model name.",
         "There are no predictions to group into bins.", "No earlier model was evaluated on these test images.",
         "The images have no metadata", "The model made no mistakes", "input path were not compared.",
-        "No earlier promotion was decided on this test split.",
+        "No earlier model was evaluated on these test images.",
     ):  # fmt: skip
         assert sentence in text
     assert re.findall('<section id="(.*?)"', text) == SECTIONS
