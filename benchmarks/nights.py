@@ -6,8 +6,8 @@ decided by the gate's own checks, before and after there was a reference. Models
 - `trained anew`: each image has a difficulty, z, and a model of true accuracy p is correct on it if
   sqrt(C) z + sqrt(1 - C) e is below the p-quantile of the normal distribution, with its own e for each image. C, 0.943,
   is the correlation of two models; two of 90 % disagree on 5 % of the images.
-- `fine-tuned from the champion`: a model gives another answer than the champion on 8 % of the images, so the distance to
-  the first one grows.
+- `fine-tuned from the champion`: a model is right where the champion is wrong, or the reverse, on 8 % of the images, so
+  the distance to the first one grows.
 """
 
 from __future__ import annotations

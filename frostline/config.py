@@ -74,7 +74,6 @@ class RunConfig(Section):
         """The pipeline's arguments: scalars as they are, sections as JSON objects without nulls."""
         values = self.model_dump(mode="json")
         values["freeze"] = self.freeze.section()
-        values["gate"] = self.gate.model_dump(mode="json", exclude_none=True)
         return values
 
 

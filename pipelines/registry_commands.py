@@ -12,7 +12,7 @@ from frostline.text import one_line
 from pipelines.options import AsJson, Debug
 
 if TYPE_CHECKING:
-    from frostline.documents.evaluation import ChainRow
+    from frostline.documents.chain import ChainRow
     from frostline.registry import Alias, Version
 
 

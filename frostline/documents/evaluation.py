@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Literal, NotRequired, TypedDict
 
+from frostline.documents.chain import ChainRow
 from frostline.documents.kinds import Document, Stored
 
 
@@ -217,40 +218,6 @@ class TestSplit(TypedDict):
     held: int
     looks: float
     reference_looks: float
-
-
-class Rate(TypedDict):
-    """An accuracy with its interval, 0..1."""
-
-    value: float
-    low: float
-    high: float
-
-
-class Opposed(TypedDict):
-    """A version that a model was compared with; `gain` is None if they could not be compared."""
-
-    version: int
-    gain: float | None
-
-
-class Measurement(TypedDict):
-    """What was measured in one evaluation of the chain; all None where nothing was, or nothing is known."""
-
-    images: int | None
-    accuracy: Rate | None
-    champion: Opposed | None
-    reference: Opposed | None
-
-
-class ChainRow(Measurement):
-    """Something that happened to the champion: `promoted`, `rolled back`, `held`, `candidate`, `pinned`, ..."""
-
-    at: str
-    kind: str
-    version: int | None
-    approver: str | None
-    reason: str
 
 
 class Evaluation(Stored, Measured):

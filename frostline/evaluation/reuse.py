@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from frostline import digests, registry
+from frostline.documents.chain import ChainRow
 from frostline.documents.data import ManifestRow
 from frostline.documents.evaluation import (
-    ChainRow,
     Compared,
     ComparedReference,
     Interval,

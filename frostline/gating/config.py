@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, ValidationInfo, field_validator
+from pydantic import Field
 
 from frostline.section import Number, Section
 
@@ -28,11 +28,11 @@ class GateConfig(Section):
     margin: Proportion = Field(
         0.02, description="non_inferiority only: loss of accuracy against the champion that is tolerated (0..1)"
     )
-    drift_margin: Proportion | None = Field(
-        None,
+    drift_margin: Proportion = Field(
+        0.04,
         description="non_inferiority only: loss of accuracy against the reference, which does not move with the "
-        "champion, that is tolerated however many champions replace each other (margin..1; default: twice the margin); "
-        "0 disables",
+        "champion, that is tolerated however many champions replace each other (0..1; less than margin counts as "
+        "margin); 0 disables",
     )
     slice_margin: Proportion = Field(
         0.1, description="hold if a class or slice is significantly worse than the champion by more than this (0..1)"
@@ -58,15 +58,7 @@ class GateConfig(Section):
         "none", description="required: a promoted model waits for a person's approval before it goes into production"
     )
 
-    @field_validator("drift_margin")
-    @classmethod
-    def _holds_a_step(cls, drift_margin: float | None, info: ValidationInfo) -> float | None:
-        margin = info.data.get("margin", 0.0)
-        if drift_margin and drift_margin < margin:
-            raise ValueError(f"expected at least gate.margin, {margin:g}, or 0 to disable this check")
-        return drift_margin
-
     @property
     def most_drift(self) -> float:
-        """The drift margin that holds, 0..1; 0 if it is disabled."""
-        return min(1.0, 2 * self.margin) if self.drift_margin is None else self.drift_margin
+        """The drift margin that holds, 0..1: a chain of models may lose what one of them may; 0 if disabled."""
+        return max(self.drift_margin, self.margin) if self.drift_margin else 0.0

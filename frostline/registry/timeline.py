@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from frostline.documents.evaluation import ChainRow, Measurement, Opposed, Rate
+from frostline.documents.chain import ChainRow, Measurement, Opposed, Rate
 from frostline.registry import reference
 from frostline.registry.attempt_records import attempts
 from frostline.registry.objects import Against, Attempt, Promotion

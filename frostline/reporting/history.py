@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypedDict
 
-from frostline.documents.evaluation import ChainRow, Evaluation, Rate
+from frostline.documents.chain import ChainRow, Rate
+from frostline.documents.evaluation import Evaluation
 from frostline.reporting.charts import BOTTOM, LEFT, TOP, Frame, ticks
 
 _RIGHT = 740.0  # the frame's right edge; the chart is twice as wide as a learning curve

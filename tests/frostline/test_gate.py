@@ -43,7 +43,7 @@ def test_the_stage_writes_the_decision_and_its_review(stage, tmp_path):
     review = (tmp_path / "decision/decision.md").read_text()
     assert (tmp_path / "page.md").read_text() == review
     assert review.startswith("# Promote: this model can replace the one in production\n")
-    assert "All 13 checks passed" in review
+    assert "All 14 checks passed" in review
     assert "| accuracy | pass | 0.95 | 0.8 |" in review
 
 

@@ -20,6 +20,7 @@ from frostline.documents.release import DECISION_FILES
 from frostline.documents.training import MODEL_FILES
 
 from tests.support import processes, reports
+from tests.support.parquet import write_predictions
 
 ACCURACY = {"value": 0.9, "low": 0.85, "high": 0.94, "method": "wilson"}
 IMAGES = [b"one image", b"another image", b"x"]
@@ -75,7 +76,7 @@ def servable(directory):
 class Run:
     """The artifacts of one run, up to and including the decision."""
 
-    def __init__(self, directory, root, made, digest="d1", champion=None, approval="none"):
+    def __init__(self, directory, root, made, digest="d1", champion=None, approval="none", attempt=None, **decided):
         self.directory, self.root = directory, str(root)
         shutil.copytree(made / "serving", directory / "model" / "serving")
         model = directory / "model"
@@ -89,10 +90,14 @@ class Run:
         against = champion and {**reports.champion(), **champion}
         split = {"digest": "split", "promotions": 0}
         evaluation = reports.evaluation(model_digest=digest, accuracy=ACCURACY, champion=against, test_split=split)
+        if attempt is not None:
+            evaluation["attempt"] = attempt
+            write_predictions(directory / "evaluation", [("a" * 64, 0), ("b" * 64, 1)])
         self.write("evaluation", "evaluation", **evaluation)
         shutil.copy(made / "golden.parquet", directory / "evaluation")
         decided_on = artifacts.read_json(directory / "evaluation" / "evaluation.json", "evaluation")
         decision = {**reports.decision(), "model_digest": digest, "reason": "not worse", "approval": approval}
+        decision |= decided
         decision["evaluation_digest"] = digests.of_json(decided_on)
         self.write("decision", "decision", **decision)
         (directory / "decision" / "decision.md").write_text("# promote\n")

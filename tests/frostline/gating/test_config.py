@@ -18,8 +18,6 @@ def test_every_field_is_described_and_no_limit_is_on_but_the_floor_and_the_agree
 def test_the_section_survives_what_kfp_does_to_numbers():
     config = GateConfig(min_class_recall=1.0, max_latency_ms=50.0, comparison="superiority", approval="required")
     assert parse(GateConfig, json.loads(json.dumps(config.model_dump()), parse_int=float)) == config
-    whole = {name: value for name, value in config.model_dump().items() if value is not None}  # KFP refuses null
-    assert parse(GateConfig, whole) == config
     assert parse(GateConfig, {"max_size_mb": 100, "margin": "1e-2"}) == GateConfig(max_size_mb=100.0, margin=0.01)
 
 
@@ -28,10 +26,7 @@ def test_the_section_survives_what_kfp_does_to_numbers():
     [
         ({"margin": -0.1}, "gate.margin: received -0.1; input should be greater than or equal to 0"),
         ({"min_class_recall": 1.2}, "gate.min_class_recall: received 1.2; input should be less than or equal to 1"),
-        (
-            {"margin": 0.05, "drift_margin": 0.04},
-            "gate.drift_margin: received 0.04; expected at least gate.margin, 0.05",
-        ),
+        ({"drift_margin": 2}, "gate.drift_margin: received 2; input should be less than or equal to 1"),
         ({"comparison": "better"}, "gate.comparison: received 'better'; input should be 'non_inferiority' or 'super"),
         ({"approval": True}, "gate.approval: received True; input should be 'none' or 'required'"),
         ({"confidence": 1.0}, "gate.confidence: received 1.0; input should be less than 1"),

@@ -66,10 +66,10 @@ def test_a_loss_above_the_margin_is_shown_by_no_number_of_images():
     assert "it seems worse by more than the drift margin" in found["reason"]
 
 
-@pytest.mark.parametrize(("margin", "limit"), [(0.01, -0.02), (0.05, -0.1), (0.6, -1.0)])
-def test_the_drift_margin_is_twice_the_margin_unless_it_is_given(margin, limit):
+@pytest.mark.parametrize(("margin", "limit"), [(0.02, -0.04), (0.04, -0.04), (0.1, -0.1), (1.0, -1.0)])
+def test_the_drift_margin_is_at_least_the_margin_of_one_step(margin, limit):
     assert against(1870, 10, 10, 110, margin=margin)[0]["limit"] == limit
-    assert against(1870, 10, 10, 110, margin=margin, drift_margin=0.7)[0]["limit"] == -0.7
+    assert against(1870, 10, 10, 110, margin=margin, drift_margin=0.0)[0]["limit"] is None
 
 
 def test_a_champion_that_is_the_reference_is_not_compared_twice():
