@@ -162,7 +162,7 @@ def _history_line(row: ChainRow) -> str:
             parts.append(f"{name} {other['version']}: {gain}")
     if row["approver"]:
         parts.append(f"by {row['approver']}")
-    if row["reason"]:
+    if row["reason"] and (row["approver"] or row["kind"] != "promoted"):
         parts.append(one_line(row["reason"], 120))
     return "  ".join(parts)
 
