@@ -58,7 +58,8 @@ def run(
         "reference": resolved["reference"],
         "resolved": resolved["resolved"],
         "digest": resolved["digest"],
-        "uri": model_weights.save(model, store, backbone, resolved["digest"]),
+        "graph": resolved["graph"],
+        "uri": model_weights.save(model, store, resolved["digest"]),
     }
     FREEZE_PLAN.write(Path(freeze_plan), plan)
     WEIGHTS_SOURCE.write(Path(backbone_weights), source)

@@ -42,8 +42,8 @@ def run(*, model: str, evaluation: str, decision: str, model_name: str, registry
         changed in the meantime, or if a person rolled this model back.
 
     Raises:
-        RegistryError: the decision is not to promote, or is about another model; or the stored version fails its proof
-            and is marked so that it is never promoted.
+        RegistryError: the decision is not to promote, or is about another model; the model does not verify; or the
+            stored version fails its proof and is marked so that it is never promoted.
         NotFound: a file of the model is missing.
         StorageError: the registry cannot be read or written.
     """
@@ -64,6 +64,7 @@ def run(*, model: str, evaluation: str, decision: str, model_name: str, registry
         with tempfile.TemporaryDirectory(dir=out) as temporary:
             directory = Path(temporary) / "version"
             _assemble(model_dir, evaluation_dir, decision_dir, directory)
+            _require_verified(model_dir, model_name)
             metadata = _metadata(description, measured)
             version = versions.publish(registry, model_name, directory, identity=identity, metadata=metadata)
             _require_serving(registry, version, Path(temporary) / "stored")
@@ -147,6 +148,16 @@ def _copy(source: Path, target: Path) -> None:
         raise NotFound(f"{source}: there is no such file") from None
     except OSError as error:
         raise StorageError(f"{target}: cannot be written: {error.strerror or error}") from error
+
+
+def _require_verified(model: Path, model_name: str) -> None:
+    """Run what `frostline verify` checks: a model that does not verify is not published."""
+    from frostline.verification.verify import verify
+
+    failed = [check for check in verify(model)["checks"] if not check["passed"]]
+    if failed:
+        reason = f"{failed[0]['name']}: {failed[0]['reason']}"
+        raise RegistryError(f"{model_name}: the model does not verify, so it is not published; {reason}")
 
 
 def _metadata(description: ModelDescription, measured: Evaluation) -> VersionMetadata:

@@ -47,7 +47,7 @@ def plan_of(
 
         source = None
         if weights is None:
-            model = backbones.build(backbone, size)
+            model = backbones.build(backbone, size, pretrained=True)  # what the default weights have
         else:
             try:
                 model, source, _ = references.resolve(weights, backbone, size, 0, registry)

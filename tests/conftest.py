@@ -60,7 +60,7 @@ def made(tmp_path_factory):
     """What the steps before push made of one model: only to be copied."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return pushes.servable(tmp_path_factory.mktemp("made"))
+        return pushes.trained(tmp_path_factory.mktemp("made"))
 
 
 @pytest.fixture

@@ -103,11 +103,15 @@ class FreezePlan(Stored):
 
 
 class ResolvedWeights(TypedDict):
-    """A reference to weights, what it resolved to, and the digest of the weights."""
+    """A reference to weights, what it resolved to, and the digests of the weights and of the backbone's graph.
+
+    Sources made before the graph was kept with the weights lack `graph`.
+    """
 
     reference: str
     resolved: str
     digest: str
+    graph: NotRequired[str]
 
 
 class WeightsSource(Stored, ResolvedWeights):
@@ -136,7 +140,10 @@ class PhaseComparison(TypedDict):
 
 
 class Comparison(TypedDict):
-    """The backbone before and after every phase, compared with the plan."""
+    """The backbone before and after every phase, compared with the plan.
+
+    `graph_digest` is of the graph that the weights were resolved with; certificates made before it was kept lack it.
+    """
 
     verified: bool
     frozen_tensors: int
@@ -146,6 +153,7 @@ class Comparison(TypedDict):
     unmoved_trainable: list[str]
     plan_digest: str
     source_digest: str
+    graph_digest: NotRequired[str]
     phases: list[PhaseComparison]
     tensors: dict[str, TensorRecord]
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import difflib
 import functools
 import importlib
+import math
 import tempfile
 from collections import Counter
 from pathlib import Path
@@ -62,6 +63,11 @@ def names() -> list[str]:
     return sorted([*_MODULE_OF, SMALL])
 
 
+def family(name: str) -> str:
+    """The module of keras.applications that has an architecture."""
+    return _MODULE_OF[name]
+
+
 def is_file(name: str) -> bool:
     """Whether the backbone is a user's model, a local or gs:// `.keras` file."""
     return name.endswith(".keras")
@@ -95,7 +101,7 @@ def default_image_size(name: str) -> int:
     """
     require(name)
     if is_file(name):
-        return _read(name).inputs[0].shape[1] or 224
+        return read(name).inputs[0].shape[1] or 224
     return _DEFAULT_SIZES.get(name, 224)
 
 
@@ -106,7 +112,7 @@ def require_size(name: str, image_size: int) -> None:
         raise ConfigError("image_size", image_size, f"{name} needs at least {minimum} pixels")
 
 
-def build(name: str, image_size: int, *, weights: str | None = None) -> keras.Model:
+def build(name: str, image_size: int, *, pretrained: bool = False) -> keras.Model:
     """The backbone without its classification top.
 
     Keras numbers layers without a name per process (`conv2d_94` in the second model). The counter is reset first, so
@@ -116,7 +122,7 @@ def build(name: str, image_size: int, *, weights: str | None = None) -> keras.Mo
     Args:
         name: a name of `names()`, or a `.keras` file, which comes with its weights.
         image_size: height and width of the input, in pixels.
-        weights: None for random weights, or `imagenet`, which is downloaded.
+        pretrained: whether to build the graph that Keras builds for its ImageNet weights; the weights are random.
 
     Returns:
         A functional model from [batch, image_size, image_size, 3] float32, normalised by `normalise`, to features,
@@ -134,8 +140,45 @@ def build(name: str, image_size: int, *, weights: str | None = None) -> keras.Mo
         return _from_file(name, image_size)
     if name == SMALL:
         return _small_conv_net(image_size)
-    constructor = getattr(keras.applications, name)
-    return constructor(include_top=False, weights=weights, input_shape=(image_size, image_size, 3))
+    model = getattr(keras.applications, name)(include_top=False, weights=None, input_shape=(image_size, image_size, 3))
+    return _rescaled_twice(model) if pretrained and has_pretrained_graph(name) else model
+
+
+def has_pretrained_graph(name: str) -> bool:
+    """Whether Keras builds another graph for its ImageNet weights: with a second Rescaling after Normalization."""
+    return _MODULE_OF.get(name) == "efficientnet"
+
+
+def _rescaled_twice(model: keras.Model) -> keras.Model:
+    """The graph of `weights="imagenet"`, as Keras' efficientnet.py builds it, without the weights."""
+    import keras
+    from keras.src.applications.efficientnet import IMAGENET_STDDEV_RGB
+
+    def call(layer: keras.layers.Layer, *arguments: Any, **named: Any) -> Any:
+        output = layer(*arguments, **named)
+        if layer.name != "normalization":
+            return output
+        return keras.layers.Rescaling([1.0 / math.sqrt(deviation) for deviation in IMAGENET_STDDEV_RGB])(output)
+
+    image = keras.Input(model.input.shape[1:], name=model.layers[0].name)
+    rescaled = keras.models.clone_model(model, input_tensors=image, call_function=call)
+    rescaled.set_weights(model.get_weights())
+    return rescaled
+
+
+def build_imagenet(name: str, image_size: int) -> keras.Model:
+    """The backbone with Keras' ImageNet weights, which are downloaded.
+
+    Raises:
+        Exception: whatever Keras and urllib raise if the weights cannot be downloaded.
+    """
+    import keras
+    from keras.src.utils import naming
+
+    naming.reset_uids()
+    return getattr(keras.applications, name)(
+        include_top=False, weights="imagenet", input_shape=(image_size, image_size, 3)
+    )
 
 
 def normalise(images: Any, name: str) -> Any:
@@ -184,7 +227,7 @@ def _from_file(name: str, image_size: int) -> keras.Model:
     """A user's model; its image size is fixed if the file leaves it open."""
     import keras
 
-    model = _read(name)
+    model = read(name)
     model = keras.Model(model.inputs[0], model.outputs[0], name=model.name)  # makes a sequential model functional
     problem = _problem_of(model, image_size)
     if problem:
@@ -196,8 +239,12 @@ def _from_file(name: str, image_size: int) -> keras.Model:
     return model
 
 
-def _read(name: str) -> keras.Model:
-    """Load a model with one input and one output in safe mode."""
+def read(name: str) -> keras.Model:
+    """Load a `.keras` file with one input and one output in safe mode, as it is.
+
+    Raises:
+        ConfigError: there is no such file, or it is not such a model.
+    """
     import keras
 
     with tempfile.TemporaryDirectory() as directory:

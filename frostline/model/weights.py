@@ -7,6 +7,8 @@ References: `imagenet`, `random`, `own` (the weights of a backbone that is a `.k
 from __future__ import annotations
 
 import tempfile
+import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,7 +18,7 @@ from frostline.documents.freeze import ResolvedWeights, WeightsSource
 from frostline.documents.training import KERAS_FILE
 from frostline.errors import NotFound, WeightsError
 from frostline.freeze import certificate
-from frostline.model import backbones
+from frostline.model import architecture, backbones
 from frostline.text import one_line
 
 if TYPE_CHECKING:
@@ -60,50 +62,48 @@ def resolve(
     elif reference == "imagenet":
         model, resolved = _imagenet(backbone, image_size), "imagenet"
     else:
-        model = backbones.build(backbone, image_size)
         with tempfile.TemporaryDirectory() as directory:
             path, resolved = _fetch(reference, registry_root, Path(directory))
-            _load_into(model, path, reference)
+            model = _from_file(path, reference, backbone, image_size)
             if (path.parent / lineage.FILE).exists() and reference.startswith("registry:"):
                 images = lineage.read(path.parent)
     digest = certificate.weights_digest(model.layers)
-    return model, {"reference": reference, "resolved": resolved, "digest": digest}, images
+    graph = architecture.digest(model)
+    return model, {"reference": reference, "resolved": resolved, "digest": digest, "graph": graph}, images
 
 
-def save(model: keras.Model, store: str, backbone: str, digest: str) -> str:
-    """Write the weights to the store under their digest if they are not there yet; return the address.
+def save(model: keras.Model, store: str, digest: str) -> str:
+    """Write the model, graph and weights, to the store under their digest if it is not there yet; return the address.
 
-    A backbone that is a file is stored as a whole model, because later steps cannot build it by name.
+    Later steps load this file and never build the model by name: the graph can depend on the weights and on Keras.
     """
-    suffix = ".keras" if backbones.is_file(backbone) else ".weights.h5"
-    made_from = digests.of_json([model.to_json(), digest]) if backbones.is_file(backbone) else digest
-    uri = storage.join(store, "weights", f"{made_from}{suffix}")
+    uri = storage.join(store, "weights", f"{digests.of_json([model.to_json(), digest])}.keras")
     if storage.stat(uri) is None:
         with tempfile.TemporaryDirectory() as directory:
-            path = Path(directory) / f"backbone{suffix}"
-            if backbones.is_file(backbone):
-                model.save(path)
-            else:
-                model.save_weights(path)
+            path = Path(directory) / "backbone.keras"
+            model.save(path)
             storage.upload_file(path, uri)
     return uri
 
 
 def load(source: WeightsSource, backbone: str, image_size: int) -> keras.Model:
-    """Build the backbone with the weights that the plan step saved, and check their digest.
+    """Load the backbone that the plan step saved, and check the digests of its graph and its weights.
 
     Raises:
-        WeightsError: the file is not the one that the plan step wrote.
+        ConfigError, WeightsError: the file is not the one that the plan step wrote.
     """
-    if backbones.is_file(backbone):
-        model = backbones.build(source["uri"], image_size)
-    else:
+    if backbones.is_file(source["uri"]):
+        model = backbones.read(source["uri"])
+    else:  # made before the graph was stored with the weights
         model = backbones.build(backbone, image_size)
         with tempfile.TemporaryDirectory() as directory:
-            _load_into(model, storage.localize(source["uri"], Path(directory)), source["reference"])
-    found = certificate.weights_digest(model.layers)
-    if found != source["digest"]:
-        raise WeightsError(f"{source['uri']}: has digest {found}; the plan was made for {source['digest']}")
+            model.load_weights(storage.localize(source["uri"], Path(directory)))
+    for what, found, expected in (
+        ("weights", certificate.weights_digest(model.layers), source["digest"]),
+        ("graph", architecture.digest(model), source.get("graph")),
+    ):
+        if expected is not None and found != expected:
+            raise WeightsError(f"{source['uri']}: digest of the {what}: received {found}; the plan is for {expected}")
     return model
 
 
@@ -111,7 +111,7 @@ def _imagenet(backbone: str, image_size: int) -> keras.Model:
     if backbone == backbones.SMALL:
         raise WeightsError(f"weights: received 'imagenet'; {backbone} has none; use 'random' or a registry reference")
     try:
-        return backbones.build(backbone, image_size, weights="imagenet")
+        return backbones.build_imagenet(backbone, image_size)
     except Exception as error:  # urllib and Keras raise many different errors
         reason = one_line(error, 200)
         raise WeightsError(
@@ -132,24 +132,47 @@ def _fetch(reference: str, registry_root: str, into: Path) -> tuple[Path, str]:
         raise WeightsError(f"weights: received {reference!r}, which does not exist") from None
 
 
-def _load_into(model: keras.Model, path: Path, reference: str) -> None:
-    """Load weights into the backbone; a model in a `.keras` file may have further layers after it, such as a head."""
+def _from_file(path: Path, reference: str, backbone: str, image_size: int) -> keras.Model:
+    """The backbone with the weights of a file, in the graph that they belong to."""
     try:
         if path.suffix == ".keras":
-            _copy_leading(model, path, reference)
+            import keras
+
+            loaded = keras.models.load_model(path, compile=False, safe_mode=True)
+            model = _graph_of(architecture.preprocessing(loaded), reference, backbone, image_size)
+            _copy_leading(model, loaded, reference)
         else:
-            model.load_weights(path)
+            model = _graph_of(architecture.preprocessing_in_file(path), reference, backbone, image_size)
+            with warnings.catch_warnings():
+                warnings.simplefilter("error")  # Keras only warns of layers that keep their random weights
+                model.load_weights(path)
     except WeightsError:
         raise
     except Exception as error:  # h5py, zipfile and Keras raise different errors
-        reason = one_line(error)
-        raise WeightsError(f"weights: {reference!r} does not fit {model.name}: {reason}") from error
+        raise WeightsError(f"weights: {reference!r} does not fit {backbone}: {one_line(error)}") from error
+    return model
 
 
-def _copy_leading(model: keras.Model, path: Path, reference: str) -> None:
-    import keras
+def _graph_of(
+    found: Sequence[architecture.Preprocessing] | None, reference: str, backbone: str, image_size: int
+) -> keras.Model:
+    """The graph of a backbone that has the preprocessing layers of a file; the first one if the file does not say."""
+    graphs = [backbones.build(backbone, image_size)]
+    if backbones.has_pretrained_graph(backbone):
+        graphs.append(backbones.build(backbone, image_size, pretrained=True))
+    if found is None or not any(map(architecture.preprocessing, graphs)):  # pixels are normalised outside the graph
+        return graphs[0]
+    fitting = [graph for graph in graphs if architecture.agrees(architecture.preprocessing(graph), found)]
+    if not fitting:
+        raise WeightsError(
+            f"weights: {reference!r} was saved from a model with other preprocessing layers than {backbone} has; to "
+            "train the model in a .keras file as it is, use backbone=FILE.keras weights=own"
+        )
+    return fitting[0]
 
-    loaded = keras.models.load_model(path, compile=False, safe_mode=True)
+
+def _copy_leading(model: keras.Model, loaded: keras.Model, reference: str) -> None:
+    """Copy weights into the backbone; the loaded model may have further layers after it, such as a head."""
     for index, target in enumerate(model.weights):
         if index >= len(loaded.weights) or tuple(loaded.weights[index].shape) != tuple(target.shape):
             received = tuple(loaded.weights[index].shape) if index < len(loaded.weights) else "no more weights"
@@ -158,3 +181,4 @@ def _copy_leading(model: keras.Model, path: Path, reference: str) -> None:
                 f"has shape {tuple(target.shape)}, the file has {received}"
             )
         target.assign(loaded.weights[index])
+    architecture.finalize(model)

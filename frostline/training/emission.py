@@ -19,7 +19,7 @@ from frostline.documents.training import (
 )
 from frostline.events import say
 from frostline.freeze import certificate
-from frostline.model import export
+from frostline.model import architecture, export
 from frostline.model.config import HeadConfig
 
 
@@ -46,10 +46,12 @@ def emit(
         out: the model's directory.
 
     Raises:
+        WeightsError: the saved backbone has another graph than the resolved one.
         StorageError: a file cannot be written.
     """
     model.save(out / KERAS_FILE)
     plain = keras.models.load_model(out / KERAS_FILE, compile=False, safe_mode=True)
+    architecture.require_backbone(plain, comparison.get("graph_digest"), KERAS_FILE)
     digest = certificate.weights_digest(plain.layers)
     export.save(plain, info["labels"], info["image_size"], plan["backbone"], out / SERVING_DIRECTORY)
     identity: ModelIdentity = {
@@ -87,6 +89,8 @@ def emit(
         "weights_digest": digest,
         "files": {**certificate.file_digests(out), MODEL.file: digests.of_bytes(described)},
     }
+    if "graph_digest" in comparison:
+        unsealed["graph_digest"] = comparison["graph_digest"]
     CERTIFICATE.write(out, certificate.seal(unsealed))
     artifacts.write_file(out / MODEL.file, described)
     _report(comparison)

@@ -160,7 +160,7 @@ class Session:
                 "data": inputs.info["dataset_digest"],
                 "examples": [digests.of_json(list(part.train.examples.ids)) for part in sources],
                 "plan": inputs.plan,
-                "weights": inputs.source["digest"],
+                "weights": [inputs.source["digest"], inputs.source.get("graph")],
                 "features": self._feed.digest,
                 "entries": [part.train.layer for part in sources],
                 "head": settings.head.model_dump(mode="json"),
@@ -176,7 +176,10 @@ class Session:
         """The backbone before and after every phase, held against the plan."""
         state, digest = self.state, self._inputs.source["digest"]
         plan = self._inputs.plan
-        return certificate.certify(plan, self._schedule, state.digests, state.slots, source_digest=digest)
+        compared = certificate.certify(plan, self._schedule, state.digests, state.slots, source_digest=digest)
+        if "graph" in self._inputs.source:
+            compared["graph_digest"] = self._inputs.source["graph"]
+        return compared
 
     def report(self) -> TrainingReport:
         """The content of training.json."""

@@ -27,6 +27,7 @@ from frostline.freeze.config import FreezeConfig
 from frostline.freeze.graph import from_model
 from frostline.freeze.phases import phases
 from frostline.freeze.plan import POOL, make_plan
+from frostline.model import architecture
 from frostline.section import parse
 from frostline.text import listed
 
@@ -166,6 +167,11 @@ def load_model(directory: Path) -> keras.Model:
     return keras.models.load_model(directory / KERAS_FILE, compile=False, safe_mode=True)
 
 
+def graph_holds(certificate: Certificate, model: keras.Model) -> None:
+    """The backbone in the model has the graph that the weights were resolved with, where the certificate says which."""
+    architecture.require_backbone(model, certificate.get("graph_digest"), KERAS_FILE)
+
+
 def policy_holds(plan: FreezePlan, model: keras.Model) -> None:
     """The plan follows from its policy and the backbone in the model."""
     import keras
@@ -242,5 +248,8 @@ def description_holds(directory: Path, plan: FreezePlan, certificate: Certificat
 
 
 def source_weights_hold(certificate: Certificate, source: keras.Model) -> None:
-    """The first digests in the certificate are those of these weights."""
+    """The first digests in the certificate are those of these weights, and its graph is theirs."""
+    graph = certificate.get("graph_digest")
+    if graph is not None and graph != architecture.digest(source):
+        raise Failed("the given weights belong to another graph than the certified one")
     _require_equal(first_digests(certificate), _digests(source), "the given weights")

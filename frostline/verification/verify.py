@@ -27,6 +27,7 @@ from frostline.verification.certificate_checks import (
     description_holds,
     files_hold,
     frozen_at_the_end,
+    graph_holds,
     keras_weights_hold,
     load_model,
     nothing_frozen_changed,
@@ -160,6 +161,7 @@ def _check_files(
     )
     # A file that is not as certified is not opened: loading a damaged file can do more harm than raise an error.
     model = checks("model", "model.keras loads in safe mode", lambda: load_model(unchanged.value))
+    checks("graph", "its backbone has the resolved graph", lambda: graph_holds(certificate.value, model.value))
     checks("policy", "the plan follows from it and the model's layers", lambda: policy_holds(plan.value, model.value))
     checks(
         "keras_weights",

@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 import yaml
 
-from frostline import registry, storage
+from frostline import digests, registry, storage
+from frostline.documents.freeze import FREEZE_PLAN
 from frostline.errors import ChampionChanged, DataError, NotFound, RegistryError
 from frostline.evaluation import golden
 
-from tests.support import pushes
+from tests.support import forgery, pushes
 from tests.support.pushes import ACCURACY, IMAGES, Run, compared_with
 
 PUBLISHED = {"freeze_plan.json", "freeze_certificate.json", "training.jsonl", "training.json", "model.json"}
@@ -25,7 +26,7 @@ def test_a_promoted_model_becomes_the_champion(root, made, tmp_path):
     run = Run(tmp_path / "run", root, made)
     assert run.push() == "pushed: digits version 1 is the champion"
     version = registry.look_up(root, "registry:digits@champion")
-    assert version.manifest["identity"] == "d1"
+    assert version.manifest["identity"] == run.digest
     assert version.manifest["metadata"]["accuracy"] == ACCURACY
     directory = registry.download(version, tmp_path / "served")
     serving = tmp_path / "run" / "model" / "serving"
@@ -66,7 +67,7 @@ def test_a_champion_that_changed_meanwhile_holds_the_push(root, made, tmp_path):
     outcome = late.push()
     assert outcome == "held: digits: the champion is version 2 now; version 3 was compared with version 1"
     assert late.published()["outcome"] == outcome
-    assert registry.look_up(root, "registry:digits").manifest["identity"] == "d3"
+    assert registry.look_up(root, "registry:digits").manifest["identity"] == early.digest
 
 
 def test_a_model_that_was_compared_with_nothing_does_not_replace_a_champion(root, made, tmp_path):
@@ -183,13 +184,39 @@ def test_a_version_that_predicts_otherwise_than_measured_is_never_promoted(root,
     assert not (tmp_path / "run" / "published" / "version.json").exists()
 
 
-def test_a_version_that_cannot_be_loaded_is_never_promoted(tmp_path, made):
-    root = str(tmp_path / "registry")
-    run = Run(tmp_path / "run", root, made)
-    (tmp_path / "run" / "model" / "serving" / "saved_model.pb").write_bytes(b"no graph")
-    with pytest.raises(RegistryError, match="cannot be served"):
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        ("serving/saved_model.pb", r"files: serving/saved_model\.pb differs"),
+        ("freeze_certificate.json", r"certificate: .*"),
+        ("model.keras", r"files: model\.keras differs"),
+    ],
+)
+def test_a_model_that_does_not_verify_is_not_published(root, made, tmp_path, damage, message):
+    Run(tmp_path / "first", root, made).push()
+    before = {item.uri: item for item in storage.list_files(root)}
+    run = Run(tmp_path / "run", root, made, "d2", compared_with(root))
+    path = tmp_path / "run" / "model" / damage
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(RegistryError, match=f"digits: the model does not verify, so it is not published; {message}"):
         run.push()
-    assert_rejected(root, 1, None)
+    assert {item.uri: item for item in storage.list_files(root)} == before
+    assert not (tmp_path / "run" / "published" / "version.json").exists()
+
+
+def test_a_model_with_other_layers_than_its_plan_is_not_published(made, tmp_path):
+    """Its certificate is made anew, so that all digests match: only the plan does not follow from the model."""
+    run = Run(tmp_path / "run", tmp_path / "registry", made)
+    model = tmp_path / "run" / "model"
+    plan = FREEZE_PLAN.read(model)
+    plan["layers"][1]["name"] = "another_layer"
+    FREEZE_PLAN.write(model, plan)
+    forgery.reseal(model, plan_digest=digests.of_json(plan))
+    with pytest.raises(RegistryError, match="does not verify"):
+        run.push()
+    assert not (tmp_path / "registry").exists()
 
 
 def assert_rejected(root, number, champion):

@@ -4,6 +4,7 @@
 `when` the process kills itself: `before` or `after` that write, or `unlinked`, when the file is written but not named.
 """
 
+import io
 import json
 import os
 import shutil
@@ -23,70 +24,82 @@ from tests.support import processes, reports
 from tests.support.parquet import write_predictions
 
 ACCURACY = {"value": 0.9, "low": 0.85, "high": 0.94, "method": "wilson"}
-IMAGES = [b"one image", b"another image", b"x"]
 NAME = "digits"
 # Which write of a push to an empty registry it is: the first is the claim, then come the SavedModel's four files, what
 # the steps wrote, and two cards.
 SERVABLE = 1 + 4 + len(MODEL_FILES + EVALUATION_FILES + DECISION_FILES) + 2
 MANIFEST, STANDING, ALIAS, RECORD = range(SERVABLE + 1, SERVABLE + 5)
-MODEL = {
-    "labels": list(reports.LABELS),
-    "image_size": 32,
-    "backbone": "Toy",
-    "head": {"hidden": []},
-    "dataset_digest": "a" * 64,
-    "policy": {"through": "block1"},
-    "parameters": 12345,
-    "frozen_parameters": 40,
-}
-CERTIFICATE = {
-    "verified": True,
-    "frozen_tensors": 13,
-    "replicas": 1,
-    "plan_digest": "3" * 64,
-    "source_digest": "4" * 64,
-    "certificate_digest": "5" * 64,
-}
+LABELS = ["dark", "light"]
 
 
-def servable(directory):
-    """A SavedModel with the serving signature, and its golden batch beside it: `serving/` and `golden.parquet`."""
-    import tensorflow as tf
+def pictures():
+    """Three small images, as a client sends them."""
+    from PIL import Image
 
+    found = []
+    for grey in (20, 120, 220):
+        buffer = io.BytesIO()
+        Image.new("RGB", (16, 16), (grey, grey, grey)).save(buffer, "PNG")
+        found.append(buffer.getvalue())
+    return found
+
+
+IMAGES = pictures()
+
+
+def trained(directory):
+    """What train wrote, `model/`, and the golden batch of its export: made once, and only to be copied."""
+    from frostline.documents.freeze import FREEZE_PLAN
+    from frostline.documents.training import HISTORY
     from frostline.evaluation import golden
+    from frostline.freeze import certificate
+    from frostline.model.config import HeadConfig
     from frostline.model.serving import Served
+    from frostline.training.emission import emit
 
-    class Model(tf.Module):
-        def __init__(self):
-            super().__init__()
-            self.weights = tf.Variable([0.1, -0.2])
+    from tests.support.in_memory import SIZE, Made
 
-        @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="image_bytes")])
-        def serve(self, image_bytes):
-            lengths = tf.cast(tf.strings.length(image_bytes), tf.float32)
-            return {"probabilities": tf.nn.softmax(lengths[:, None] * self.weights[None, :])}
-
-    model = Model()
-    tf.saved_model.save(model, str(directory / "serving"), signatures={"serving_default": model.serve})
-    with Served(directory / "serving") as served:
+    made, model = Made(directory / "training", {"through": "block1"}, epochs=1), directory / "model"
+    state = made.run()
+    model.mkdir()
+    FREEZE_PLAN.write(model, made.subject.plan)
+    plan = FREEZE_PLAN.read(model)  # as train reads it
+    source = certificate.combined_digest({name: copies[0] for name, copies in state.digests[0].items()})
+    comparison = certificate.certify(plan, made.schedule, state.digests, state.slots, source_digest=source)
+    HISTORY.write(model, made.rows)
+    artifacts.write_json(model / "training.json", "training", {"sentences": []})
+    lineage.write(model, {"train": ["1" * 64], "validation": ["2" * 64]})
+    info = {"labels": LABELS, "image_size": SIZE, "dataset_digest": "a" * 64}
+    emit(made.model, comparison, plan, info, HeadConfig(), {}, model)
+    with Served(model / "serving") as served:
         golden.write(directory, IMAGES, served.predict(IMAGES))
     return directory
+
+
+def rename(model, name):
+    """Give the model's labels another name, and with it another digest; it still verifies. Returns the digest."""
+    from frostline.documents.freeze import CERTIFICATE
+    from frostline.documents.training import MODEL
+    from frostline.freeze import certificate
+
+    described = MODEL.read(model)
+    described["labels"] = [f"{name}, {label}" for label in LABELS]
+    identity = {key: described[key] for key in ("labels", "image_size", "backbone", "head")}
+    proof = CERTIFICATE.read(model)
+    described["model_digest"] = digests.of_json({"weights": proof["weights_digest"], **identity})
+    MODEL.write(model, described)
+    changes = {"model_digest": described["model_digest"], "files": certificate.file_digests(model)}
+    CERTIFICATE.write(model, certificate.seal({**proof, **changes}))
+    return described["model_digest"]
 
 
 class Run:
     """The artifacts of one run, up to and including the decision."""
 
-    def __init__(self, directory, root, made, digest="d1", champion=None, approval="none", attempt=None, **decided):
+    def __init__(self, directory, root, made, name="d1", champion=None, approval="none", attempt=None, **decided):
         self.directory, self.root = directory, str(root)
-        shutil.copytree(made / "serving", directory / "model" / "serving")
-        model = directory / "model"
-        (model / "model.keras").write_bytes(b"keras" + digest.encode())
-        artifacts.write_jsonl(model / "training.jsonl", reports.HISTORY)
-        artifacts.write_json(model / "training.json", "training", {"sentences": []})
-        artifacts.write_json(model / "freeze_plan.json", "freeze_plan", reports.plan())
-        artifacts.write_json(model / "freeze_certificate.json", "freeze_certificate", CERTIFICATE)
-        lineage.write(model, {"train": ["1" * 64], "validation": ["2" * 64]})
-        self.write("model", "model", **MODEL, model_digest=digest)
+        shutil.copytree(made / "model", directory / "model")
+        self.digest = digest = rename(directory / "model", name)
         against = champion and {**reports.champion(), **champion}
         split = {"digest": "split", "promotions": 0}
         evaluation = reports.evaluation(model_digest=digest, accuracy=ACCURACY, champion=against, test_split=split)

@@ -14,7 +14,7 @@ from frostline.model.serving import Served
 @pytest.fixture
 def version(made, tmp_path):
     """A version's directory: the SavedModel at its top."""
-    directory = shutil.copytree(made / "serving", tmp_path / "version")
+    directory = shutil.copytree(made / "model" / "serving", tmp_path / "version")
     shutil.copy(made / "golden.parquet", directory)
     return directory
 
