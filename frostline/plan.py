@@ -11,7 +11,7 @@ from frostline.events import say, step
 from frostline.freeze.config import FreezeConfig
 from frostline.freeze.graph import from_model
 from frostline.freeze.plan import make_plan
-from frostline.model import backbones
+from frostline.model import backbones, own_model
 from frostline.model import weights as model_weights
 from frostline.reporting import pages
 from frostline.section import parse
@@ -70,6 +70,9 @@ def run(
         f"{backbone}: {totals['frozen_parameters']:,} of {totals['parameters']:,} parameters frozen "
         f"({totals['frozen_layers']} of {totals['weighted_layers']} layers with weights); weights: {source['resolved']}"
     )
+    if backbones.is_file(backbone):
+        for line in own_model.remarks(model, plan):
+            say(line)
     if weights == "random" and plan["boundary"]:
         say("the frozen layers keep random weights, so the features at the boundary are not learned")
     elif weights == "random" and totals["frozen_parameters"]:

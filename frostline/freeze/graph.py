@@ -46,6 +46,7 @@ class Layer:
         flops: floating-point operations of a forward pass over one image; see `frostline.freeze.flops`.
         is_layer: whether it is one of `model.layers`; plain operations are not.
         shape: of its output for one image; 0 for a dimension that the image size does not determine.
+        outputs: number of its outputs; with several it is no cut point, since a boundary is one tensor.
     """
 
     name: str
@@ -55,6 +56,7 @@ class Layer:
     flops: int = 0
     is_layer: bool = True
     shape: tuple[int, ...] = ()
+    outputs: int = 1
 
 
 @dataclass(frozen=True)
@@ -83,10 +85,10 @@ class LayerGraph:
 
     @cached_property
     def cut_points(self) -> tuple[int, ...]:
-        """Positions that no edge skips, found in one pass: O(V + E)."""
+        """Positions with one output that no edge skips, found in one pass: O(V + E)."""
         cuts, farthest = [], 0
         for position, children in enumerate(self.children):
-            if farthest <= position:
+            if farthest <= position and self.layers[position].outputs == 1:
                 cuts.append(position)
             farthest = max([farthest, *children])
         return tuple(cuts)
@@ -187,9 +189,11 @@ def from_model(model: keras.Model) -> LayerGraph:
     position = {id(operation): index for index, operation in enumerate(operations)}
     parents: list[set[int]] = [set() for _ in operations]
     shapes: dict[int, tuple[int, ...]] = {}
+    outputs: dict[int, int] = {}
     for nodes in model._nodes_by_depth.values():
         for node in nodes:
             shapes[position[id(node.operation)]] = tuple(size or 0 for size in node.output_tensors[0].shape[1:])
+            outputs[position[id(node.operation)]] = len(node.output_tensors)
             for tensor in node.input_tensors:
                 parents[position[id(node.operation)]].add(position[id(tensor._keras_history.operation)])
     return LayerGraph(
@@ -202,6 +206,7 @@ def from_model(model: keras.Model) -> LayerGraph:
                 of_operation(operation),
                 id(operation) in layers,
                 shapes[index],
+                outputs[index],
             )
             for index, operation in enumerate(operations)
         )

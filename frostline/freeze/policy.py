@@ -18,6 +18,7 @@ from frostline.freeze.config import PolicyConfig
 from frostline.freeze.graph import BATCH_NORM, Block, LayerGraph
 from frostline.text import listed
 
+_COARSE = 0.25  # of the parameters
 _SHOWN = 12  # names listed in a message
 
 
@@ -48,6 +49,8 @@ def layer_verdicts(
     ((name, value),) = policy.policy().items()
     chosen = _chosen(graph, name, value, field)
     rule = name if value is True else f"{name}: {value}"
+    if name == "fraction" and max(chosen) not in {block.last for block in graph.blocks}:
+        rule += " by layers"  # the blocks are too coarse
     return tuple(
         Verdict(True, rule)
         if position in chosen
@@ -122,15 +125,28 @@ def _match(graph: LayerGraph, pattern: str, where: str) -> list[int]:
 
 
 def _fraction(graph: LayerGraph, fraction: float, _: str) -> range:
-    """The fewest first blocks that contain at least this fraction of the backbone's parameters."""
-    wanted = fraction * sum(layer.parameters for layer in graph.layers)
-    contained, last = 0, -1
+    """The fewest first blocks that contain at least this fraction of the backbone's parameters.
+
+    If the last of them goes beyond it by more than _COARSE of the parameters, only its first layers are taken.
+    """
+    total = sum(layer.parameters for layer in graph.layers)
+    contained = 0
     for block in graph.blocks:
-        if contained >= wanted:
-            break
+        before = contained
         contained += sum(layer.parameters for layer in graph.layers[block.first : block.last + 1])
-        last = block.last
-    return range(last + 1)
+        if contained >= fraction * total:
+            coarse = contained - fraction * total > _COARSE * total
+            return range((_layer_at(graph, block.first, fraction * total - before) if coarse else block.last) + 1)
+    return range(len(graph.layers))
+
+
+def _layer_at(graph: LayerGraph, first: int, wanted: float) -> int:
+    """The first layer, from a position on, up to which the layers contain as many parameters as wanted."""
+    for position in range(first, len(graph.layers)):
+        wanted -= graph.layers[position].parameters
+        if wanted <= 0:
+            return position
+    return len(graph.layers) - 1
 
 
 def _named(graph: LayerGraph, name: str, where: str) -> Block:

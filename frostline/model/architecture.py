@@ -58,7 +58,7 @@ def finalize(model: keras.Model) -> None:
 
     Keras does so when it loads a file, but not in `set_weights` or when a variable is assigned.
     """
-    for layer in _leaves(model):
+    for layer in leaves(model):
         if layer.built and hasattr(layer, "finalize_state"):
             layer.finalize_state()
 
@@ -69,7 +69,7 @@ def preprocessing(model: keras.Model) -> list[Preprocessing]:
     If models are nested, they are those of the innermost one that has that layer.
     """
     found: list[Preprocessing] = []
-    for layer in _leaves(model):
+    for layer in leaves(model):
         kind = type(layer).__name__
         if kind == "InputLayer":
             found = []
@@ -81,13 +81,13 @@ def preprocessing(model: keras.Model) -> list[Preprocessing]:
     return found
 
 
-def _leaves(model: keras.Model) -> Iterator[keras.layers.Layer]:
+def leaves(model: keras.Model) -> Iterator[keras.layers.Layer]:
     """The layers of a model and of the models in it, those without layers inside."""
     import keras
 
     for layer in model.layers:
         if isinstance(layer, keras.Model):
-            yield from _leaves(layer)
+            yield from leaves(layer)
         else:
             yield layer
 

@@ -9,15 +9,10 @@ import difflib
 import functools
 import importlib
 import math
-import tempfile
-from collections import Counter
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from frostline import storage
-from frostline.errors import ConfigError, NotFound
-from frostline.model.head import PREFIX
-from frostline.text import one_line
+from frostline.errors import ConfigError
+from frostline.model import own_model
 
 if TYPE_CHECKING:
     import keras
@@ -44,6 +39,7 @@ _FAMILIES: dict[str, tuple[int, tuple[str, ...]]] = {
     "xception": (71, ("Xception",)),
 }
 _MODULE_OF = {name: module for module, (_, family) in _FAMILIES.items() for name in family}
+_OTHER_FILES = (".h5", ".hdf5", ".pb", ".pth", ".onnx", ".tflite")  # of models, not in Keras' own format
 _SMALL_MINIMUM = 16  # three poolings leave 2 x 2
 # Default height and width of an architecture in pixels, if not 224.
 _DEFAULT_SIZES = {
@@ -75,6 +71,8 @@ def is_file(name: str) -> bool:
 
 def require(name: str, field: str = "backbone") -> None:
     """Raise ConfigError with similar names unless `name` is a backbone; a `.keras` file is not read."""
+    if name.endswith(_OTHER_FILES):
+        raise ConfigError(field, name, f"expected a .keras file; {own_model.CONVERT}")
     if name not in names() and not is_file(name):
         near = difflib.get_close_matches(name, names(), n=3, cutoff=0.4)
         hint = f"did you mean {', '.join(near)}?" if near else f"known names are {', '.join(names())}"
@@ -101,7 +99,7 @@ def default_image_size(name: str) -> int:
     """
     require(name)
     if is_file(name):
-        return read(name).inputs[0].shape[1] or 224
+        return own_model.read(name).inputs[0].shape[1] or 224
     return _DEFAULT_SIZES.get(name, 224)
 
 
@@ -137,7 +135,7 @@ def build(name: str, image_size: int, *, pretrained: bool = False) -> keras.Mode
     require(name)
     naming.reset_uids()
     if is_file(name):
-        return _from_file(name, image_size)
+        return own_model.load(name, image_size)
     if name == SMALL:
         return _small_conv_net(image_size)
     model = getattr(keras.applications, name)(include_top=False, weights=None, input_shape=(image_size, image_size, 3))
@@ -221,71 +219,3 @@ def _small_conv_net(image_size: int) -> keras.Model:
         x = keras.layers.ReLU(name=f"block{block}_relu")(x)
         x = keras.layers.MaxPooling2D(name=f"block{block}_pool")(x)
     return keras.Model(image, x, name="small_conv_net")
-
-
-def _from_file(name: str, image_size: int) -> keras.Model:
-    """A user's model; its image size is fixed if the file leaves it open."""
-    import keras
-
-    model = read(name)
-    model = keras.Model(model.inputs[0], model.outputs[0], name=model.name)  # makes a sequential model functional
-    problem = _problem_of(model, image_size)
-    if problem:
-        raise ConfigError("backbone", name, problem)
-    if None in model.inputs[0].shape[1:3]:
-        fixed = keras.models.clone_model(model, input_tensors=keras.Input((image_size, image_size, 3)))
-        fixed.set_weights(model.get_weights())
-        return fixed
-    return model
-
-
-def read(name: str) -> keras.Model:
-    """Load a `.keras` file with one input and one output in safe mode, as it is.
-
-    Raises:
-        ConfigError: there is no such file, or it is not such a model.
-    """
-    import keras
-
-    with tempfile.TemporaryDirectory() as directory:
-        try:
-            model = keras.models.load_model(storage.localize(name, Path(directory)), compile=False, safe_mode=True)
-        except NotFound:
-            raise ConfigError("backbone", name, "there is no such file") from None
-        except Exception as error:  # zipfile, h5py and Keras raise different errors
-            reason = one_line(error, 200)
-            raise ConfigError("backbone", name, f"it cannot be loaded: {reason}") from error
-    if not getattr(model, "inputs", None) or len(model.inputs) != 1 or len(model.outputs) != 1:
-        raise ConfigError("backbone", name, "expected a functional or sequential model with one input and one output")
-    return model
-
-
-def _problem_of(model: keras.Model, image_size: int) -> str:
-    """Why a model cannot be a backbone; empty if it can."""
-    image, features = model.inputs[0].shape, model.outputs[0].shape
-    if len(image) != 4 or any(size not in (None, image_size) for size in image[1:3]) or image[3] != 3:
-        return f"its input is {image}; expected (None, {image_size}, {image_size}, 3), as in image_size"
-    if len(features) not in (2, 4):
-        return f"its output is {features}; expected features, [batch, height, width, channels] or [batch, channels]"
-    calls = Counter(id(node.operation) for nodes in model._nodes_by_depth.values() for node in nodes)
-    for layer in model.layers:
-        problem = _problem_of_layer(layer, calls[id(layer)])
-        if problem:
-            return f"its layer {layer.name!r} {problem}"
-    return ""
-
-
-def _problem_of_layer(layer: keras.layers.Layer, calls: int) -> str:
-    """Why a layer cannot be frozen and certified; empty if it can."""
-    import keras
-
-    inner = list(layer._flatten_layers(include_self=False))
-    if any(isinstance(part, keras.layers.BatchNormalization) for part in inner):
-        return "contains BatchNormalization, which cannot be frozen alone; use the layers inside it directly"
-    if any(isinstance(part, keras.layers.SpectralNormalization) for part in (layer, *inner)):
-        return "is a SpectralNormalization, which changes its weights in training even if it is frozen"
-    if calls > 1:
-        return "is used more than once; use a separate layer for each call"
-    if layer.name.startswith(PREFIX):
-        return f"has a name that begins with {PREFIX}, as the head's layers do; rename it"
-    return ""

@@ -18,13 +18,14 @@ from frostline.documents.freeze import ResolvedWeights, WeightsSource
 from frostline.documents.training import KERAS_FILE
 from frostline.errors import NotFound, WeightsError
 from frostline.freeze import certificate
-from frostline.model import architecture, backbones
+from frostline.model import architecture, backbones, own_model
 from frostline.text import one_line
 
 if TYPE_CHECKING:
     import keras
 
 OWN = "own"
+_WITH_HEAD = "; if it is the file of a model with a head, save that model as .keras: its first layers are then taken"
 SUFFIXES = (".weights.h5", ".h5", ".keras")
 
 
@@ -93,7 +94,7 @@ def load(source: WeightsSource, backbone: str, image_size: int) -> keras.Model:
         ConfigError, WeightsError: the file is not the one that the plan step wrote.
     """
     if backbones.is_file(source["uri"]):
-        model = backbones.read(source["uri"])
+        model = own_model.read(source["uri"])
     else:  # made before the graph was stored with the weights
         model = backbones.build(backbone, image_size)
         with tempfile.TemporaryDirectory() as directory:
@@ -135,6 +136,8 @@ def _fetch(reference: str, registry_root: str, into: Path) -> tuple[Path, str]:
 def _from_file(path: Path, reference: str, backbone: str, image_size: int) -> keras.Model:
     """The backbone with the weights of a file, in the graph that they belong to."""
     try:
+        if path.suffix == ".keras" and own_model.is_hdf5(path):
+            raise WeightsError(f"weights: {reference!r} is an HDF5 file and no .keras archive; rename it to end in .h5")
         if path.suffix == ".keras":
             import keras
 
@@ -149,7 +152,9 @@ def _from_file(path: Path, reference: str, backbone: str, image_size: int) -> ke
     except WeightsError:
         raise
     except Exception as error:  # h5py, zipfile and Keras raise different errors
-        raise WeightsError(f"weights: {reference!r} does not fit {backbone}: {one_line(error)}") from error
+        reason = own_model.why_not_loaded(error)
+        hint = "" if path.suffix == ".keras" else _WITH_HEAD
+        raise WeightsError(f"weights: {reference!r} does not fit {backbone}: {reason.rstrip('.')}{hint}") from error
     return model
 
 

@@ -165,10 +165,16 @@ class Trainer:
             logits = self._suffix(features, training=True)
             loss = tf.reduce_sum(self._objective.losses(labels, logits))
             scaled = loss / tf.cast(size, tf.float32)  # summed over replicas: the mean over the global batch
+            scaled += self._penalty() / self._strategy.num_replicas_in_sync
         gradients = tape.gradient(scaled, [variable.value for variable in self._trainable])
         gradients = optimizer.clipped(gradients, self._settings.training.clip_norm)
         self.optimizer.apply(gradients, self._trainable)
         return loss, self._objective.number_correct(labels, logits)
+
+    def _penalty(self) -> Any:
+        """The regularizers of the weights that train, as Keras adds them to the loss: float32 scalar."""
+        found = [one.regularizer(one) for one in self._trainable if one.regularizer is not None]
+        return tf.add_n([tf.cast(one, tf.float32) for one in found]) if found else 0.0
 
     def _measure(self, inputs: Any, labels: Any) -> tuple[Any, Any]:
         logits = self._suffix(self._features(inputs), training=False)

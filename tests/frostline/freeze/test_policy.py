@@ -103,6 +103,34 @@ def test_a_fraction_is_the_fewest_blocks_that_contain_it(fraction, expected):
     assert [verdict.frozen for verdict in verdicts[1:]] == [True] * expected + [False] * (4 - expected)
 
 
+@pytest.mark.parametrize(
+    ("fraction", "expected", "rule"),
+    [
+        (0.1, 1, "fraction: 0.1 by layers"),
+        (0.5, 5, "fraction: 0.5 by layers"),
+        (0.55, 6, "fraction: 0.55 by layers"),
+        (0.8, 10, "fraction: 0.8"),
+        (1.0, 10, "fraction: 1.0"),
+    ],
+)
+def test_a_fraction_of_a_block_that_is_too_coarse_is_the_fewest_layers_that_contain_it(fraction, expected, rule):
+    layers = [Layer("image", "InputLayer", (), 0)]
+    layers += [Layer(f"dense_{number}", "Dense", (number - 1,), 10) for number in range(1, 11)]
+    graph = LayerGraph(tuple(layers))
+    assert len(graph.blocks) == 1
+    verdicts = layer_verdicts(graph, PolicyConfig(fraction=fraction), "follow")
+    assert [verdict.frozen for verdict in verdicts[1:]] == [True] * expected + [False] * (10 - expected)
+    assert verdicts[1].rule == rule
+
+
+def test_half_of_nasnet_is_half_of_it():
+    """Its cells use the outputs of two others, so it has one block."""
+    graph = from_model(backbones.build("NASNetMobile", 32))
+    verdicts = layer_verdicts(graph, PolicyConfig(fraction=0.5), "follow")
+    held = sum(layer.parameters for layer, one in zip(graph.layers, verdicts, strict=True) if one.frozen)
+    assert 0.5 <= held / sum(layer.parameters for layer in graph.layers) < 0.52
+
+
 def test_globs_choose_blocks_and_unknown_names_are_refused(inception):
     plan = plan_of(inception, blocks=["mixed1*", "stem"], batch_norm="follow")
     assert {x["block"] for x in plan["layers"] if x["frozen"]} == {"stem", "mixed1", "mixed10"}

@@ -57,7 +57,13 @@ def test_each_policy_freezes_what_its_words_say(data):
         "through": lambda p, x: order.index(block_of[x.name]) <= order.index(value),
         "blocks": lambda p, x: any(fnmatch.fnmatchcase(block_of[x.name], pattern) for pattern in value),
         "match": lambda p, x: re.search(value, x.name) is not None,
-        "fraction": lambda p, x: _parameters_before(graph, order.index(block_of[x.name])) < value * total,
+        "fraction": lambda p, x: (
+            _parameters_before(graph, order.index(block_of[x.name])) < value * total
+            and (
+                _parameters_before(graph, order.index(block_of[x.name]) + 1) <= (value + 0.25) * total
+                or sum(y.parameters for y in graph.layers[:p]) < value * total
+            )
+        ),
     }[kind]
     held = {x.name for p, x in enumerate(graph.layers) if wanted(p, x)}
     norms = {x.name for x in graph.layers if x.kind == NORM} if batch_norm == "freeze" else set()

@@ -119,3 +119,61 @@ def test_synchronized_batch_norm_is_so_only_while_steps_are_traced():
     with trainer.configured():
         assert all(layer.synchronized for layer in norms)
     assert not any(layer.synchronized for layer in norms)
+
+
+def regularized(strength):
+    """A small model whose first kernel has an L2 regularizer and whose second bias has an L1 regularizer."""
+    keras.utils.set_random_seed(0)
+    image = keras.Input((SIZE, SIZE, 3))
+    x = keras.layers.Conv2D(4, 3, name="block1_conv", kernel_regularizer=keras.regularizers.L2(strength))(image)
+    bias = keras.regularizers.L1(strength)
+    backbone = keras.Model(image, keras.layers.Conv2D(4, 3, name="block2_conv", bias_regularizer=bias)(x))
+    backbone.get_layer("block2_conv").bias.assign([0.5, -0.5, 0.25, -0.25])
+    return backbone
+
+
+def stepped(backbone, freeze=None):
+    """The weights after one step of plain SGD at a rate of 0.01."""
+    plan = make_plan(
+        from_model(backbone), parse(FreezeConfig, freeze or {"none": True}), backbone="SmallConvNet", image_size=SIZE
+    )
+    keras.utils.set_random_seed(0)
+    model = head.attach(backbone, HeadConfig(), 2)
+    (phase,) = phases(plan, 1, 0.01)
+    loop.apply_phase(model, plan["layers"], phase)
+    training = parse(TrainingConfig, {"optimizer": "sgd", "momentum": 0.0})
+    settings = loop.StepSettings("SmallConvNet", training, BATCH, 0)
+    trainer = loop.Trainer(model, phase, SOURCE, settings, tf.distribute.get_strategy(), [10, 10])
+    loss, _ = trainer.step(*batch(), 0)
+    return {weight.path: weight.numpy() for weight in model.weights}, float(loss)
+
+
+def test_regularizers_of_weights_are_in_the_loss_that_is_minimized():
+    """A step differs by the rate times the penalty's gradient, which is known, and the reported loss does not."""
+    start = {weight.path: weight.numpy() for weight in regularized(0.0).weights}
+    (plain, reported), (found, also) = stepped(regularized(0.0)), stepped(regularized(0.3))
+    assert reported == pytest.approx(also)
+    difference = {path: found[path] - plain[path] for path in plain}
+    kernel, bias = "block1_conv/kernel", "block2_conv/bias"
+    np.testing.assert_allclose(difference[kernel], -0.01 * 2 * 0.3 * start[kernel], rtol=1e-3, atol=1e-7)
+    np.testing.assert_allclose(difference[bias], -0.01 * 0.3 * np.sign(start[bias]), rtol=1e-3, atol=1e-7)
+    others = [difference[path] for path in difference if path not in (kernel, bias)]
+    assert all(not one.any() for one in others)
+
+
+def test_a_step_with_regularizers_is_that_of_keras():
+    found, _ = stepped(regularized(0.3))
+    backbone = regularized(0.3)
+    keras.utils.set_random_seed(0)
+    model = head.attach(backbone, HeadConfig(), 2)
+    model.compile(keras.optimizers.SGD(0.01), "sparse_categorical_crossentropy")
+    inputs, labels = batch()
+    model.train_on_batch(backbones.normalise(inputs, "SmallConvNet"), labels)
+    for weight in model.weights:
+        np.testing.assert_allclose(found[weight.path], weight.numpy(), rtol=1e-4, atol=1e-6)
+
+
+def test_the_regularizer_of_a_frozen_weight_changes_nothing():
+    plain, found = (stepped(regularized(strength), {"through": "block1"})[0] for strength in (0.0, 0.3))
+    assert found["block1_conv/kernel"].tobytes() == plain["block1_conv/kernel"].tobytes()
+    assert found["block2_conv/bias"].tobytes() != plain["block2_conv/bias"].tobytes()

@@ -3,6 +3,7 @@
 import json
 import subprocess
 
+import keras
 import numpy as np
 import pytest
 
@@ -64,3 +65,18 @@ def test_batch_norm_that_trains_on_each_replica_by_itself_is_told(bench):
     bench.plan({"none": True, "batch_norm": "follow"})
     _, said = trained(bench, 2, "own", epochs=1, learning_rate=0.01, training={"optimizer": "sgd"})
     assert "BatchNorm trains on each replica's own images: results depend on the replica count" in said
+
+
+def test_regularizers_count_once_however_many_replicas_there_are(bench):
+    keras.utils.set_random_seed(0)
+    image = keras.Input((32, 32, 3))
+    x = keras.layers.Rescaling(1 / 255)(image)
+    for number, filters in enumerate((8, 8), start=1):
+        strong = keras.regularizers.L2(0.5)
+        x = keras.layers.Conv2D(filters, 3, strides=2, kernel_regularizer=strong, name=f"block{number}_conv")(x)
+    keras.Model(image, x).save(bench.root / "mine.keras")
+    bench.plan({"none": True}, backbone=str(bench.root / "mine.keras"), weights="own")
+    options = {"epochs": 2, "learning_rate": 0.01, "training": SGD, "cache": {"mode": "off"}}
+    one, two = (trained(bench, count, "regularized", **options)[0] for count in (1, 2))
+    differences = [np.abs(one[name] - two[name]).max() for name in one.files if name.startswith("arr_")]
+    assert max(differences) <= rounding.limit(LONGEST_SUM, LAYERS, steps=2 * BATCHES)
