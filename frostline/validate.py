@@ -58,7 +58,7 @@ def run(*, dataset: str, examples: Sequence[str], image_size: int, store: str, i
     quarantine = [row for path in examples for row in QUARANTINE.read(Path(path))]
     target = storage.join(store, "records", records.address(MANIFEST.read(Path(dataset)), source, image_size))
     findings = check(index, quarantine, source["labels"])
-    findings["warnings"] += _source_warnings(source)
+    findings["warnings"] += _source_warnings(source) + _dark(shards)
     findings["problems"] += _missing_shards(shards, source["shards"], target)
     report: Validation = {
         "counts": findings["counts"],
@@ -128,6 +128,17 @@ def _source_warnings(source: Source) -> list[str]:
         first = unmatched["first"]
         warnings.append(f"{unmatched['count']:,} rows of metadata.csv match no image; the first is {first!r}")
     return warnings
+
+
+def _dark(shards: Sequence[Shard]) -> list[str]:
+    """A warning about images of 16 bits that are nearly black, because their values are those of fewer bits."""
+    names = sorted(name for shard in shards for name in shard.get("dark", []))
+    if not names:
+        return []
+    return [
+        f"{len(names)} images of 16 bits use at most a sixteenth of their range and are nearly black, which is what the "
+        f"model is trained on; if they have 12 bits, multiply by 16 here and before serving: {listed(names)}"
+    ]
 
 
 def _missing_shards(shards: Sequence[Shard], expected: int, target: str) -> list[str]:

@@ -10,21 +10,106 @@ from typing import Any
 
 import tensorflow as tf
 
+from frostline.data import bitmaps, containers
+
+_NOT_DECODED = {  # formats of images that TensorFlow does not read, by their first bytes, or those after the first four
+    b"II*\0": "a TIFF file",
+    b"MM\0*": "a TIFF file",
+    b"II+\0": "a BigTIFF file",
+    b"MM\0+": "a BigTIFF file",
+    b"ftypheic": "a HEIC file",
+    b"ftypheix": "a HEIC file",
+    b"ftypmif1": "a HEIF file",
+    b"ftypavif": "an AVIF file",
+    b"\0\0\0\x0cjP  ": "a JPEG 2000 file",
+    b"%PDF": "a PDF file",
+    b"8BPS": "a Photoshop file",
+}
+
 
 def decode(data: Any) -> Any:
-    """Decode one JPEG, PNG, GIF (its first frame), BMP or WebP image.
+    """Decode one JPEG, PNG, GIF, BMP or WebP image, of an animation the first frame, the way up that EXIF says.
 
     Args:
         data: scalar string tensor, the encoded bytes.
 
     Returns:
-        [height, width, 3] uint8; greyscale is repeated over the channels, alpha is dropped.
+        [height, width, 3] uint8; greyscale is repeated over the channels, alpha is dropped, 16 bits are cut to the
+        upper 8, palettes are applied.
 
     Raises:
         tf.errors.InvalidArgumentError: the bytes are not such an image.
     """
-    image = tf.io.decode_image(data, channels=3, dtype=tf.uint8, expand_animations=False)
-    return tf.ensure_shape(image, [None, None, 3])
+    image = tf.cond(containers.is_jpeg(data), lambda: _plain(data), lambda: _rarer(data))
+    return _upright(tf.ensure_shape(image, [None, None, 3]), containers.orientation(data))
+
+
+def uses_a_sixteenth(data: bytes) -> bool:
+    """Whether an image is a PNG of 16 bits with no value above 4095, such as the 12 bits of a camera or scanner.
+
+    Args:
+        data: the encoded bytes of an image that can be decoded.
+    """
+    if data[:8] != b"\x89PNG\r\n\x1a\n" or data[24:25] != b"\x10":
+        return False
+    return bool(tf.reduce_max(tf.io.decode_png(data, channels=3, dtype=tf.uint16)) < 2**12)
+
+
+def unreadable(data: bytes) -> str:
+    """What is known about bytes that cannot be decoded, for people; empty if nothing is."""
+    kind = next((kind for start, kind in _NOT_DECODED.items() if data[4:12] == start or data.startswith(start)), "")
+    return f"is {kind}, which cannot be read; convert it to JPEG or PNG" if kind else ""
+
+
+def _plain(data: Any) -> Any:
+    return tf.io.decode_image(data, channels=3, dtype=tf.uint8, expand_animations=False)
+
+
+def _rarer(data: Any) -> Any:
+    return tf.cond(
+        containers.is_webp(data),
+        lambda: _webp(data),
+        lambda: tf.cond(bitmaps.has_palette(data), lambda: bitmaps.decode(data), lambda: _plain(data)),
+    )
+
+
+def _webp(data: Any) -> Any:
+    """Decode WebP with or without alpha; TensorFlow 2.21 wants their number of channels, or 0.
+
+    TensorFlow must never see an animation: with 0 channels it writes behind the end of its buffer for one without
+    alpha, and the process ends ("free(): invalid next size").
+    """
+
+    def still(file: Any) -> Any:
+        return tf.io.decode_image(file, channels=0, dtype=tf.uint8, expand_animations=False)[:, :, :3]
+
+    def animation() -> Any:
+        file, box = containers.first_frame(data)
+        left, top, width, height, whole_width, whole_height = tf.unstack(tf.cast(box, tf.int32))
+        frame = still(file)
+        tf.debugging.Assert(
+            (left + width <= whole_width)
+            & (top + height <= whole_height)
+            & tf.reduce_all(tf.shape(frame)[:2] == tf.stack([height, width])),
+            ["the first frame of this WebP animation does not fit"],
+        )
+        return tf.image.pad_to_bounding_box(frame, top, left, whole_height, whole_width)
+
+    return tf.cond(containers.is_animated(data), animation, lambda: still(data))
+
+
+def _upright(image: Any, orientation: Any) -> Any:
+    """Turn an image the way that its EXIF orientation says (EXIF 2.3, 4.6.4, tag 274)."""
+
+    def among(*values: int) -> Any:
+        return tf.reduce_any(orientation == tf.constant(values, tf.int64))
+
+    def turned() -> Any:
+        result = tf.cond(orientation >= 5, lambda: tf.transpose(image, [1, 0, 2]), lambda: image)
+        result = tf.cond(among(2, 3, 6, 7), lambda: tf.reverse(result, [1]), lambda: result)
+        return tf.cond(among(3, 4, 7, 8), lambda: tf.reverse(result, [0]), lambda: result)
+
+    return tf.cond(orientation > 1, turned, lambda: image)
 
 
 def resize(image: Any, size: int) -> Any:

@@ -83,11 +83,15 @@ class ShardFile(TypedDict):
 
 
 class Shard(Stored):
-    """shard.json: the name of the shard, the address of the records, and the shard's files by name."""
+    """shard.json: the name of the shard, the address of the records, and the shard's files by name.
+
+    `dark` has the ids of images of 16 bits that use at most a sixteenth of them; earlier versions did not look.
+    """
 
     shard: str
     records: str
     files: dict[str, ShardFile]
+    dark: NotRequired[list[str]]
 
 
 class ShardState(Stored):
@@ -96,6 +100,7 @@ class ShardState(Stored):
     index: list[IndexRow]
     quarantine: list[QuarantineRow]
     files: dict[str, ShardFile]
+    dark: NotRequired[list[str]]
 
 
 class Findings(TypedDict):
