@@ -15,7 +15,7 @@ from pathlib import Path
 import tensorflow as tf
 
 from frostline import storage
-from frostline.data import images, records
+from frostline.data import formats, images, records
 from frostline.data import shards as shard_files
 from frostline.data.splits import SPLITS
 from frostline.documents.data import (
@@ -121,7 +121,7 @@ def _records(rows: Sequence[ManifestRow], image_size: int) -> Iterator[tuple[Man
         try:
             image = images.from_bytes(tf.constant(data), image_size)
         except tf.errors.InvalidArgumentError as error:
-            return row, images.unreadable(data) or _reason(error), False
+            return row, _known(data) or _reason(error), False
         return row, records.serialize(image, row["label"], row["sha256"]), images.uses_a_sixteenth(data)
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
@@ -131,6 +131,11 @@ def _records(rows: Sequence[ManifestRow], image_size: int) -> Iterator[tuple[Man
 
 def _index_row(row: ManifestRow) -> IndexRow:
     return {"id": row["id"], "sha256": row["sha256"], "label": row["label"], "split": row["split"]}
+
+
+def _known(data: bytes) -> str:
+    kind = formats.not_decoded(data)
+    return f"is a {kind} file, which cannot be read; convert it to JPEG or PNG" if kind else ""
 
 
 def _reason(error: tf.errors.InvalidArgumentError) -> str:

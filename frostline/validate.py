@@ -124,6 +124,9 @@ def _source_warnings(source: Source) -> list[str]:
     conflicts, unmatched = source["conflicts"], source["unmatched"]
     if conflicts:
         warnings.append(f"{len(conflicts)} files left out, because their image has two labels: {listed(conflicts)}")
+    across = source.get("across", [])
+    if across:
+        warnings.append(f"{len(across)} files left out, because their image is also in another split: {listed(across)}")
     if unmatched["count"]:
         first = unmatched["first"]
         warnings.append(f"{unmatched['count']:,} rows of metadata.csv match no image; the first is {first!r}")
@@ -136,8 +139,8 @@ def _dark(shards: Sequence[Shard]) -> list[str]:
     if not names:
         return []
     return [
-        f"{len(names)} images of 16 bits use at most a sixteenth of their range and are nearly black, which is what the "
-        f"model is trained on; if they have 12 bits, multiply by 16 here and before serving: {listed(names)}"
+        f"{len(names)} images of 16 bits use at most a sixteenth of their range; they are taken as they are, nearly "
+        f"black; if they have 12 bits, multiply their values by 16 here and before serving: {listed(names)}"
     ]
 
 

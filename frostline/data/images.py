@@ -12,20 +12,6 @@ import tensorflow as tf
 
 from frostline.data import bitmaps, containers
 
-_NOT_DECODED = {  # formats of images that TensorFlow does not read, by their first bytes, or those after the first four
-    b"II*\0": "a TIFF file",
-    b"MM\0*": "a TIFF file",
-    b"II+\0": "a BigTIFF file",
-    b"MM\0+": "a BigTIFF file",
-    b"ftypheic": "a HEIC file",
-    b"ftypheix": "a HEIC file",
-    b"ftypmif1": "a HEIF file",
-    b"ftypavif": "an AVIF file",
-    b"\0\0\0\x0cjP  ": "a JPEG 2000 file",
-    b"%PDF": "a PDF file",
-    b"8BPS": "a Photoshop file",
-}
-
 
 def decode(data: Any) -> Any:
     """Decode one JPEG, PNG, GIF, BMP or WebP image, of an animation the first frame, the way up that EXIF says.
@@ -53,12 +39,6 @@ def uses_a_sixteenth(data: bytes) -> bool:
     if data[:8] != b"\x89PNG\r\n\x1a\n" or data[24:25] != b"\x10":
         return False
     return bool(tf.reduce_max(tf.io.decode_png(data, channels=3, dtype=tf.uint16)) < 2**12)
-
-
-def unreadable(data: bytes) -> str:
-    """What is known about bytes that cannot be decoded, for people; empty if nothing is."""
-    kind = next((kind for start, kind in _NOT_DECODED.items() if data[4:12] == start or data.startswith(start)), "")
-    return f"is {kind}, which cannot be read; convert it to JPEG or PNG" if kind else ""
 
 
 def _plain(data: Any) -> Any:

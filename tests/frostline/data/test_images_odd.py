@@ -1,167 +1,29 @@
 """Pictures as people have them: Pillow's pixels are the reference, in Python and in a graph as servers run it."""
 
-import io
 import struct
 import zlib
 
 import numpy as np
 import pytest
 import tensorflow as tf
-from PIL import Image, ImageOps
+from PIL import Image
 
 from frostline.data import images
 
-RANDOM = np.random.default_rng(3)
-COLOURS = Image.fromarray(RANDOM.integers(0, 256, (21, 30, 3), np.uint8))
-SMOOTH = Image.fromarray(np.mgrid[0:105:5, 0:120:4].sum(axis=0).astype(np.uint8)[..., None].repeat(3, 2))
-TRANSLUCENT = Image.fromarray(RANDOM.integers(1, 256, (21, 30, 4), np.uint8))
-
-
-@tf.function(input_signature=[tf.TensorSpec([], tf.string)])
-def in_a_graph(data):
-    return images.decode(data)
-
-
-def decoded(data):
-    """The pixels, which are the same when run from Python and in a graph."""
-    graph = in_a_graph(tf.constant(data)).numpy()
-    np.testing.assert_array_equal(images.decode(tf.constant(data)).numpy(), graph)
-    return graph
-
-
-def encoded(picture, kind, **options):
-    buffer = io.BytesIO()
-    picture.save(buffer, kind, **options)
-    return buffer.getvalue()
-
-
-def by_pillow(data):
-    with Image.open(io.BytesIO(data)) as picture:
-        return np.asarray(ImageOps.exif_transpose(picture).convert("RGB"))
-
-
-def tiff(value, order="<", kind=3, before=()):
-    """EXIF with an orientation, after other tags."""
-    field = struct.pack(order + "HH", value, 0) if kind == 3 else struct.pack(order + "I", value)
-    entries = [struct.pack(order + "HHI4s", tag, 3, 1, bytes(4)) for tag in before]
-    entries.append(struct.pack(order + "HHI", 0x0112, kind, 1) + field)
-    head = (b"II*\0" if order == "<" else b"MM\0*") + struct.pack(order + "I", 8)
-    return head + struct.pack(order + "H", len(entries)) + b"".join(entries) + bytes(4)
-
-
-def segment(payload, marker=0xE1):
-    return bytes([0xFF, marker]) + struct.pack(">H", len(payload) + 2) + payload
-
-
-def jpeg_with(*segments):
-    plain = encoded(SMOOTH, "JPEG", quality=95)
-    return plain[:2] + b"".join(segments) + plain[2:]
-
-
-PLAIN = by_pillow(encoded(SMOOTH, "JPEG", quality=95))
-
-
-@pytest.mark.parametrize("order", ["<", ">"])
-@pytest.mark.parametrize("value", range(1, 9))
-def test_a_jpeg_is_turned_as_its_exif_says(value, order):
-    data = jpeg_with(segment(b"Exif\0\0" + tiff(value, order, before=[0x0100, 0x0101])))
-    np.testing.assert_allclose(decoded(data).astype(int), by_pillow(data), atol=3)
-    assert decoded(data).shape == ((30, 21, 3) if value >= 5 else (21, 30, 3))
-
-
-@pytest.mark.parametrize("kind", ["PNG", "WEBP"])
-@pytest.mark.parametrize("value", range(1, 9))
-def test_png_and_webp_are_turned_too(value, kind):
-    exif = Image.Exif()
-    exif[0x0112] = value
-    data = encoded(COLOURS, kind, exif=exif, **({"lossless": True} if kind == "WEBP" else {}))
-    np.testing.assert_array_equal(decoded(data), by_pillow(data))
-
-
-@pytest.mark.parametrize("segments", [
-    [segment(b"JFIF\0" + bytes(9), 0xE0), segment(b"a comment, Exif\0\0", 0xFE), segment(b"Exif\0\0" + tiff(6))],
-    [segment(b"http://ns.adobe.com/xap/1.0/\0<x/>"), segment(b"Exif\0\0" + tiff(6))],
-    [segment(b"Exif\0\0" + tiff(6)), segment(b"Exif\0\0" + tiff(3))],
-    [segment(b"Exif\0\0" + tiff(6, ">", kind=4))],
-    [b"\xff\xff\xff" + segment(b"Exif\0\0" + tiff(6))],
-    [segment(b"Exif\0\0" + tiff(6) + jpeg_with(segment(b"Exif\0\0" + tiff(3))))],
-    [segment(b"x" * 65000, 0xE2), segment(b"x" * 65000, 0xE2), segment(b"Exif\0\0" + tiff(6))],
-])  # fmt: skip
-def test_exif_is_found_wherever_it_may_be(segments):
-    np.testing.assert_allclose(decoded(jpeg_with(*segments)).astype(int), np.rot90(PLAIN, -1), atol=3)
-
-
-@pytest.mark.parametrize("exif", [
-    tiff(0), tiff(9), tiff(6)[:10], tiff(6)[:8], tiff(6)[:20], b"", b"II", b"XX*\0" + tiff(6)[4:],
-    b"II*\0" + struct.pack("<I", 2**32 - 1), b"II*\0" + struct.pack("<I", 2**31), b"II*\0" + struct.pack("<I", 500),
-    tiff(6)[:8] + b"\xff\xff" + bytes(30), tiff(65535), tiff(6, kind=2), tiff(1) + tiff(6),
-])  # fmt: skip
-def test_exif_that_is_damaged_or_says_nothing_changes_nothing(exif):
-    np.testing.assert_allclose(decoded(jpeg_with(segment(b"Exif\0\0" + exif))).astype(int), PLAIN, atol=3)
-
-
-def test_the_exif_of_a_second_picture_in_the_file_is_not_the_first_ones():
-    data = jpeg_with() + jpeg_with(segment(b"Exif\0\0" + tiff(6)))
-    np.testing.assert_allclose(decoded(data).astype(int), PLAIN, atol=3)
-
-
-def test_a_file_of_nothing_but_chunks_takes_few_steps():
-    """A walk through all of its 100,000 chunks would take seconds."""
-    head, chunk = encoded(COLOURS, "PNG")[:33], struct.pack(">I4sI", 0, b"zzZz", zlib.crc32(b"zzZz"))
-    data = head + chunk * 100_000 + struct.pack(">I4sI", 0, b"eXIf", 0) + encoded(COLOURS, "PNG")[33:]
-    np.testing.assert_array_equal(in_a_graph(tf.constant(data)).numpy(), np.asarray(COLOURS))
-
-
-def bmp(bits, width, height, colours=None, os2=False):
-    """A BMP with a random palette and random indices, and its right pixels."""
-    count = colours or 2**bits
-    palette = RANDOM.integers(0, 256, (count, 3), np.uint8)
-    indices = RANDOM.integers(0, count, (abs(height), width), np.uint8)
-    stride = (width * bits + 31) // 32 * 4
-    unpacked = np.unpackbits(indices[..., None], axis=2)[..., 8 - bits :].reshape(abs(height), -1)
-    rows = np.zeros((abs(height), stride), np.uint8)
-    packed = np.packbits(unpacked, axis=1)
-    rows[:, : packed.shape[1]] = packed
-    body = (rows[::-1] if height > 0 else rows).tobytes()
-    if os2:
-        table, head = palette[:, ::-1].tobytes(), struct.pack("<IHHHH", 12, width, height, 1, bits)
-    else:
-        table = np.pad(palette[:, ::-1], [(0, 0), (0, 1)]).tobytes()
-        head = struct.pack("<IiiHHIIiiII", 40, width, height, 1, bits, 0, len(body), 0, 0, colours or 0, 0)
-    start = 14 + len(head) + len(table)
-    return struct.pack("<2sIHHI", b"BM", start + len(body), 0, 0, start) + head + table + body, palette[indices]
-
-
-@pytest.mark.parametrize(("bits", "colours"), [(1, None), (4, None), (4, 5), (8, None), (8, 100)])
-@pytest.mark.parametrize("size", [(13, 7), (16, 8), (13, -7), (1, 1)])
-def test_a_bmp_with_a_palette_has_its_colours(bits, colours, size):
-    data, right = bmp(bits, *size, colours)
-    np.testing.assert_array_equal(decoded(data), right)
-    np.testing.assert_array_equal(by_pillow(data), right)
-
-
-def test_a_bmp_of_os2_has_its_colours():
-    data, right = bmp(8, 13, 7, os2=True)
-    np.testing.assert_array_equal(decoded(data), right)
-
-
-@pytest.mark.parametrize("mode", ["1", "L", "P", "RGB", "RGBA"])
-def test_a_bmp_of_pillow_has_pillows_pixels(mode):
-    data = encoded((TRANSLUCENT if mode == "RGBA" else COLOURS).convert(mode), "BMP")
-    np.testing.assert_array_equal(decoded(data), by_pillow(data))
-
-
-@pytest.mark.parametrize("change", [
-    {18: b"\0\0\0\0"}, {18: b"\xff\xff\xff\x7f"}, {22: b"\0\0\0\x80"}, {10: b"\xff\xff\xff\xff"}, {30: b"\1\0\0\0"},
-    {22: b"\0\1\0\0"},
-])  # fmt: skip
-def test_a_bmp_that_lies_is_refused_as_other_damaged_files_are(change):
-    data = bytearray(bmp(8, 13, 7)[0])
-    for place, value in change.items():
-        data[place : place + len(value)] = value
-    for decode in (images.decode, in_a_graph):
-        with pytest.raises(tf.errors.InvalidArgumentError):
-            decode(tf.constant(bytes(data)))
+from tests.support.odd_pictures import (
+    COLOURS,
+    RANDOM,
+    SMOOTH,
+    TRANSLUCENT,
+    bmp,
+    by_pillow,
+    decoded,
+    encoded,
+    in_a_graph,
+    jpeg_with,
+    segment,
+    tiff,
+)  # fmt: skip
 
 
 def test_alpha_of_webp_is_dropped_as_that_of_png():
