@@ -96,25 +96,31 @@ def _payload(data: Any, start: int, chunk: Callable[[Header, Any], Found]) -> An
     return take(data, place, length)
 
 
-def orientation(data: Any) -> Any:
+_LAYOUTS: dict[str, tuple[bytes, int, Callable[[Header, Any], Found]]] = {  # name, first chunk, how chunks are read
+    "jpeg": (_EXIF, 2, _jpeg),
+    "png": (b"eXIf", 8, _png),
+    "webp": (b"EXIF", 12, _webp(b"EXIF")),
+}
+
+
+def mentions_exif(data: Any, kind: str) -> Any:
+    """Whether the name of EXIF is anywhere in a file of this kind: scalar bool.
+
+    Most files have no EXIF, and this finds it out at the speed of memory, before any chunk is read.
+    """
+    name = tf.constant(_LAYOUTS[kind][0])
+    return tf.size(tf.raw_ops.StringSplitV2(input=tf.reshape(data, [1]), sep=name, maxsplit=1).values) > 1
+
+
+def orientation(data: Any, kind: str) -> Any:
     """The EXIF orientation of a JPEG, PNG or WebP file: scalar int64, 1 to 8, and 1 if there is none that is valid.
 
-    Most files have no EXIF: a search for its name, at the speed of memory, finds that out before any chunk is read.
+    Args:
+        data: scalar string.
+        kind: jpeg, png or webp.
     """
-
-    def exif(name: bytes, start: int, chunk: Callable[[Header, Any], Found]) -> Any:
-        parts = tf.raw_ops.StringSplitV2(input=tf.reshape(data, [1]), sep=tf.constant(name), maxsplit=1)
-        return tf.cond(
-            tf.size(parts.values) > 1,
-            lambda: _from_tiff(_payload(data, start, chunk)),
-            lambda: tf.constant(1, tf.int64),
-        )
-
-    return tf.cond(
-        is_jpeg(data),
-        lambda: exif(_EXIF, 2, _jpeg),
-        lambda: tf.cond(is_webp(data), lambda: exif(b"EXIF", 12, _webp(b"EXIF")), lambda: exif(b"eXIf", 8, _png)),
-    )
+    _, start, chunk = _LAYOUTS[kind]
+    return _from_tiff(_payload(data, start, chunk))
 
 
 def _from_tiff(exif: Any) -> Any:
@@ -143,7 +149,12 @@ def _from_tiff(exif: Any) -> Any:
 
 def is_jpeg(data: Any) -> Any:
     """Whether these bytes start as a JPEG file: scalar bool."""
-    return take(data, 0, 3) == tf.constant(b"\xff\xd8\xff")
+    return tf.strings.substr(data, 0, 3) == tf.constant(b"\xff\xd8\xff")
+
+
+def is_png(data: Any) -> Any:
+    """Whether these bytes start as a PNG file: scalar bool."""
+    return take(data, 0, 8) == tf.constant(b"\x89PNG\r\n\x1a\n")
 
 
 def is_webp(data: Any) -> Any:
