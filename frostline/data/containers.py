@@ -20,8 +20,19 @@ _HEADER = 16
 _MOST_CHUNKS = 4096
 _STOP = -1  # instead of a position
 _EXIF = b"Exif\0\0"
-_ORIENTATION, _SHORT, _LONG = 0x0112, 3, 4  # TIFF 6.0, sections 2 and 8
+_TAG, _SHORT, _LONG = 0x0112, 3, 4  # TIFF 6.0, sections 2 and 8
 _CHARACTERS = [bytes([number]) for number in range(256)]
+
+
+def apart(function: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """A function of one scalar string that stays one operation in a graph.
+
+    Otherwise its operations become part of every graph that calls it, and a branch that is not taken still costs time
+    for each of them: 0.2 ms per picture instead of 0.1 ms in all, at 128 px.
+    """
+    spec, attributes = [tf.TensorSpec([], tf.string)], {"_noinline": True}
+    wrapped: Callable[[Any], Any] = tf.function(function, input_signature=spec, experimental_attributes=attributes)
+    return wrapped
 
 
 def take(data: Any, at: Any, length: Any) -> Any:
@@ -112,17 +123,6 @@ def mentions_exif(data: Any, kind: str) -> Any:
     return tf.size(tf.raw_ops.StringSplitV2(input=tf.reshape(data, [1]), sep=name, maxsplit=1).values) > 1
 
 
-def orientation(data: Any, kind: str) -> Any:
-    """The EXIF orientation of a JPEG, PNG or WebP file: scalar int64, 1 to 8, and 1 if there is none that is valid.
-
-    Args:
-        data: scalar string.
-        kind: jpeg, png or webp.
-    """
-    _, start, chunk = _LAYOUTS[kind]
-    return _from_tiff(_payload(data, start, chunk))
-
-
 def _from_tiff(exif: Any) -> Any:
     """The orientation in the first directory of EXIF, a TIFF file of either byte order; thumbnails have the second."""
     tiff = tf.cond(
@@ -142,9 +142,26 @@ def _from_tiff(exif: Any) -> Any:
 
     kind = short(2)
     value = tf.where(big & (kind == _LONG), short(10), short(8))
-    chosen = value[(short(0) == _ORIENTATION) & ((kind == _SHORT) | (kind == _LONG))]
+    chosen = value[(short(0) == _TAG) & ((kind == _SHORT) | (kind == _LONG))]
     found = tf.concat([chosen, tf.constant([1], tf.int64)], 0)[0]
     return where((big | little) & (found >= 1) & (found <= 8), found, 1)
+
+
+def _orientation(start: int, chunk: Callable[[Header, Any], Found]) -> Callable[[Any], Any]:
+    return apart(lambda data: _from_tiff(_payload(data, start, chunk)))
+
+
+_ORIENTATIONS = {kind: _orientation(start, chunk) for kind, (_, start, chunk) in _LAYOUTS.items()}
+
+
+def orientation(data: Any, kind: str) -> Any:
+    """The EXIF orientation of a JPEG, PNG or WebP file: scalar int64, 1 to 8, and 1 if there is none that is valid.
+
+    Args:
+        data: scalar string.
+        kind: jpeg, png or webp.
+    """
+    return _ORIENTATIONS[kind](data)
 
 
 def is_jpeg(data: Any) -> Any:

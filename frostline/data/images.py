@@ -45,6 +45,7 @@ def _plain(data: Any) -> Any:
     return tf.io.decode_image(data, channels=3, dtype=tf.uint8, expand_animations=False)
 
 
+@containers.apart
 def _rarer(data: Any) -> Any:
     """Decode what is no JPEG. JPEG comes first, with as few operations as possible: most pictures are JPEGs."""
 
