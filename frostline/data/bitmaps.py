@@ -9,7 +9,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from frostline.data.containers import number, numbers, take, where
+from frostline.data.containers import number, numbers, require, take, where
 
 _OS2 = 12  # bytes of the header that OS/2 wrote: sizes of 16 bits, and palette entries of three bytes
 _MOST_PIXELS = 2**28
@@ -42,20 +42,16 @@ def decode(data: Any) -> Any:
         old | (number(head[46:50]) == 0), tf.bitwise.left_shift(tf.ones_like(bits), bits), number(head[46:50])
     )
     rows = tf.abs(height)
-    _require(old | (number(head[30:34]) == 0), "a run-length encoded BMP cannot be read; save it as PNG")
+    require(old | (number(head[30:34]) == 0), "a run-length encoded BMP cannot be read; save it as PNG")
     sized = (width > 0) & (width <= _MOST_PIXELS) & (rows > 0) & (rows <= _MOST_PIXELS // tf.maximum(width, 1))
-    _require(sized, "the size of this BMP is wrong")
+    require(sized, "the size of this BMP is wrong")
     stride = (width * bits + 31) // 32 * 4
     raw = tf.io.decode_raw(take(data, number(head[10:14]), stride * rows), tf.uint8)
-    _require(tf.cast(tf.size(raw), tf.int64) == stride * rows, "this BMP ends before its last row")
+    require(tf.cast(tf.size(raw), tf.int64) == stride * rows, "this BMP ends before its last row")
     indices = _unpacked(tf.reshape(raw, [rows, stride]), bits)[:, :width]
     palette = _palette(data, 14 + header, where(old, 3, 4), tf.minimum(colours, 256))
     image = tf.gather(palette, tf.cast(indices, tf.int32))
     return tf.cond(height > 0, lambda: tf.reverse(image, [0]), lambda: image)
-
-
-def _require(condition: Any, message: str) -> None:
-    tf.debugging.Assert(condition, [message])
 
 
 def _unpacked(raw: Any, bits: Any) -> Any:

@@ -31,8 +31,24 @@ def apart(function: Callable[[Any], Any]) -> Callable[[Any], Any]:
     for each of them: 0.2 ms per picture instead of 0.1 ms in all, at 128 px.
     """
     spec, attributes = [tf.TensorSpec([], tf.string)], {"_noinline": True}
-    wrapped: Callable[[Any], Any] = tf.function(function, input_signature=spec, experimental_attributes=attributes)
-    return wrapped
+    wrapped = tf.function(function, input_signature=spec, experimental_attributes=attributes)
+
+    def call(data: Any) -> Any:  # run from Python, errors are shorter without a graph
+        return function(data) if tf.executing_eagerly() else wrapped(data)
+
+    return call
+
+
+def require(condition: Any, message: str) -> None:
+    """Refuse a file, unless a scalar bool is true.
+
+    Raises:
+        tf.errors.InvalidArgumentError: it is false.
+    """
+    if not tf.executing_eagerly():
+        tf.debugging.Assert(condition, [message])
+    elif not condition:
+        raise tf.errors.InvalidArgumentError(None, None, message)
 
 
 def take(data: Any, at: Any, length: Any) -> Any:

@@ -74,11 +74,11 @@ def _webp(data: Any) -> Any:
         file, box = containers.first_frame(data)
         left, top, width, height, whole_width, whole_height = tf.unstack(tf.cast(box, tf.int32))
         frame = still(file)
-        tf.debugging.Assert(
+        containers.require(
             (left + width <= whole_width)
             & (top + height <= whole_height)
             & tf.reduce_all(tf.shape(frame)[:2] == tf.stack([height, width])),
-            ["the first frame of this WebP animation does not fit"],
+            "the first frame of this WebP animation does not fit",
         )
         return tf.image.pad_to_bounding_box(frame, top, left, whole_height, whole_width)
 

@@ -39,3 +39,11 @@ def test_a_bmp_that_lies_is_refused_as_other_damaged_files_are(change):
     for decode in (images.decode, in_a_graph):
         with pytest.raises(tf.errors.InvalidArgumentError):
             decode(tf.constant(bytes(data)))
+
+
+def test_the_reason_for_refusing_a_bmp_is_short():
+    data = bytearray(bmp(8, 13, 7)[0])
+    data[30] = 1
+    with pytest.raises(tf.errors.InvalidArgumentError) as caught:
+        images.decode(tf.constant(bytes(data)))
+    assert caught.value.message == "a run-length encoded BMP cannot be read; save it as PNG"
