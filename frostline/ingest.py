@@ -253,7 +253,7 @@ def _summarize(source: str, opened: ImageSource, counts: Counts, conflicts: Sequ
     if opened.left_out:
         say(f"{source}: files left out: {left_out_words(opened.left_out)}")
     if opened.links:
-        say(f"{source}: {len(opened.links)} links left out that lead nowhere or in a circle: {listed(opened.links)}")
+        say(f"{source}: {len(opened.links)} links lead nowhere or in a circle: {listed(opened.links)}")
     if opened.unmatched:
         first = opened.unmatched[0]
         say(f"{source}: {metadata.FILE}: {len(opened.unmatched):,} rows match no image; the first is {first!r}")

@@ -94,6 +94,7 @@ def _walk(
             left_out["with a name that is not printable text"] += 1
         elif entry.is_symlink() and not _leads_on(Path(entry.path), inside):
             links.append(path)
+            left_out["links that lead nowhere or in a circle"] += 1
         elif entry.is_dir():
             if not entry.name.startswith("."):
                 yield from _walk(Path(entry.path), f"{path}/", inside, left_out, links)

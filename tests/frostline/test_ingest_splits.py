@@ -111,3 +111,15 @@ def test_only_images_of_classes_without_a_split_are_moved():
         counts = Counter(found[sha256] for sha256 in own)
         assert counts["train"] and counts["test"] and (size == 2 or counts["validation"])
         assert splits.assign([own[::-1] * 2, big], **SHARES)[0] == found
+
+
+def test_links_that_lead_nowhere_are_in_the_error_and_else_named_in_the_log(tmp_path, ingested, capfd):
+    root = put(tmp_path / "photos", {f"{label}/{n}.png": 50 * place + n for place, label in enumerate("ab")
+                                     for n in range(20)})  # fmt: skip
+    (root / "a" / "gone.png").symlink_to(tmp_path / "cache" / "gone")
+    ingested(root)
+    assert "1 links lead nowhere or in a circle: a/gone.png" in capfd.readouterr().err
+    (root / "c").mkdir()
+    (root / "c" / "1.png").symlink_to(tmp_path / "cache" / "none")
+    with pytest.raises(DataError, match=r"class 'c': has no images; .* 2 links that lead nowhere or in a circle"):
+        ingested(root)

@@ -201,3 +201,16 @@ def test_patience_needs_validation_images(tmp_path):
     assert "set data.validation_fraction above 0" in message
     preflight.check_here(config(tmp_path, training={"patience": 3}))
     preflight.check_here(config(tmp_path, data={"validation_fraction": 0.0}))
+
+
+def test_given_splits_are_accepted_and_folders_that_can_be_read_both_ways_are_not(tmp_path, photos):
+    (tmp_path / "given").mkdir()
+    for split in ("train", "test"):
+        (tmp_path / "given" / split).symlink_to(photos)
+    source = str(tmp_path / "given")
+    preflight.check_here(config(tmp_path, source=source, data={"classes": ["cat", "dog"]}))
+    (tmp_path / "given" / "extra").symlink_to(photos)
+    field, message = refusal(tmp_path, source=source)
+    assert field == "source"
+    assert message.endswith("set data.layout to classes or to splits")
+    preflight.check_here(config(tmp_path, source=source, data={"layout": "splits"}))
