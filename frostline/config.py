@@ -19,7 +19,7 @@ from frostline.features.config import CacheConfig
 from frostline.freeze.config import FreezeConfig
 from frostline.gating.config import GateConfig
 from frostline.model.config import HeadConfig
-from frostline.section import Integer, ModelName, Number, Section, parse
+from frostline.section import TEXT, Integer, ModelName, Number, Section, parse
 from frostline.text import one_line
 from frostline.training.config import TrainingConfig
 
@@ -93,7 +93,32 @@ def load(path: Path, overrides: Sequence[str] = ()) -> RunConfig:
         raise ConfigError(str(path), document, "expected a mapping of parameter names to values")
     for override in overrides:
         _apply(document, override)
-    return parse(RunConfig, document)
+    try:
+        return parse(RunConfig, document)
+    except ConfigError as error:
+        raise _unquoted(path.read_text(), error) or error from None
+
+
+def _unquoted(text: str, error: ConfigError) -> ConfigError | None:
+    """The error with its line, if a text without quotes is the cause: YAML takes yes, null, 012 and 12:30 for others.
+
+    A value of `--set` has no line.
+    """
+    if not error.expected.startswith(TEXT):
+        return None
+    node = yaml.compose(text, Loader=yaml.SafeLoader)
+    for part in error.field.split("."):
+        if isinstance(node, yaml.MappingNode):
+            node = next((value for key, value in node.value if key.value == part), None)
+        elif isinstance(node, yaml.SequenceNode) and part.isdigit() and int(part) < len(node.value):
+            node = node.value[int(part)]
+        else:
+            return None
+    if not isinstance(node, yaml.ScalarNode) or yaml.safe_load(node.value) != error.received:
+        return None
+    line = node.start_mark.line + 1
+    meaning = f"YAML reads it as {error.received!r}" if error.received is not None else "YAML reads it as nothing"
+    return ConfigError(error.field, node.value, f'line {line}: quote it: "{node.value}"; {meaning}')
 
 
 def _apply(document: dict[str, Any], override: str) -> None:

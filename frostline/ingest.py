@@ -13,7 +13,7 @@ import difflib
 import hashlib
 import tempfile
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from frostline import digests, storage
 from frostline.data import metadata, splits
 from frostline.data import shards as shard_files
 from frostline.data.config import DataConfig
-from frostline.data.sources import ImageSource, SourceImage, open_source
+from frostline.data.sources import ImageSource, SourceImage, left_out_words, open_source
 from frostline.documents.data import MANIFEST, SOURCE, Counts, FoundImage, ManifestRow, SplitName
 from frostline.errors import ConfigError, DataError, PreconditionFailed
 from frostline.events import progress, say, step
@@ -31,11 +31,6 @@ from frostline.text import listed
 
 _READERS = 8  # threads, which mostly wait for disks and buckets
 _NO_IMAGE = "add images, remove the folder, or leave the class out of data.classes"
-_TOO_FEW: dict[SplitName, str] = {
-    "train": "lower data.test_fraction or data.validation_fraction, or add images",
-    "validation": "raise data.validation_fraction, set it to 0, or add images",
-    "test": "raise data.test_fraction, or add images",
-}
 
 
 @step("ingest")
@@ -58,15 +53,17 @@ def run(*, source: str, data: dict[str, Any], shards: int, store: str, dataset: 
         StorageError: the source cannot be read, or the store cannot be written.
     """
     config = parse(DataConfig, data, field="data")
-    opened = open_source(source)
+    opened = open_source(source, config.layout)
     labels = _choose(opened.labels, config.classes)
     found = _pack(opened, store) if opened.packed else _digest_files(opened, labels)
     unambiguous, conflicts = _without_conflicts([image for image in found if image["label"] in labels])
-    rows = _limit(_manifest_rows(unambiguous, labels, config), config.train_examples_per_class)
+    unique, across = _without_copies_across(unambiguous)
+    split_of, moved = _assign(unique, config)
+    rows = _limit(_manifest_rows(unique, labels, split_of), config.train_examples_per_class)
     if not 1 <= shards <= len(rows):
         raise ConfigError("shards", shards, f"expected 1 to {len(rows)}, the number of images used")
     counts = splits.count(rows, labels)
-    _check_counts(counts, labels, config)
+    _check_counts(counts, config)
     directory = Path(dataset)
     MANIFEST.write(directory, rows)
     SOURCE.write(
@@ -79,10 +76,15 @@ def run(*, source: str, data: dict[str, Any], shards: int, store: str, dataset: 
             "counts": counts,
             "manifest_digest": digests.of_file(directory / MANIFEST.file),
             "conflicts": conflicts,
+            "across": across,
             "unmatched": {"count": len(opened.unmatched), "first": next(iter(opened.unmatched), None)},
         },
     )
     _summarize(source, opened, counts, conflicts)
+    if across:
+        say(f"{source}: {len(across)} files left out, because their image is also in another split: {listed(across)}")
+    if moved:
+        say(f"{source}: {moved} images of small classes are in another split than usual, so that each split has some")
     return shard_files.names(shards)
 
 
@@ -104,7 +106,7 @@ def _choose(found: tuple[str, ...], wanted: tuple[str, ...]) -> tuple[str, ...]:
 def _digest_files(source: ImageSource, labels: Sequence[str]) -> list[FoundImage]:
     """Read every image of the chosen classes once, for its digest."""
     images = [image for image in source.images if image.label in labels]
-    _require_images(labels, images)
+    _require_images(labels, images, source.left_out)
     with ThreadPoolExecutor(_READERS) as pool:
         return list(progress(pool.map(_digest_file, images), total=len(images), unit="images"))
 
@@ -141,6 +143,8 @@ def _found(image: SourceImage, uri: str, offset: int, data: bytes) -> FoundImage
         "sha256": digests.of_bytes(data),
         "label": image.label,
     }
+    if image.split:
+        found["split"] = image.split
     if image.metadata:
         found["metadata"] = image.metadata
     return found
@@ -155,21 +159,60 @@ def _without_conflicts(found: Sequence[FoundImage]) -> tuple[list[FoundImage], l
     return kept, sorted(image["id"] for image in found if len(labels_of[image["sha256"]]) > 1)
 
 
-def _require_images(labels: Sequence[str], images: Iterable[SourceImage]) -> None:
+def _require_images(labels: Sequence[str], images: Iterable[SourceImage], left_out: Mapping[str, int]) -> None:
     with_images = {image.label for image in images}
-    for label in labels:
-        if label not in with_images:
-            raise DataError(f"class {label!r}: has no images; {_NO_IMAGE}")
+    without = [repr(label) for label in labels if label not in with_images]
+    if without:
+        passed = f"; files left out: {left_out_words(left_out)}" if left_out else ""
+        raise DataError(f"class {listed(without, 20)}: has no images; {_NO_IMAGE}{passed}")
 
 
-def _manifest_rows(found: Iterable[FoundImage], labels: Sequence[str], config: DataConfig) -> list[ManifestRow]:
+def _without_copies_across(found: Sequence[FoundImage]) -> tuple[list[FoundImage], list[str]]:
+    """Keep copies of an image in one given split only: test, else validation. Also returns the ids of the others."""
+    best: dict[str, SplitName] = {}
+    for split in splits.SPLITS:  # train, validation, test: the last one stays
+        best.update((image["sha256"], split) for image in found if image.get("split") == split)
+    kept = [image for image in found if image.get("split") == best.get(image["sha256"])]
+    return kept, sorted(image["id"] for image in found if image.get("split") != best.get(image["sha256"]))
+
+
+def _assign(found: Sequence[FoundImage], config: DataConfig) -> tuple[dict[str, SplitName], int]:
+    """The split of each image by its digest, and how many small classes moved.
+
+    Given splits are kept; those that are not given are drawn from the images of the given train split.
+    """
+    given = {image["sha256"]: image["split"] for image in found if "split" in image}
+    free = [image for image in found if given.get(image["sha256"], "train") == "train"]
+    by_label: dict[str, list[str]] = {}
+    for image in free:
+        by_label.setdefault(image["label"], []).append(image["sha256"])
+    drawn, moved = splits.assign(
+        by_label.values(),
+        validation_fraction=0.0 if "validation" in given.values() else config.validation_fraction,
+        test_fraction=0.0 if "test" in given.values() else config.test_fraction,
+    )
+    return {**given, **drawn}, moved
+
+
+def _manifest_rows(
+    found: Iterable[FoundImage], labels: Sequence[str], split_of: Mapping[str, SplitName]
+) -> list[ManifestRow]:
     """The images with their splits, and labels as indexes, in the manifest's order."""
     index = {label: number for number, label in enumerate(labels)}
-    fractions = {"validation_fraction": config.validation_fraction, "test_fraction": config.test_fraction}
-    rows: list[ManifestRow] = [
-        {**image, "label": index[image["label"]], "split": splits.split_of(image["sha256"], **fractions)}
-        for image in found
-    ]
+    rows: list[ManifestRow] = []
+    for image in found:
+        row: ManifestRow = {
+            "id": image["id"],
+            "uri": image["uri"],
+            "offset": image["offset"],
+            "size": image["size"],
+            "sha256": image["sha256"],
+            "label": index[image["label"]],
+            "split": split_of[image["sha256"]],
+        }
+        if "metadata" in image:
+            row["metadata"] = image["metadata"]
+        rows.append(row)
     return sorted(rows, key=lambda row: (row["split"], row["sha256"], row["id"]))
 
 
@@ -185,18 +228,22 @@ def _limit(rows: Sequence[ManifestRow], train_examples_per_class: int) -> list[M
     return kept
 
 
-def _check_counts(counts: Counts, labels: Sequence[str], config: DataConfig) -> None:
-    """Raise DataError if a class cannot be trained or tested, or the validation split is empty."""
-    for label in labels:
-        if not any(counts[split][label] for split in splits.SPLITS):
-            raise DataError(f"class {label!r}: has no images; {_NO_IMAGE}")
-    required: tuple[SplitName, ...] = ("train", "test")
-    for split in required:
-        for label, number in counts[split].items():
-            if not number:
-                raise DataError(f"class {label!r}: has no images in the {split} split; {_TOO_FEW[split]}")
+def _check_counts(counts: Counts, config: DataConfig) -> None:
+    """Raise DataError if classes cannot be trained or tested, or the validation split is empty."""
+    lacking = [
+        f"{label!r} ({', '.join(f'{counts[split][label]} {split}' for split in splits.SPLITS)})"
+        for label in counts["train"]
+        if not (counts["train"][label] and counts["test"][label])
+    ]
+    if lacking:
+        raise DataError(
+            f"class {listed(lacking, 20)}: has no images in the train or test split; a class needs at least two "
+            "different images, one for each: add images, or name the other classes in data.classes"
+        )
     if config.validation_fraction and not sum(counts["validation"].values()):
-        raise DataError(f"there are no images in the validation split; {_TOO_FEW['validation']}")
+        raise DataError(
+            "there are no images in the validation split; raise data.validation_fraction, set it to 0, or add images"
+        )
 
 
 def _summarize(source: str, opened: ImageSource, counts: Counts, conflicts: Sequence[str]) -> None:
@@ -204,8 +251,9 @@ def _summarize(source: str, opened: ImageSource, counts: Counts, conflicts: Sequ
     sizes = ", ".join(f"{sum(by_label.values()):,} {split}" for split, by_label in counts.items())
     say(f"{source}: {len(counts['train'])} classes; images: {sizes}")
     if opened.left_out:
-        reasons = ", ".join(f"{number:,} {reason}" for reason, number in sorted(opened.left_out.items()))
-        say(f"{source}: files left out: {reasons}")
+        say(f"{source}: files left out: {left_out_words(opened.left_out)}")
+    if opened.links:
+        say(f"{source}: {len(opened.links)} links lead nowhere or in a circle: {listed(opened.links)}")
     if opened.unmatched:
         first = opened.unmatched[0]
         say(f"{source}: {metadata.FILE}: {len(opened.unmatched):,} rows match no image; the first is {first!r}")

@@ -15,7 +15,7 @@ from pathlib import Path
 import tensorflow as tf
 
 from frostline import storage
-from frostline.data import images, records
+from frostline.data import formats, images, records
 from frostline.data import shards as shard_files
 from frostline.data.splits import SPLITS
 from frostline.documents.data import (
@@ -71,7 +71,7 @@ def run(*, dataset: str, shard: str, image_size: int, store: str, examples: str)
     out = Path(examples)
     INDEX.write(out, state["index"])
     QUARANTINE.write(out, state["quarantine"])
-    SHARD.write(out, {"shard": shard, "records": target, "files": state["files"]})
+    SHARD.write(out, {"shard": shard, "records": target, "files": state["files"], "dark": state.get("dark", [])})
     if state["quarantine"]:
         say(f"shard {shard}: {len(state['quarantine'])} of {len(rows)} images cannot be read and are set aside")
 
@@ -91,40 +91,51 @@ def _write(rows: Sequence[ManifestRow], dataset: str, shard: str, image_size: in
     """Write the TFRecord files of a shard into `directory`."""
     index: list[IndexRow] = []
     quarantine: list[QuarantineRow] = []
+    dark: list[str] = []
     counts = dict.fromkeys(SPLITS, 0)
     with records.writers(directory, dataset, shard) as writer:
-        for row, record in progress(_records(rows, image_size), total=len(rows), unit="images"):
+        for row, record, narrow in progress(_records(rows, image_size), total=len(rows), unit="images"):
             if isinstance(record, str):
                 quarantine.append({**_index_row(row), "reason": record})
                 continue
             writer[row["split"]].write(record)
             counts[row["split"]] += 1
             index.append(_index_row(row))
+            if narrow:
+                dark.append(row["id"])
     files: dict[str, ShardFile] = {}
     for split, examples in counts.items():
         path = directory / records.file_name(dataset, split, shard)
         files[path.name] = {"split": split, "examples": examples, "bytes": path.stat().st_size}
-    return {"index": index, "quarantine": quarantine, "files": files}
+    return {"index": index, "quarantine": quarantine, "files": files, "dark": dark}
 
 
-def _records(rows: Sequence[ManifestRow], image_size: int) -> Iterator[tuple[ManifestRow, bytes | str]]:
-    """Yield each row, in order, with its record, or with the reason why its image cannot be read. All cores decode."""
+def _records(rows: Sequence[ManifestRow], image_size: int) -> Iterator[tuple[ManifestRow, bytes | str, bool]]:
+    """Yield each row, in order, with its record, or with the reason why its image cannot be read. All cores decode.
 
-    def record(row: ManifestRow) -> bytes | str:
+    The third value says whether the image is of 16 bits and uses at most a sixteenth of them.
+    """
+
+    def record(row: ManifestRow) -> tuple[ManifestRow, bytes | str, bool]:
+        data = records.original(row)
         try:
-            image = images.from_bytes(tf.constant(records.original(row)), image_size)
+            image = images.from_bytes(tf.constant(data), image_size)
         except tf.errors.InvalidArgumentError as error:
-            return _reason(error)
-        return records.serialize(image, row["label"], row["sha256"])
+            return row, _known(data) or _reason(error), False
+        return row, records.serialize(image, row["label"], row["sha256"]), images.uses_a_sixteenth(data)
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         for start in range(0, len(rows), _CHUNK):
-            chunk = rows[start : start + _CHUNK]
-            yield from zip(chunk, pool.map(record, chunk), strict=True)
+            yield from pool.map(record, rows[start : start + _CHUNK])
 
 
 def _index_row(row: ManifestRow) -> IndexRow:
     return {"id": row["id"], "sha256": row["sha256"], "label": row["label"], "split": row["split"]}
+
+
+def _known(data: bytes) -> str:
+    kind = formats.not_decoded(data)
+    return f"is a {kind} file, which cannot be read; convert it to JPEG or PNG" if kind else ""
 
 
 def _reason(error: tf.errors.InvalidArgumentError) -> str:

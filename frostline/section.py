@@ -53,9 +53,11 @@ class Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
 
+TEXT = "expected text"
 _PLAIN = {  # instead of pydantic's messages that name Python types
     "tuple_type": "expected a list",
     "model_type": "expected a mapping",
+    "string_type": f"{TEXT}; in YAML, quote it",
 }
 S = TypeVar("S", bound=Section)
 

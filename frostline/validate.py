@@ -58,7 +58,7 @@ def run(*, dataset: str, examples: Sequence[str], image_size: int, store: str, i
     quarantine = [row for path in examples for row in QUARANTINE.read(Path(path))]
     target = storage.join(store, "records", records.address(MANIFEST.read(Path(dataset)), source, image_size))
     findings = check(index, quarantine, source["labels"])
-    findings["warnings"] += _source_warnings(source)
+    findings["warnings"] += _source_warnings(source) + _dark(shards)
     findings["problems"] += _missing_shards(shards, source["shards"], target)
     report: Validation = {
         "counts": findings["counts"],
@@ -124,10 +124,24 @@ def _source_warnings(source: Source) -> list[str]:
     conflicts, unmatched = source["conflicts"], source["unmatched"]
     if conflicts:
         warnings.append(f"{len(conflicts)} files left out, because their image has two labels: {listed(conflicts)}")
+    across = source.get("across", [])
+    if across:
+        warnings.append(f"{len(across)} files left out, because their image is also in another split: {listed(across)}")
     if unmatched["count"]:
         first = unmatched["first"]
         warnings.append(f"{unmatched['count']:,} rows of metadata.csv match no image; the first is {first!r}")
     return warnings
+
+
+def _dark(shards: Sequence[Shard]) -> list[str]:
+    """A warning about images of 16 bits that are nearly black, because their values are those of fewer bits."""
+    names = sorted(name for shard in shards for name in shard.get("dark", []))
+    if not names:
+        return []
+    return [
+        f"{len(names)} images of 16 bits use at most a sixteenth of their range; they are taken as they are, nearly "
+        f"black; if they have 12 bits, multiply their values by 16 here and before serving: {listed(names)}"
+    ]
 
 
 def _missing_shards(shards: Sequence[Shard], expected: int, target: str) -> list[str]:

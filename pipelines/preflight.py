@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 from frostline.config import RunConfig
+from frostline.data.config import DataConfig
 from frostline.errors import ConfigError, FrostlineError
 from frostline.model import backbones
 from frostline.text import listed
@@ -82,7 +82,7 @@ def check_here(config: RunConfig) -> None:
     """
     check_model(config)
     if not _known_source(config.source):
-        _check_folders(Path(config.source), config.data.classes)
+        _check_folders(Path(config.source), config.data)
     if backbones.is_file(config.backbone) and "://" not in config.backbone and not Path(config.backbone).is_file():
         raise ConfigError("backbone", config.backbone, "there is no such file")
     _check_weights(config)
@@ -100,35 +100,28 @@ def _check_source_form(source: str) -> None:
         raise ConfigError("source", source, "expected digits, tfds://NAME, gs://BUCKET/PREFIX or a local directory")
 
 
-def _check_folders(source: Path, classes: tuple[str, ...]) -> None:
+def _check_folders(source: Path, data: DataConfig) -> None:
     if not source.exists():
         raise ConfigError("source", str(source), "there is no such directory")
     if not source.is_dir():
         raise ConfigError("source", str(source), "expected a directory of class folders, not a file")
+    from frostline.data import sources  # reads no image
+
     try:
-        filled = sorted(folder.name for folder in _folders(source) if _has_image(folder))
-    except OSError as error:
-        raise ConfigError("source", str(source), f"{error.filename} cannot be read: {error.strerror}") from None
+        opened = sources.open_source(str(source), data.layout)
+    except FrostlineError as error:
+        raise ConfigError("source", str(source), str(error).removeprefix("source: ")) from None
+    filled = sorted({image.label for image in opened.images})
+    passed = f"; files left out: {sources.left_out_words(opened.left_out)}" if opened.left_out else ""
+    classes = data.classes
     missing = [label for label in classes if label not in filled]
     if missing and filled:
-        raise ConfigError("data.classes", missing[0], f"no class folder with images; there are {listed(filled, 10)}")
+        raise ConfigError(
+            "data.classes", missing[0], f"no class folder with images; there are {listed(filled, 10)}{passed}"
+        )
     if len(filled) < 2:
         found = f"found only {filled[0]!r}" if filled else "found none"
-        raise ConfigError("source", str(source), f"at least two class folders with images are needed; {found}")
-
-
-def _folders(folder: Path) -> Iterator[Path]:
-    """Visible folders inside `folder`, without links to folders: ingest does not follow links either."""
-    return (
-        path for path in folder.iterdir() if path.is_dir() and not path.name.startswith(".") and not path.is_symlink()
-    )
-
-
-def _has_image(folder: Path) -> bool:
-    from frostline.data.sources import EXTENSIONS
-
-    images = (path for path in folder.iterdir() if path.suffix.lower() in EXTENSIONS and not path.name.startswith("."))
-    return any(path.is_file() for path in images) or any(map(_has_image, _folders(folder)))
+        raise ConfigError("source", str(source), f"at least two class folders with images are needed; {found}{passed}")
 
 
 def _is_weights_file(weights: str) -> bool:

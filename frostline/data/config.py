@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
 from frostline.section import Fraction, Integer, Section, as_tuple
+
+Layout = Literal["auto", "classes", "splits"]
 
 
 class DataConfig(Section):
@@ -14,6 +16,11 @@ class DataConfig(Section):
 
     classes: Annotated[tuple[str, ...], BeforeValidator(as_tuple)] = Field(
         (), description="class names to keep, in the order of their indexes; empty keeps all, sorted by name"
+    )
+    layout: Layout = Field(
+        "auto",
+        description="what the source's folders are: classes, or given splits (train, val, test) with class folders "
+        "inside; auto looks at their names",
     )
     train_examples_per_class: Integer = Field(
         0, ge=0, description="images per class in the training split, chosen by content hash; 0 keeps all"

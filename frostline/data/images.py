@@ -10,21 +10,95 @@ from typing import Any
 
 import tensorflow as tf
 
+from frostline.data import bitmaps, containers
+
 
 def decode(data: Any) -> Any:
-    """Decode one JPEG, PNG, GIF (its first frame), BMP or WebP image.
+    """Decode one JPEG, PNG, GIF, BMP or WebP image, of an animation the first frame, the way up that EXIF says.
 
     Args:
         data: scalar string tensor, the encoded bytes.
 
     Returns:
-        [height, width, 3] uint8; greyscale is repeated over the channels, alpha is dropped.
+        [height, width, 3] uint8; greyscale is repeated over the channels, alpha is dropped, 16 bits are cut to the
+        upper 8, palettes are applied.
 
     Raises:
         tf.errors.InvalidArgumentError: the bytes are not such an image.
     """
-    image = tf.io.decode_image(data, channels=3, dtype=tf.uint8, expand_animations=False)
+    image = tf.cond(containers.is_jpeg(data), lambda: _upright(_plain(data), data, "jpeg"), lambda: _rarer(data))
     return tf.ensure_shape(image, [None, None, 3])
+
+
+def uses_a_sixteenth(data: bytes) -> bool:
+    """Whether an image is a PNG of 16 bits with no value above 4095, such as the 12 bits of a camera or scanner.
+
+    Args:
+        data: the encoded bytes of an image that can be decoded.
+    """
+    if data[:8] != b"\x89PNG\r\n\x1a\n" or data[24:25] != b"\x10":
+        return False
+    return bool(tf.reduce_max(tf.io.decode_png(data, channels=3, dtype=tf.uint16)) < 2**12)
+
+
+def _plain(data: Any) -> Any:
+    return tf.io.decode_image(data, channels=3, dtype=tf.uint8, expand_animations=False)
+
+
+@containers.apart
+def _rarer(data: Any) -> Any:
+    """Decode what is no JPEG. JPEG comes first, with as few operations as possible: most pictures are JPEGs."""
+
+    def plain() -> Any:
+        image = _plain(data)
+        return tf.cond(containers.is_png(data), lambda: _upright(image, data, "png"), lambda: image)
+
+    return tf.cond(
+        containers.is_webp(data),
+        lambda: _upright(_webp(data), data, "webp"),
+        lambda: tf.cond(bitmaps.has_palette(data), lambda: bitmaps.decode(data), plain),
+    )
+
+
+def _webp(data: Any) -> Any:
+    """Decode WebP with or without alpha; TensorFlow 2.21 wants their number of channels, or 0.
+
+    TensorFlow must never see an animation: with 0 channels it writes behind the end of its buffer for one without
+    alpha, and the process ends ("free(): invalid next size").
+    """
+
+    def still(file: Any) -> Any:
+        return tf.io.decode_image(file, channels=0, dtype=tf.uint8, expand_animations=False)[:, :, :3]
+
+    def animation() -> Any:
+        file, box = containers.first_frame(data)
+        left, top, width, height, whole_width, whole_height = tf.unstack(tf.cast(box, tf.int32))
+        frame = still(file)
+        containers.require(
+            (left + width <= whole_width)
+            & (top + height <= whole_height)
+            & tf.reduce_all(tf.shape(frame)[:2] == tf.stack([height, width])),
+            "the first frame of this WebP animation does not fit",
+        )
+        return tf.image.pad_to_bounding_box(frame, top, left, whole_height, whole_width)
+
+    return tf.cond(containers.is_animated(data), animation, lambda: still(data))
+
+
+def _upright(image: Any, data: Any, kind: str) -> Any:
+    """Turn an image the way that the EXIF orientation of its file says (EXIF 2.3, 4.6.4, tag 274)."""
+
+    def turned() -> Any:
+        value = containers.orientation(data, kind)
+
+        def among(*values: int) -> Any:
+            return tf.reduce_any(value == tf.constant(values, tf.int64))
+
+        result = tf.cond(value >= 5, lambda: tf.transpose(image, [1, 0, 2]), lambda: image)
+        result = tf.cond(among(2, 3, 6, 7), lambda: tf.reverse(result, [1]), lambda: result)
+        return tf.cond(among(3, 4, 7, 8), lambda: tf.reverse(result, [0]), lambda: result)
+
+    return tf.cond(containers.mentions_exif(data, kind), turned, lambda: image)
 
 
 def resize(image: Any, size: int) -> Any:

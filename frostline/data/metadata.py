@@ -7,15 +7,69 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 
+from frostline import storage
 from frostline.errors import DataError
 
 FILE = "metadata.csv"
+LABEL = "label"  # the column that names the classes where folders do not
 CLASSES = "true label"  # the column under which a comparison lists the classes among its slices
 _KEY = "file_name"
 _MOST_COLUMNS = 64
 _LONGEST = 200  # characters of a name or value, which must fit into a table
+
+
+def read(root: str, tables: Sequence[str], source: str) -> dict[str, dict[str, str]]:
+    """Read the table of a source, if it has one: {file_name: {column: value}}.
+
+    Args:
+        root: address of the source.
+        tables: the metadata files that it has.
+        source: as configured, for messages.
+
+    Raises:
+        DataError: there are two tables, or the table cannot be used (see `parse`).
+        StorageError: it cannot be read.
+    """
+    if len(tables) > 1:
+        raise DataError(f"{source}: received {' and '.join(tables)}; expected one of them")
+    found: dict[str, dict[str, str]] = {}
+    for table in tables:
+        data, origin = storage.read_bytes(f"{root}/{table}"), f"{source}: {table}"
+        found = parse(data if table == FILE else _csv_of_lines(data, origin), origin)
+    return found
+
+
+def has_labels(described: Mapping[str, Mapping[str, str]], images: Sequence[str]) -> bool:
+    """Whether the column `label` names the classes: it is there, and fewer than two folders have images."""
+    folders = {path.split("/")[0] for path in images if "/" in path}
+    return len(folders) < 2 and any(LABEL in values for values in described.values())
+
+
+def _csv_of_lines(data: bytes, origin: str) -> bytes:
+    """metadata.jsonl as the same table in CSV; lists and mappings are left out, since they are no categories."""
+    rows: list[dict[str, str]] = []
+    for number, line in enumerate(data.decode("utf-8-sig", "replace").split("\n"), start=1):
+        try:
+            row = json.loads(line) if line.strip() else None
+        except (ValueError, RecursionError) as error:
+            raise DataError(f"{origin}: line {number}: is not JSON ({error})") from error
+        if row is not None and not isinstance(row, dict):
+            raise DataError(f"{origin}: line {number}: received {str(row)[:_LONGEST]!r}; expected an object")
+        if row:
+            rows.append({str(key): _text(value) for key, value in row.items() if not isinstance(value, list | dict)})
+    columns = list(dict.fromkeys(key for row in rows for key in row))
+    buffer = io.StringIO()
+    writer = csv.DictWriter(buffer, columns, restval="")
+    writer.writeheader()
+    writer.writerows(rows)
+    return buffer.getvalue().encode()
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
 
 
 def parse(data: bytes, origin: str) -> dict[str, dict[str, str]]:

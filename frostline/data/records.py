@@ -18,7 +18,7 @@ from frostline.data.splits import SPLITS
 from frostline.documents.data import ManifestRow, ShardFile, Source, SplitName
 from frostline.errors import DataError
 
-FORMAT_VERSION = 1  # part of every address; raise it when the bytes of a record change
+FORMAT_VERSION = 2  # part of every address; raise it when the bytes of a record change
 
 
 def address(rows: Iterable[ManifestRow], source: Source, image_size: int) -> str:

@@ -6,18 +6,17 @@ import difflib
 import io
 import os
 import re
-from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from frostline import storage
-from frostline.data import metadata
-from frostline.errors import ConfigError, DataError, StorageError
+from frostline.data import folders, metadata
+from frostline.data.config import Layout
+from frostline.documents.data import SplitName
+from frostline.errors import ConfigError, DataError
 from frostline.text import one_line
 
-EXTENSIONS = (".jpg", ".jpeg", ".png", ".gif", ".bmp", ".webp")
 _TFDS_NAME = re.compile(r"[a-z][a-z0-9_]*")
 _TFDS_RETRIES = 5  # instead of 10: without a network, the last five only add a wait of 198 s
 _EXPECTED = "expected digits, tfds://NAME, or a directory or gs:// prefix with one folder per class"
@@ -33,6 +32,7 @@ class SourceImage:
         uri: address of its file; empty for a packed source.
         data: its original bytes; None if they are in the file.
         metadata: its values in metadata.csv, {column: value}.
+        split: the split whose folder it is in; None if the source has no such folders.
     """
 
     id: str
@@ -40,6 +40,7 @@ class SourceImage:
     uri: str = ""
     data: bytes | None = None
     metadata: dict[str, str] = field(default_factory=dict)
+    split: SplitName | None = None
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,7 @@ class ImageSource:
         packed: whether images carry their bytes instead of having their own files.
         left_out: number of files that are not used, {reason: files}.
         unmatched: file names in metadata.csv that match no image, sorted.
+        links: links that lead nowhere or into a folder that contains them, sorted; they are left out.
     """
 
     name: str
@@ -63,13 +65,15 @@ class ImageSource:
     packed: bool
     left_out: dict[str, int] = field(default_factory=dict)
     unmatched: tuple[str, ...] = ()
+    links: tuple[str, ...] = ()
 
 
-def open_source(source: str) -> ImageSource:
+def open_source(source: str, layout: Layout = "auto") -> ImageSource:
     """Find the images and labels of a source. Image files are listed and not read; metadata.csv is read.
 
     Args:
         source: `digits`, `tfds://NAME`, a directory, or `gs://BUCKET/PREFIX`.
+        layout: whether the folders of a directory or bucket are classes or splits.
 
     Raises:
         ConfigError: the source is malformed, or TFDS has no dataset of this name.
@@ -83,7 +87,7 @@ def open_source(source: str) -> ImageSource:
         return _tfds(source, name)
     if separator and scheme != "gs":
         raise ConfigError("source", source, _EXPECTED)
-    return _folder(source)
+    return _folder(source, layout)
 
 
 def _digits() -> ImageSource:
@@ -104,25 +108,39 @@ def _digits() -> ImageSource:
     return ImageSource("digits", tuple(str(digit) for digit in range(10)), images(), len(pixels), packed=True)
 
 
-def _folder(source: str) -> ImageSource:
-    left_out: Counter[str] = Counter()
+def _folder(source: str, layout: Layout) -> ImageSource:
     remote = source.startswith("gs://")
     root = source.rstrip("/") if remote else os.path.abspath(source)  # noqa: PTH100  (resolve() would follow links)
-    paths, labels = _remote_paths(root) if remote else _local_paths(source, Path(root), left_out)
-    described = _metadata(source, root) if metadata.FILE in paths else {}
-    images, unmatched = [], dict(described)
-    for path in sorted(set(paths) - {metadata.FILE}):
-        reason = _why_not(path)
-        if reason:
-            left_out[reason] += 1
+    if not remote and not Path(root).is_dir():
+        raise DataError(f"source: received {source!r}, which is not a directory; {_EXPECTED}")
+    listing = folders.list_images(root)
+    described = metadata.read(root, listing.tables, source)
+    splits = folders.given_splits(listing.images, layout, source)
+    labelled = not splits and layout == "auto" and metadata.has_labels(described, listing.images)
+    left_out, images = listing.left_out, []
+    for path in listing.images:
+        values = dict(described.get(path, {}))
+        parts = path.split("/")
+        if labelled:
+            label, reason = values.pop(metadata.LABEL, ""), "without a label in the metadata"
         else:
-            unmatched.pop(path, None)
-            images.append(SourceImage(path, path.split("/")[0], uri=f"{root}/{path}", metadata=described.get(path, {})))
+            inside = parts[1:] if splits else parts
+            label, reason = inside[0] if len(inside) > 1 else "", "outside the class folders"
+        if splits and parts[0] not in splits:
+            label, reason = "", "outside the split folders"
+        if label:
+            images.append(SourceImage(path, label, f"{root}/{path}", None, values, splits.get(parts[0])))
+        else:
+            left_out[reason] += 1
+    labels = {image.label for image in images}
+    if not labelled and not splits:
+        labels |= listing.folders
+    unmatched = sorted(set(described) - set(listing.images))
     if images and described and len(unmatched) == len(described):
         raise DataError(
-            f"{source}: {metadata.FILE}: file_name: received {min(unmatched)!r}; expected paths like {images[0].id!r}"
+            f"{source}: {listing.tables[0]}: file_name: received {unmatched[0]!r}; expected paths like {images[0].id!r}"
         )
-    _check_labels(source, labels)
+    _check_labels(source, labels, left_out)
     return ImageSource(
         _snake_case(root.rpartition("/")[2]),
         tuple(sorted(labels)),
@@ -130,72 +148,29 @@ def _folder(source: str) -> ImageSource:
         len(images),
         packed=False,
         left_out=dict(left_out),
-        unmatched=tuple(sorted(unmatched)),
+        unmatched=tuple(unmatched),
+        links=tuple(listing.links),
     )
 
 
-def _metadata(source: str, root: str) -> dict[str, dict[str, str]]:
-    return metadata.parse(storage.read_bytes(f"{root}/{metadata.FILE}"), f"{source}: {metadata.FILE}")
+def left_out_words(left_out: Mapping[str, int]) -> str:
+    """How many files are left out, and why, in one line: `12 .tif (TIFF, ...), 1 hidden`."""
+    return ", ".join(f"{number:,} {reason}" for reason, number in sorted(left_out.items()))
 
 
-def _check_labels(source: str, labels: set[str]) -> None:
+def _check_labels(source: str, labels: set[str], left_out: Mapping[str, int]) -> None:
     if not labels:
-        raise DataError(f"source: received {source!r}, which has no class folder; expected one folder per class")
+        passed = f"; files left out: {left_out_words(left_out)}" if left_out else ""
+        raise DataError(
+            f"source: received {source!r}, which has no class folder; expected one folder per class, or "
+            f"{metadata.FILE} with the columns file_name and {metadata.LABEL}{passed}"
+        )
     for label in labels:
         if label != label.strip() or not label.isprintable():
             raise DataError(
                 f"source: received the class folder {label!r}; expected a name without control characters or "
                 "surrounding spaces"
             )
-
-
-def _why_not(path: str) -> str:
-    """Why a file is not one of the source's images; empty if it is one."""
-    parts = path.split("/")
-    if any(part.startswith(".") for part in parts):
-        return "hidden"
-    if len(parts) == 1:
-        return "outside the class folders"
-    return "" if parts[-1].lower().endswith(EXTENSIONS) else f"not {' '.join(EXTENSIONS)}"
-
-
-def _remote_paths(root: str) -> tuple[list[str], set[str]]:
-    paths = [item.uri.removeprefix(f"{root}/") for item in storage.list_files(root)]
-    return paths, {path.split("/")[0] for path in paths if "/" in path and not path.startswith(".")}
-
-
-def _local_paths(source: str, root: Path, left_out: Counter[str]) -> tuple[list[str], set[str]]:
-    """Relative paths of the regular files under `root`, with forward slashes, and the names of its visible folders.
-
-    Links to directories are not followed; links to files are followed only inside the source.
-    """
-    if not root.is_dir():
-        raise DataError(f"source: received {source!r}, which is not a directory; {_EXPECTED}")
-    inside = root.resolve()
-    paths: list[str] = []
-    labels: set[str] = set()
-    for directory, folders, names in os.walk(root, onerror=_cannot_list):
-        here = Path(directory)
-        links = [name for name in folders if (here / name).is_symlink()]
-        folders[:] = [name for name in folders if not name.startswith(".") and name not in links]
-        left_out.update(["links to directories"] * len(links))
-        if here == root:
-            labels.update(folders)
-        for name in names:
-            path = here / name
-            if not name.isprintable():
-                left_out["with a name that is not printable text"] += 1
-            elif path.is_symlink() and not path.resolve().is_relative_to(inside):
-                left_out["links that leave the source"] += 1
-            elif path.is_file():
-                paths.append(path.relative_to(root).as_posix())
-            else:
-                left_out["not regular files"] += 1
-    return paths, labels
-
-
-def _cannot_list(error: OSError) -> None:
-    raise StorageError(f"{error.filename}: cannot be read: {error.strerror}") from error
 
 
 def _snake_case(name: str) -> str:

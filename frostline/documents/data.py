@@ -21,7 +21,7 @@ class Source(Stored):
     """source.json of the dataset.
 
     `source` is as configured, `name` its name in TFDS. `counts` has images by split and label. `conflicts` has the ids
-    of images that appear under two labels and are left out.
+    of images that appear under two labels and are left out, `across` those of copies in another given split.
     """
 
     source: str
@@ -31,11 +31,15 @@ class Source(Stored):
     counts: Counts
     manifest_digest: str
     conflicts: list[str]
+    across: NotRequired[list[str]]
     unmatched: Unmatched
 
 
 class FoundImage(TypedDict):
-    """An image that ingest found: `size` bytes at `offset` of the file `uri`; `label` is the name of its class."""
+    """An image that ingest found: `size` bytes at `offset` of the file `uri`; `label` is the name of its class.
+
+    `split` is the one that the source gives.
+    """
 
     id: str
     uri: str
@@ -43,6 +47,7 @@ class FoundImage(TypedDict):
     size: int
     sha256: str
     label: str
+    split: NotRequired[SplitName]
     metadata: NotRequired[dict[str, str]]
 
 
@@ -83,11 +88,15 @@ class ShardFile(TypedDict):
 
 
 class Shard(Stored):
-    """shard.json: the name of the shard, the address of the records, and the shard's files by name."""
+    """shard.json: the name of the shard, the address of the records, and the shard's files by name.
+
+    `dark` has the ids of images of 16 bits that use at most a sixteenth of them; earlier versions did not look.
+    """
 
     shard: str
     records: str
     files: dict[str, ShardFile]
+    dark: NotRequired[list[str]]
 
 
 class ShardState(Stored):
@@ -96,6 +105,7 @@ class ShardState(Stored):
     index: list[IndexRow]
     quarantine: list[QuarantineRow]
     files: dict[str, ShardFile]
+    dark: NotRequired[list[str]]
 
 
 class Findings(TypedDict):

@@ -92,7 +92,7 @@ def test_an_unknown_kind_of_address_is_refused(tmp_path):
 
 def test_an_empty_source_and_empty_class_folders_are_refused(tmp_path):
     (tmp_path / "empty").mkdir()
-    assert "found none" in refusal(tmp_path, source=str(tmp_path / "empty"))[1]
+    assert "has no class folder" in refusal(tmp_path, source=str(tmp_path / "empty"))[1]
 
     for label in ("cat", "dog"):
         (tmp_path / "hollow" / label).mkdir(parents=True)
@@ -107,6 +107,7 @@ def test_a_single_class_is_refused(tmp_path, photos):
     field, message = refusal(tmp_path, source=str(photos))
     assert field == "source"
     assert "at least two class folders with images are needed; found only 'cat'" in message
+    assert message.endswith("; files left out: 1 .txt (not images), 1 hidden")
     assert refusal(tmp_path, source="digits", data={"classes": ["1"]})[0] == "data.classes"
 
 
@@ -200,3 +201,16 @@ def test_patience_needs_validation_images(tmp_path):
     assert "set data.validation_fraction above 0" in message
     preflight.check_here(config(tmp_path, training={"patience": 3}))
     preflight.check_here(config(tmp_path, data={"validation_fraction": 0.0}))
+
+
+def test_given_splits_are_accepted_and_folders_that_can_be_read_both_ways_are_not(tmp_path, photos):
+    (tmp_path / "given").mkdir()
+    for split in ("train", "test"):
+        (tmp_path / "given" / split).symlink_to(photos)
+    source = str(tmp_path / "given")
+    preflight.check_here(config(tmp_path, source=source, data={"classes": ["cat", "dog"]}))
+    (tmp_path / "given" / "extra").symlink_to(photos)
+    field, message = refusal(tmp_path, source=source)
+    assert field == "source"
+    assert message.endswith("set data.layout to classes or to splits")
+    preflight.check_here(config(tmp_path, source=source, data={"layout": "splits"}))

@@ -57,8 +57,10 @@ def test_a_folder_is_listed_by_class(tmp_path):
 def test_files_that_are_not_images_of_a_class_are_left_out_and_counted(tmp_path):
     root = put(
         tmp_path / "photos",
-        "a/1.png", "b/1.png", "loose.png", ".hidden/1.png", "a/.DS_Store.png", "a/notes.txt", "b/.cache/2.png", "b/x",
+        "a/1.png", "b/1.png", "loose.png", ".hidden/1.png", "a/.DS_Store.png", "b/.cache/2.png",
     )  # fmt: skip
+    (root / "a/notes.txt").write_text("a note, which is no image, although it is long enough")
+    (root / "b/x").write_text("")
     os.mkfifo(root / "b/pipe.png")  # reading it would never return
     source = open_source(str(root))
     assert [image.id for image in source.images] == ["a/1.png", "b/1.png"]
@@ -66,23 +68,30 @@ def test_files_that_are_not_images_of_a_class_are_left_out_and_counted(tmp_path)
     assert source.left_out == {
         "outside the class folders": 1,
         "hidden": 1,
-        "not .jpg .jpeg .png .gif .bmp .webp": 2,
+        ".txt (not images)": 1,
+        "without extension (not images)": 1,
         "not regular files": 1,
     }
 
 
-def test_links_that_leave_the_source_are_not_followed(tmp_path):
-    put(tmp_path / "elsewhere", "secret.png", "more/1.png")
+def test_links_are_followed_and_those_that_lead_nowhere_are_named(tmp_path):
+    put(tmp_path / "cache", "blobs/0a1b", "blobs/2c3d", "owls/1.png", "owls/2.png")
     root = put(tmp_path / "photos", "a/1.png", "b/1.png")
-    (root / "a/leak.png").symlink_to(tmp_path / "elsewhere/secret.png")
-    (root / "a/more").symlink_to(tmp_path / "elsewhere/more")
-    (root / "c").symlink_to(tmp_path / "elsewhere")
-    (root / "a/round").symlink_to(root)
-    (root / "b/same.png").symlink_to(root / "a/1.png")
+    (root / "a/linked.png").symlink_to(tmp_path / "cache/blobs/0a1b")
+    (root / "b/relative").symlink_to("../../cache/blobs/2c3d")
+    (root / "owls").symlink_to(tmp_path / "cache/owls")
+    (root / "a/gone.png").symlink_to(tmp_path / "cache/blobs/none")
+    (root / "gone").symlink_to(tmp_path / "nothing")
+    (root / "b/self.png").symlink_to(root / "b/self.png")
+    (root / "b/round").symlink_to(root)
+    (root / "again").symlink_to(root)
     source = open_source(str(root))
-    assert [image.id for image in source.images] == ["a/1.png", "b/1.png", "b/same.png"]
-    assert source.labels == ("a", "b")
-    assert source.left_out == {"links to directories": 3, "links that leave the source": 1}
+    assert [image.id for image in source.images] == [
+        "a/1.png", "a/linked.png", "b/1.png", "b/relative", "owls/1.png", "owls/2.png",
+    ]  # fmt: skip
+    assert source.labels == ("a", "b", "owls")
+    assert source.links == ("a/gone.png", "again", "b/round", "b/self.png", "gone")
+    assert source.left_out == {"links that lead nowhere or in a circle": 5}
 
 
 def test_the_source_itself_may_be_a_link(tmp_path):
@@ -99,13 +108,14 @@ def test_the_name_is_one_that_tfds_accepts(tmp_path, folder, name):
 
 
 def test_a_bucket_is_read_like_a_directory(gcs):
-    for number, path in enumerate(["cats/1.png", "dogs/deep/2.JPG", "dogs/notes.txt", "loose.png", ".trash/3.png"]):
+    for number, path in enumerate(["cats/1.png", "dogs/deep/2.JPG", "dogs/3", "loose.png", ".trash/3.png"]):
         storage.write_bytes(f"{gcs}/photos/{path}", photo(number))
+    storage.write_bytes(f"{gcs}/photos/dogs/notes.txt", b"x")
     source = open_source(f"{gcs}/photos/")
-    assert (source.name, source.labels, source.total) == ("photos", ("cats", "dogs"), 2)
+    assert (source.name, source.labels, source.total) == ("photos", ("cats", "dogs"), 3)
     images = list(source.images)
-    assert [image.id for image in images] == ["cats/1.png", "dogs/deep/2.JPG"]
-    assert storage.read_bytes(images[1].uri) == photo(1)
+    assert [image.id for image in images] == ["cats/1.png", "dogs/3", "dogs/deep/2.JPG"]
+    assert storage.read_bytes(images[2].uri) == photo(1)
     assert sum(source.left_out.values()) == 3
     with pytest.raises(DataError, match="has no class folder"):
         open_source(f"{gcs}/nothing")
@@ -245,14 +255,14 @@ def test_metadata_belongs_to_its_file_and_is_not_left_out(tmp_path):
     assert (source.left_out, source.unmatched) == ({}, ())
 
 
-def test_only_the_metadata_at_the_root_is_used_and_links_out_are_not_followed(tmp_path):
+def test_only_the_metadata_at_the_root_is_used_and_may_be_a_link(tmp_path):
     root = put(tmp_path / "photos", "a/1.png", "b/1.png")
     (root / "a" / "metadata.csv").write_text("file_name,site\na/1.png,south\n")
-    (tmp_path / "elsewhere.csv").write_text("file_name,site\na/1.png,secret\n")
+    (tmp_path / "elsewhere.csv").write_text("file_name,site\na/1.png,north\n")
     (root / "metadata.csv").symlink_to(tmp_path / "elsewhere.csv")
     source = open_source(str(root))
-    assert [image.metadata for image in source.images] == [{}, {}]
-    assert source.left_out == {"not .jpg .jpeg .png .gif .bmp .webp": 1, "links that leave the source": 1}
+    assert [image.metadata for image in source.images] == [{"site": "north"}, {}]
+    assert source.left_out == {".csv (not images)": 1}
 
 
 def test_metadata_in_a_bucket_and_names_that_match_no_image(gcs):

@@ -145,18 +145,18 @@ def test_the_same_content_published_again_is_the_version_that_is_there(tmp_path)
     assert publication.read_claim("registry", "tiny", 1).content == one.manifest["content"]
 
 
-def test_records_weights_and_features_are_found_in_the_store_and_nothing_is_computed_again(capsys):
-    # Marking a set of features as used writes used.json anew.
+def test_weights_are_found_in_the_store_and_records_of_an_earlier_format_are_neither_used_nor_changed(capsys):
+    """The pixels of some images have changed since: EXIF orientation, palettes and alpha of WebP are read now."""
     stored = {uri: data for uri, data in content("store").items() if not uri.endswith("used.json")}
     bench = Relative()
     examples = bench.preprocess(bench.ingest(Path("photos")), 16)
-    assert capsys.readouterr().err.count("already finished in the store") == len(examples) == 2
+    assert "already finished in the store" not in capsys.readouterr().err
     records = {artifacts.read_json(Path(one) / "shard.json", "shard")["records"] for one in examples}
-    assert sorted(records) == EXPECTED["records"]
+    assert records.isdisjoint(EXPECTED["records"])
     bench.validate(examples, 16)
     bench.plan({"through": "block1"}, backbone="backbone.keras", weights="own", size=16)
     assert artifacts.read_json(Path("weights/source.json"), "weights") == EXPECTED["weights"]
     found = bench.featurize(epochs=1, cache=CACHE)
-    assert [one["sets"] for one in found] == [one["sets"] for one in EXPECTED["features"]]
-    assert [(one["computed"], one["reused"]) for one in found] == [(0, one["computed"]) for one in EXPECTED["features"]]
-    assert {uri: data for uri, data in content("store").items() if not uri.endswith("used.json")} == stored
+    assert [(one["computed"], one["reused"]) for one in found] == [(one["computed"], 0) for one in EXPECTED["features"]]
+    now = content("store")
+    assert {uri: now.get(uri) for uri in stored} == stored

@@ -1,0 +1,228 @@
+"""Bytes inside image files, in TensorFlow operations: numbers, chunks of a container, EXIF orientation, WebP frames.
+
+Offsets and lengths in a file may be wrong or hostile: nothing here fails or reads outside the bytes, and no walk takes
+more than a fixed number of steps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import tensorflow as tf
+
+Header = Any  # [16] int64, the bytes at a position, zeros after the end
+Found = tuple[
+    Any, Any, Any, Any
+]  # whether this is the chunk, where its payload is, its length, where the next chunk is
+
+_HEADER = 16
+_MOST_CHUNKS = 4096
+_STOP = -1  # instead of a position
+_EXIF = b"Exif\0\0"
+_TAG, _SHORT, _LONG = 0x0112, 3, 4  # TIFF 6.0, sections 2 and 8
+_CHARACTERS = [bytes([number]) for number in range(256)]
+
+
+def apart(function: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """A function of one scalar string that stays one operation in a graph.
+
+    Otherwise its operations become part of every graph that calls it, and a branch that is not taken still costs time
+    for each of them: 0.2 ms per picture instead of 0.1 ms in all, at 128 px.
+    """
+    spec, attributes = [tf.TensorSpec([], tf.string)], {"_noinline": True}
+    wrapped = tf.function(function, input_signature=spec, experimental_attributes=attributes)
+
+    def call(data: Any) -> Any:  # run from Python, errors are shorter without a graph
+        return function(data) if tf.executing_eagerly() else wrapped(data)
+
+    return call
+
+
+def require(condition: Any, message: str) -> None:
+    """Refuse a file, unless a scalar bool is true.
+
+    Raises:
+        tf.errors.InvalidArgumentError: it is false.
+    """
+    if not tf.executing_eagerly():
+        tf.debugging.Assert(condition, [message])
+    elif not condition:
+        raise tf.errors.InvalidArgumentError(None, None, message)
+
+
+def take(data: Any, at: Any, length: Any) -> Any:
+    """The bytes at a position, fewer than `length` at the end of the data: scalar string."""
+    size = tf.strings.length(data)
+    start = tf.cast(tf.clip_by_value(tf.cast(at, tf.int64), 0, tf.cast(size, tf.int64)), tf.int32)
+    return tf.strings.substr(data, start, tf.cast(tf.clip_by_value(tf.cast(length, tf.int64), 0, 2**31 - 1), tf.int32))
+
+
+def numbers(data: Any, at: Any, length: int) -> Any:
+    """The bytes at a position as numbers, zeros after the end: [length] int64."""
+    padded = tf.strings.join([take(data, at, length), tf.constant(bytes(length))])
+    return tf.ensure_shape(
+        tf.cast(tf.io.decode_raw(tf.strings.substr(padded, 0, length), tf.uint8), tf.int64), [length]
+    )
+
+
+def number(values: Any, big: bool = False) -> Any:
+    """An unsigned integer of a few bytes, lowest first unless `big`: [n] int64 to scalar int64."""
+    count = values.shape[0]
+    weights = [256 ** (count - 1 - place if big else place) for place in range(count)]
+    return tf.reduce_sum(values * tf.constant(weights, tf.int64))
+
+
+def where(condition: Any, one: Any, other: Any) -> Any:
+    """`tf.where` of integers, Python's or int64."""
+    return tf.where(condition, tf.cast(one, tf.int64), tf.cast(other, tf.int64))
+
+
+def _equal(values: Any, expected: bytes) -> Any:
+    return tf.reduce_all(values == tf.constant(list(expected), tf.int64))
+
+
+def _jpeg(header: Header, at: Any) -> Found:
+    """The first APP1 segment with EXIF, before the picture's data (JPEG, ISO 10918-1, B.1; EXIF 2.3, 4.5.4)."""
+    marker, length = header[1], number(header[2:4], big=True)
+    is_marker, fill = header[0] == 0xFF, marker == 0xFF
+    alone = (marker == 0x01) | ((marker >= 0xD0) & (marker <= 0xD8))
+    last = (marker == 0xDA) | (marker == 0xD9) | ((length < 2) & ~alone & ~fill)
+    following = tf.where(fill, at + 1, tf.where(alone, at + 2, at + 2 + length))
+    found = is_marker & (marker == 0xE1) & _equal(header[4:10], _EXIF)
+    return found, at + 4, length - 2, where(is_marker & ~last, following, _STOP)
+
+
+def _png(header: Header, at: Any) -> Found:
+    length = number(header[:4], big=True)
+    return _equal(header[4:8], b"eXIf"), at + 8, length, at + 12 + length
+
+
+def _webp(name: bytes) -> Callable[[Header, Any], Found]:
+    def chunk(header: Header, at: Any) -> Found:
+        length = number(header[4:8])
+        return _equal(header[:4], name), at + 8, length, at + 8 + length + length % 2
+
+    return chunk
+
+
+def _payload(data: Any, start: int, chunk: Callable[[Header, Any], Found]) -> Any:
+    """The payload of the first chunk that `chunk` finds, empty if there is none: scalar string."""
+    size = tf.cast(tf.strings.length(data), tf.int64)
+
+    def step(at: Any, _place: Any, _length: Any) -> tuple[Any, Any, Any]:
+        found, place, length, following = chunk(numbers(data, at, _HEADER), at)
+        return where(found, _STOP, following), tf.where(found, place, size), where(found, length, 0)
+
+    _, place, length = tf.while_loop(
+        lambda at, _place, _length: (at >= 0) & (at < size),
+        step,
+        (tf.constant(start, tf.int64), size, tf.constant(0, tf.int64)),
+        maximum_iterations=_MOST_CHUNKS,
+    )
+    return take(data, place, length)
+
+
+_LAYOUTS: dict[str, tuple[bytes, int, Callable[[Header, Any], Found]]] = {  # name, first chunk, how chunks are read
+    "jpeg": (_EXIF, 2, _jpeg),
+    "png": (b"eXIf", 8, _png),
+    "webp": (b"EXIF", 12, _webp(b"EXIF")),
+}
+
+
+def mentions_exif(data: Any, kind: str) -> Any:
+    """Whether the name of EXIF is anywhere in a file of this kind: scalar bool.
+
+    Most files have no EXIF, and this finds it out at the speed of memory, before any chunk is read.
+    """
+    name = tf.constant(_LAYOUTS[kind][0])
+    return tf.size(tf.raw_ops.StringSplitV2(input=tf.reshape(data, [1]), sep=name, maxsplit=1).values) > 1
+
+
+def _from_tiff(exif: Any) -> Any:
+    """The orientation in the first directory of EXIF, a TIFF file of either byte order; thumbnails have the second."""
+    tiff = tf.cond(
+        _equal(numbers(exif, 0, 6), _EXIF), lambda: take(exif, 6, tf.strings.length(exif)), lambda: tf.identity(exif)
+    )
+    head = numbers(tiff, 0, 8)
+    big, little = _equal(head[:4], b"MM\0*"), _equal(head[:4], b"II*\0")
+    first = tf.where(big, number(head[4:], big=True), number(head[4:]))
+    count = numbers(tiff, first, 2)
+    length = 12 * tf.where(big, number(count, big=True), number(count))
+    raw = tf.cast(tf.io.decode_raw(take(tiff, first + 2, length), tf.uint8), tf.int64)
+    entries = tf.reshape(raw[: tf.size(raw) // 12 * 12], [-1, 12])
+
+    def short(place: int) -> Any:
+        high, low = entries[:, place], entries[:, place + 1]
+        return tf.where(big, 256 * high + low, high + 256 * low)
+
+    kind = short(2)
+    value = tf.where(big & (kind == _LONG), short(10), short(8))
+    chosen = value[(short(0) == _TAG) & ((kind == _SHORT) | (kind == _LONG))]
+    found = tf.concat([chosen, tf.constant([1], tf.int64)], 0)[0]
+    return where((big | little) & (found >= 1) & (found <= 8), found, 1)
+
+
+def _orientation(start: int, chunk: Callable[[Header, Any], Found]) -> Callable[[Any], Any]:
+    return apart(lambda data: _from_tiff(_payload(data, start, chunk)))
+
+
+_ORIENTATIONS = {kind: _orientation(start, chunk) for kind, (_, start, chunk) in _LAYOUTS.items()}
+
+
+def orientation(data: Any, kind: str) -> Any:
+    """The EXIF orientation of a JPEG, PNG or WebP file: scalar int64, 1 to 8, and 1 if there is none that is valid.
+
+    Args:
+        data: scalar string.
+        kind: jpeg, png or webp.
+    """
+    return _ORIENTATIONS[kind](data)
+
+
+def is_jpeg(data: Any) -> Any:
+    """Whether these bytes start as a JPEG file: scalar bool."""
+    return tf.strings.substr(data, 0, 3) == tf.constant(b"\xff\xd8\xff")
+
+
+def is_png(data: Any) -> Any:
+    """Whether these bytes start as a PNG file: scalar bool."""
+    return take(data, 0, 8) == tf.constant(b"\x89PNG\r\n\x1a\n")
+
+
+def is_webp(data: Any) -> Any:
+    """Whether these bytes start as a WebP file: scalar bool."""
+    head = numbers(data, 0, 12)
+    return _equal(head[:4], b"RIFF") & _equal(head[8:], b"WEBP")
+
+
+def is_animated(data: Any) -> Any:
+    """Whether a WebP file is an animation: scalar bool."""
+    head = numbers(data, 12, 9)
+    return _equal(head[:4], b"VP8X") & (head[8] // 2 % 2 == 1)
+
+
+def first_frame(data: Any) -> tuple[Any, Any]:
+    """The first frame of an animated WebP file.
+
+    Source of the layout: "WebP Container Specification", Google, sections "Extended File Format" and "Animation".
+
+    Returns:
+        (a WebP file with that frame alone, [6] int64: its left and top, its width and height, and those of the whole).
+    """
+    frame = _payload(data, 12, _webp(b"ANMF"))
+    head, whole = numbers(frame, 0, 12), numbers(data, 24, 6)
+    picture = take(frame, 16, tf.strings.length(frame))
+    extended = tf.strings.join([b"VP8X\x0a\0\0\0\x10\0\0\0", take(frame, 6, 6), picture])
+    size = tf.cast(tf.strings.length(extended) + 4, tf.int64)
+    size_bytes = tf.gather(tf.constant(_CHARACTERS), [size // 256**place % 256 for place in range(4)])
+    still = tf.strings.join([b"RIFF", tf.strings.reduce_join(size_bytes), b"WEBP", extended])
+    box = [
+        2 * number(head[:3]),
+        2 * number(head[3:6]),
+        1 + number(head[6:9]),
+        1 + number(head[9:12]),
+        1 + number(whole[:3]),
+        1 + number(whole[3:]),
+    ]
+    return still, tf.stack(box)
