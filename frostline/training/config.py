@@ -26,7 +26,7 @@ class TrainingConfig(Section):
         "constant", description="learning rate over a phase; cosine decays to 0 at its end"
     )
     warmup_steps: Annotated[Integer, Field(ge=0)] = Field(
-        0, description="steps of linear warm-up from 0 at the start of each phase; cosine only"
+        0, description="steps of linear warm-up at the start of each phase, the first above 0; cosine only"
     )
     label_smoothing: Fraction = Field(0.0, description="label smoothing (0..1)")
     class_weights: Literal["none", "balanced"] = Field(
