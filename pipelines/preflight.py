@@ -18,6 +18,7 @@ from frostline.text import listed
 
 PLACEHOLDER = "DIR"  # the source in configs/folder.yaml, which the user has to set
 _REMOTE_OR_BUILT_IN = re.compile(r"digits|tfds://[A-Za-z0-9_]\S*|gs://[^/\s]+(/.*)?")
+_DIGITS = 1797  # images in scikit-learn's set
 _NAMED_WEIGHTS = ("imagenet", "random", "own")
 
 
@@ -58,6 +59,14 @@ def check_model(config: RunConfig) -> None:
     if config.weights == "imagenet" and config.backbone == backbones.SMALL:
         raise ConfigError("weights", "imagenet", f"{config.backbone} has none; use random, registry:MODEL or a file")
     _check_sections(config)
+    if config.source == "digits":
+        _check_warm_up(config, _DIGITS)
+
+
+def _check_warm_up(config: RunConfig, images: int) -> None:
+    """Refuse a warm-up that is too long even if all of these images are for training."""
+    epochs = [config.epochs, *(phase.epochs for phase in config.freeze.phases)]
+    config.training.require_warm_up_fits(images, config.batch_size, epochs)
 
 
 def _check_sections(config: RunConfig) -> None:
@@ -83,6 +92,8 @@ def check_here(config: RunConfig) -> None:
     check_model(config)
     if not _known_source(config.source):
         _check_folders(Path(config.source), config.data.classes)
+        if config.training.warmup_steps:
+            _check_warm_up(config, sum(1 for _ in _images(Path(config.source))))
     if backbones.is_file(config.backbone) and "://" not in config.backbone and not Path(config.backbone).is_file():
         raise ConfigError("backbone", config.backbone, "there is no such file")
     _check_weights(config)
@@ -125,10 +136,17 @@ def _folders(folder: Path) -> Iterator[Path]:
 
 
 def _has_image(folder: Path) -> bool:
+    return next(_images(folder), None) is not None
+
+
+def _images(folder: Path) -> Iterator[Path]:
+    """The images below a folder, by their names alone."""
     from frostline.data.sources import EXTENSIONS
 
-    images = (path for path in folder.iterdir() if path.suffix.lower() in EXTENSIONS and not path.name.startswith("."))
-    return any(path.is_file() for path in images) or any(map(_has_image, _folders(folder)))
+    named = (path for path in folder.iterdir() if path.suffix.lower() in EXTENSIONS and not path.name.startswith("."))
+    yield from (path for path in named if path.is_file())
+    for inside in _folders(folder):
+        yield from _images(inside)
 
 
 def _is_weights_file(weights: str) -> bool:

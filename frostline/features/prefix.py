@@ -73,6 +73,7 @@ class Prefix:
             "normalisation": "none" if backbones.is_file(self._backbone) else self._backbone,
             "images": records.FORMAT_VERSION,
             "tensorflow": tf.__version__,
+            "keras": keras.__version__,  # its layers choose the operations
         }
 
     def __call__(self, pixels: Any) -> NDArray[np.float32]:

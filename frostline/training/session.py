@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib import metadata
 from pathlib import Path
 
 import keras
@@ -22,7 +23,7 @@ from frostline.features.builder import FeatureBuilder, ImageRecords
 from frostline.features.source import Features
 from frostline.freeze import certificate
 from frostline.freeze.phases import phases
-from frostline.model import head, weights
+from frostline.model import arithmetic, head, weights
 from frostline.training import feed, loop, report, strategy
 from frostline.training.checkpoint import Checkpoints
 from frostline.training.config import SessionSettings
@@ -70,6 +71,9 @@ class Session:
         self._verdicts = {layer: one for part in inputs.features for layer, one in part["verdicts"].items()}
         if len(self._uses) != len(self._schedule):
             raise ConfigError(FEATURES.file, len(self._uses), f"the plan has {len(self._schedule)} phases")
+        settings.training.require_warm_up_fits(
+            inputs.info["splits"]["train"], settings.batch_size, [phase.epochs for phase in self._schedule]
+        )
         self.model: keras.Model
         self.state: State
         self.checkpoints: Checkpoints
@@ -168,7 +172,8 @@ class Session:
                 "augment": settings.augment.model_dump(mode="json"),
                 "numbers": [settings.epochs, settings.batch_size, settings.learning_rate, settings.seed],
                 "replicas": self._strategy.num_replicas_in_sync,
-                "versions": [tf.__version__, keras.__version__],
+                "device": arithmetic.device_kind(),
+                "versions": [tf.__version__, keras.__version__, metadata.version("frostline")],
             }
         )
 
