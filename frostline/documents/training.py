@@ -53,6 +53,7 @@ class Equivalence(TypedDict):
     agreement: float
     exact: bool
     limit: float
+    arithmetic: NotRequired[Arithmetic]  # of the comparison; missing before 0.2
 
 
 class CachedSet(TypedDict):
