@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from frostline.errors import NonFiniteLoss
 from frostline.model import backbones
@@ -115,3 +116,13 @@ def test_a_loss_that_fails_one_step_after_a_checkpoint_names_the_checkpoint_befo
     assert f"step 5 (epoch 2): the loss is nan; the last good checkpoint is at step 3, {good.uri}; " in str(
         caught.value
     )
+
+
+@pytest.mark.parametrize("on", [True, False])
+def test_steps_use_tensor_float_32_only_where_it_is_configured(tmp_path, on):
+    made, seen = Made(tmp_path, {"none": True}, plain=True, tensor_float_32=on), []
+    enabled = tf.config.experimental.tensor_float_32_execution_enabled
+    stopped = made.fit._saver._stop_requested
+    made.fit._saver._stop_requested = lambda: bool(seen.append(enabled())) or stopped()
+    made.run()
+    assert set(seen) == {on}
