@@ -71,9 +71,6 @@ class Session:
         self._verdicts = {layer: one for part in inputs.features for layer, one in part["verdicts"].items()}
         if len(self._uses) != len(self._schedule):
             raise ConfigError(FEATURES.file, len(self._uses), f"the plan has {len(self._schedule)} phases")
-        settings.training.require_warm_up_fits(
-            inputs.info["splits"]["train"], settings.batch_size, [phase.epochs for phase in self._schedule]
-        )
         self.model: keras.Model
         self.state: State
         self.checkpoints: Checkpoints
@@ -85,6 +82,9 @@ class Session:
             FeaturesDisagree: cached float32 features are not equivalent to the model.
             NonFiniteLoss, Preempted, ConfigError, DataError, WeightsError, StorageError: as `PhaseRun.epochs`.
         """
+        epochs = [phase.epochs for phase in self._schedule]
+        images = self._inputs.info["splits"]["train"]
+        self._settings.training.require_warm_up_fits(images, self._settings.batch_size, epochs)
         try:
             self._train(float32=False)
         except FeaturesDisagree as error:
