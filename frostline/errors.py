@@ -66,7 +66,7 @@ class FeaturesDisagree(FrostlineError):
 
 
 class NonFiniteLoss(FrostlineError):
-    """The loss of a training step is infinite or NaN."""
+    """The loss of a training step, or a weight after it, is infinite or NaN."""
 
 
 class Preempted(FrostlineError):

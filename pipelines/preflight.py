@@ -18,6 +18,7 @@ from frostline.text import listed
 
 PLACEHOLDER = "DIR"  # the source in configs/folder.yaml, which the user has to set
 _REMOTE_OR_BUILT_IN = re.compile(r"digits|tfds://[A-Za-z0-9_]\S*|gs://[^/\s]+(/.*)?")
+_DIGITS = 1797  # images in scikit-learn's set
 _NAMED_WEIGHTS = ("imagenet", "random", "own")
 
 
@@ -58,6 +59,14 @@ def check_model(config: RunConfig) -> None:
     if config.weights == "imagenet" and config.backbone == backbones.SMALL:
         raise ConfigError("weights", "imagenet", f"{config.backbone} has none; use random, registry:MODEL or a file")
     _check_sections(config)
+    if config.source == "digits":
+        _check_warm_up(config, _DIGITS)
+
+
+def _check_warm_up(config: RunConfig, images: int) -> None:
+    """Refuse a warm-up that is too long even if all of these images are for training."""
+    epochs = [config.epochs, *(phase.epochs for phase in config.freeze.phases)]
+    config.training.require_warm_up_fits(images, config.batch_size, epochs)
 
 
 def _check_sections(config: RunConfig) -> None:
@@ -82,7 +91,9 @@ def check_here(config: RunConfig) -> None:
     """
     check_model(config)
     if not _known_source(config.source):
-        _check_folders(Path(config.source), config.data)
+        images = _check_folders(Path(config.source), config.data)
+        if config.training.warmup_steps:
+            _check_warm_up(config, images)
     if backbones.is_file(config.backbone) and "://" not in config.backbone and not Path(config.backbone).is_file():
         raise ConfigError("backbone", config.backbone, "there is no such file")
     _check_weights(config)
@@ -100,7 +111,8 @@ def _check_source_form(source: str) -> None:
         raise ConfigError("source", source, "expected digits, tfds://NAME, gs://BUCKET/PREFIX or a local directory")
 
 
-def _check_folders(source: Path, data: DataConfig) -> None:
+def _check_folders(source: Path, data: DataConfig) -> int:
+    """Check a directory of images as ingest reads it; returns how many there are."""
     if not source.exists():
         raise ConfigError("source", str(source), "there is no such directory")
     if not source.is_dir():
@@ -111,7 +123,8 @@ def _check_folders(source: Path, data: DataConfig) -> None:
         opened = sources.open_source(str(source), data.layout)
     except FrostlineError as error:
         raise ConfigError("source", str(source), str(error).removeprefix("source: ")) from None
-    filled = sorted({image.label for image in opened.images})
+    images = list(opened.images)
+    filled = sorted({image.label for image in images})
     passed = f"; files left out: {sources.left_out_words(opened.left_out)}" if opened.left_out else ""
     classes = data.classes
     missing = [label for label in classes if label not in filled]
@@ -122,6 +135,7 @@ def _check_folders(source: Path, data: DataConfig) -> None:
     if len(filled) < 2:
         found = f"found only {filled[0]!r}" if filled else "found none"
         raise ConfigError("source", str(source), f"at least two class folders with images are needed; {found}{passed}")
+    return len(images)
 
 
 def _is_weights_file(weights: str) -> bool:

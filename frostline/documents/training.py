@@ -35,6 +35,14 @@ class EpochRow(Lap, ValidationScores):
     learning_rate: float
 
 
+class Arithmetic(TypedDict):
+    """What computed, see `frostline.model.arithmetic`; `precision` is float32 or bfloat16."""
+
+    device: str
+    tensor_float_32: bool
+    precision: str
+
+
 class Equivalence(TypedDict):
     """Cached features against the whole model after a phase, see `frostline.features.equivalence`."""
 
@@ -45,6 +53,7 @@ class Equivalence(TypedDict):
     agreement: float
     exact: bool
     limit: float
+    arithmetic: NotRequired[Arithmetic]  # of the comparison; missing before 0.2
 
 
 class CachedSet(TypedDict):

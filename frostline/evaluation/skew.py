@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from frostline.data import batches, examples
 from frostline.data.batches import Images
 from frostline.documents.evaluation import Skew
-from frostline.model import backbones
+from frostline.model import arithmetic, backbones
 
 _BATCH = 32
 _MOST = 512  # images: enough for a limit of 99.5 %
@@ -44,7 +44,8 @@ def compare_paths(
         lambda pixels: whole(backbones.normalise(pixels, backbone), training=False), input_signature=[source.spec]
     )
     parts = batches.cut(chosen, _BATCH)
-    trained = [predict(pixels).numpy() for pixels, _ in batches.stream(source, parts)]
+    with arithmetic.tensor_float_32(on=False):
+        trained = [predict(pixels).numpy() for pixels, _ in batches.stream(source, parts)]
     source.examples.close()
     if not trained:
         return {"images": 0, "agreement": 0.0, "max_difference": 0.0}

@@ -13,7 +13,6 @@ import os
 import re
 import tempfile
 import threading
-import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -28,6 +27,7 @@ from numpy.typing import NDArray
 from frostline import digests, storage
 from frostline.documents.features import FEATURE_PACK, FeaturePack, PackContent, RowLayout
 from frostline.errors import DataError, NotFound, PreconditionFailed
+from frostline.features.usage import touch
 
 DIGEST = re.compile(r"[0-9a-f]{64}")  # names of packs and addresses
 _DTYPES: dict[str, np.dtype[Any]] = {
@@ -35,7 +35,6 @@ _DTYPES: dict[str, np.dtype[Any]] = {
     "float16": np.dtype(np.float16),
     "bfloat16": np.dtype(ml_dtypes.bfloat16),
 }
-USED = "used.json"  # says when an address was last used
 _CHECKERS = 4  # threads that hash packs
 
 
@@ -152,11 +151,6 @@ def _intact(root: str, name: str, layout: Layout) -> bool:
         Reader(root, [name], layout, Path(scratch)) as reader,
     ):
         return reader.damaged == 0
-
-
-def touch(root: str) -> None:
-    """Mark the address of these packs as used now."""
-    storage.write_bytes(storage.join(root, USED), digests.canonical_json({"time": time.time()}))
 
 
 def names(root: str) -> list[str]:

@@ -22,7 +22,7 @@ from frostline.errors import DataError
 from frostline.features.folding import folded
 from frostline.features.packs import Layout, Writer
 from frostline.freeze import certificate
-from frostline.model import backbones, bfloat16, head
+from frostline.model import arithmetic, backbones, bfloat16, head
 
 BATCH = 32  # images per call, always: the features of an image must not depend on how many others there are
 FLOAT32, BFLOAT16 = "float32", "bfloat16"
@@ -73,6 +73,7 @@ class Prefix:
             "normalisation": "none" if backbones.is_file(self._backbone) else self._backbone,
             "images": records.FORMAT_VERSION,
             "tensorflow": tf.__version__,
+            "keras": keras.__version__,  # its layers choose the operations
         }
 
     def __call__(self, pixels: Any) -> NDArray[np.float32]:
@@ -82,7 +83,8 @@ class Prefix:
         if self._traced is None:
             self._traced = self._trace(pixels.shape[1:])
         padded = tf.pad(pixels, [[0, BATCH - count], [0, 0], [0, 0], [0, 0]])
-        return self._traced(padded)[:count].numpy()  # type: ignore[no-any-return]
+        with arithmetic.tensor_float_32(on=False):
+            return self._traced(padded)[:count].numpy()  # type: ignore[no-any-return]
 
     def _trace(self, size: Any) -> Any:
         low = [layer for layer in self._folded().layers if not layer.name.startswith(head.PREFIX)]

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Collection
 
-from frostline import artifacts, storage
-from frostline.errors import DataError, NotFound
-from frostline.features.packs import DIGEST, USED
+from frostline import storage
+from frostline.features.packs import DIGEST
+from frostline.features.usage import last_used
 
 
 def root_of(store: str, address: str) -> str:
@@ -40,7 +39,7 @@ def evict(store: str, limit_bytes: int, keep: Collection[str]) -> list[tuple[str
     total = sum(item.size for items in by_address.values() for item in items)
     ours = {address for address in by_address if DIGEST.fullmatch(address)}  # runs write no other names
     removed = []
-    for address in sorted(ours - set(keep), key=lambda one: (_last_used(root, one), one)):
+    for address in sorted(ours - set(keep), key=lambda one: (last_used(storage.join(root, one)), one)):
         if total <= limit_bytes:
             break
         items = by_address[address]
@@ -50,12 +49,3 @@ def evict(store: str, limit_bytes: int, keep: Collection[str]) -> list[tuple[str
         total -= freed
         removed.append((address, freed))
     return removed
-
-
-def _last_used(root: str, address: str) -> float:
-    try:
-        uri = storage.join(root, address, USED)
-        used = float(artifacts.parse_json(storage.read_bytes(uri), uri)["time"])
-    except (NotFound, DataError, KeyError, TypeError, ValueError, OverflowError, RecursionError):
-        return 0.0
-    return used if math.isfinite(used) else 0.0

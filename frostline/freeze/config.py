@@ -26,7 +26,10 @@ class PolicyConfig(Section):
     )
     match: str | None = Field(None, min_length=1, description="freeze layers whose name matches this regex")
     fraction: Number | None = Field(
-        None, gt=0.0, le=1.0, description="freeze the fewest first blocks that contain this fraction of the parameters"
+        None,
+        gt=0.0,
+        le=1.0,
+        description="freeze the fewest first blocks (layers, where blocks are coarse) with this fraction of the parameters",
     )
 
     @model_validator(mode="before")

@@ -71,7 +71,7 @@ def is_file(name: str) -> bool:
 
 def require(name: str, field: str = "backbone") -> None:
     """Raise ConfigError with similar names unless `name` is a backbone; a `.keras` file is not read."""
-    if name.endswith(_OTHER_FILES):
+    if name.lower().endswith(_OTHER_FILES):
         raise ConfigError(field, name, f"expected a .keras file; {own_model.CONVERT}")
     if name not in names() and not is_file(name):
         near = difflib.get_close_matches(name, names(), n=3, cutoff=0.4)

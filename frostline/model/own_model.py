@@ -115,15 +115,26 @@ def remarks(model: keras.Model, plan: FreezePlan) -> list[str]:
             f"these random layers lie below the freeze boundary, {boundary['layer']}, where the model runs in "
             f"inference mode, so they are off: {listed(below)}; to vary images there, use augment"
         )
-    regularized = {
-        one.name for one in model.layers for weight in one.weights if getattr(weight, "regularizer", None) is not None
-    }
+    always = {row["name"] for row in plan["layers"] if row["frozen"]}
+    for phase in plan["phases"]:
+        always &= set(phase["frozen"])
+    regularized = set(with_regularizers(model)) - always
     if regularized:
         found.append(
             f"the loss that is minimized includes the regularizers of trained weights ({listed(sorted(regularized))}); "
             "the loss that is reported does not"
         )
     return found
+
+
+def with_regularizers(model: keras.Model) -> list[str]:
+    """Names of the layers that have a regularizer of a weight or of their activity."""
+    return [
+        layer.name
+        for layer in architecture.leaves(model)
+        if getattr(layer, "activity_regularizer", None) is not None
+        or any(getattr(weight, "regularizer", None) is not None for weight in layer.weights)
+    ]
 
 
 def _is_random(layer: keras.layers.Layer) -> bool:

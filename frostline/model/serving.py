@@ -10,6 +10,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from frostline.errors import DataError, StorageError
+from frostline.model import arithmetic
 from frostline.text import one_line
 
 _SIGNATURE = "serving_default"
@@ -66,5 +67,6 @@ class Served:
         Returns:
             [len(images), classes] float32.
         """
-        probabilities: NDArray[np.float32] = self._session.run(self._output, {self._input: list(images)})
+        with arithmetic.tensor_float_32(on=False):
+            probabilities: NDArray[np.float32] = self._session.run(self._output, {self._input: list(images)})
         return probabilities

@@ -17,9 +17,10 @@ from frostline.data import lineage
 from frostline.documents.freeze import ResolvedWeights, WeightsSource
 from frostline.documents.training import KERAS_FILE
 from frostline.errors import NotFound, WeightsError
+from frostline.events import say
 from frostline.freeze import certificate
 from frostline.model import architecture, backbones, own_model
-from frostline.text import one_line
+from frostline.text import listed, one_line
 
 if TYPE_CHECKING:
     import keras
@@ -144,6 +145,12 @@ def _from_file(path: Path, reference: str, backbone: str, image_size: int) -> ke
             loaded = keras.models.load_model(path, compile=False, safe_mode=True)
             model = _graph_of(architecture.preprocessing(loaded), reference, backbone, image_size)
             _copy_leading(model, loaded, reference)
+            regularized = own_model.with_regularizers(loaded)
+            if regularized and not own_model.with_regularizers(model):
+                say(
+                    f"weights: the regularizers in {reference} ({listed(regularized)}) are not used, only its weights; "
+                    "to train the model in the file as it is, use backbone=FILE.keras weights=own"
+                )
         else:
             model = _graph_of(architecture.preprocessing_in_file(path), reference, backbone, image_size)
             with warnings.catch_warnings():

@@ -2,13 +2,16 @@
 
 Every write has a generation precondition, as the client retries no other upload (python-storage#1232), and a unique
 mark in the object's metadata. If the first attempt arrived but its answer was lost, the precondition refuses the retry;
-the mark shows that the stored object is ours. The client checks CRC32C on uploads and on whole downloads.
+the mark shows that the stored object is ours. Unconditional writers that are in each other's way pause for a random
+time. The client checks CRC32C on uploads and on whole downloads.
 """
 
 from __future__ import annotations
 
 import functools
 import os
+import random
+import time
 import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -20,7 +23,8 @@ from frostline.errors import NotFound, PreconditionFailed, StorageError
 from frostline.storage.base import ABSENT, Stat, relative_parts
 
 _MARK = "frostline-write"
-_ATTEMPTS = 5  # of an unconditional write, if another writer is faster each time
+_ATTEMPTS = 12  # of an unconditional write or a deletion, with 20 s of pauses on average
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 5.0  # seconds; a bucket takes one write per second and object
 _PARALLEL_DOWNLOADS = 8
 
 
@@ -98,7 +102,7 @@ def delete(uri: str) -> bool:
     from google.api_core.exceptions import NotFound as Missing
     from google.api_core.exceptions import PreconditionFailed as Refused
 
-    for _ in range(_ATTEMPTS):
+    for _ in _attempts(_ATTEMPTS):
         found = stat(uri)
         if found is None:
             return False
@@ -121,7 +125,7 @@ def _write(uri: str, if_generation: str | None, upload: Callable[[Any, dict[str,
 
     mark = uuid.uuid4().hex
     with _as_storage_error(uri):
-        for _ in range(_ATTEMPTS if if_generation is None else 1):
+        for _ in _attempts(_ATTEMPTS if if_generation is None else 1):
             blob = _blob(uri)
             blob.metadata = {_MARK: mark}
             try:
@@ -132,8 +136,18 @@ def _write(uri: str, if_generation: str | None, upload: Callable[[Any, dict[str,
                     continue
                 blob = stored
             return _describe(blob)
+    if if_generation is None:
+        raise StorageError(f"{uri}: was replaced by another writer before each of {_ATTEMPTS} attempts to write it")
     problem = "already exists" if if_generation == ABSENT else "has been replaced since it was read"
     raise PreconditionFailed(f"{uri}: {problem}")
+
+
+def _attempts(most: int) -> Iterator[None]:
+    """Up to `most` turns with a random pause between two of them, whose limit doubles ("full jitter", Brooker 2015)."""
+    for turn in range(most):
+        if turn:
+            time.sleep(random.uniform(0, min(_LONGEST_PAUSE, _FIRST_PAUSE * 2**turn)))  # noqa: S311  (no secret)
+        yield
 
 
 def _expected(uri: str, if_generation: str | None) -> int:

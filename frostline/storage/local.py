@@ -1,7 +1,8 @@
 """Local directories and shared volumes.
 
-A file is written under a temporary name in the same directory, flushed, and then linked (exclusive create) or renamed
-(replacement, under a lock) into place. The file system must have hard links and flock, as POSIX systems and NFS do.
+A file is written under a temporary name in the same directory, flushed, and then linked (exclusive create; under a lock
+if it is a link itself) or renamed (replacement, under a lock) into place. The file system must have hard links and
+flock, as POSIX systems and NFS do.
 """
 
 from __future__ import annotations
@@ -119,14 +120,26 @@ def _write(uri: str, produce: Callable[[Path], None], if_generation: str | None)
 
 
 def _create_exclusively(temporary: Path, path: Path, _: str | None) -> Stat:
-    links = temporary.stat().st_nlink
+    if temporary.stat().st_nlink > 1:  # a link to a file that others may be storing at the same address
+        return _create_shared(temporary, path)
     try:
         os.link(temporary, path)
     except FileExistsError:
         # On NFS the answer to a successful link can be lost, and the retry finds the link: see open(2), O_EXCL.
-        if temporary.stat().st_nlink == links:
+        if temporary.stat().st_nlink == 1:
             raise PreconditionFailed(f"{path}: already exists") from None
     return _describe(path, temporary.stat())
+
+
+def _create_shared(temporary: Path, path: Path) -> Stat:
+    """Under the lock, because the number of links says nothing here: every writer of this source changes it."""
+    with _locked(path):
+        if not os.path.lexists(path):
+            with contextlib.suppress(FileExistsError):  # of a writer without a lock, or ours, and NFS lost the answer
+                os.link(temporary, path)
+            if _is_same(temporary, path):
+                return _describe(path, temporary.stat())
+    raise PreconditionFailed(f"{path}: already exists")
 
 
 def _replace(temporary: Path, path: Path, if_generation: str | None) -> Stat:
@@ -135,20 +148,33 @@ def _replace(temporary: Path, path: Path, if_generation: str | None) -> Stat:
         if if_generation is not None and (current is None or current.generation != if_generation):
             raise PreconditionFailed(f"{path}: has been replaced since it was read")
         if current is not None:
-            _make_younger(temporary, path)
+            _make_different(temporary, path)
         result = _describe(path, temporary.stat())
         temporary.replace(path)
         return result
 
 
-def _make_younger(temporary: Path, path: Path) -> None:
-    """Give two replacements within one tick of the file system's clock (up to 10 ms) different generations.
+def _make_different(temporary: Path, path: Path) -> None:
+    """Give the replacement of a file another generation, even of the same source or within one tick of the clock.
 
-    A file with other links keeps its time, which the links share; its inode already differs.
+    Renaming one link of a file to another link of it does nothing, so it becomes a copy. A file with other links keeps
+    its time, which the links share; its inode already differs.
     """
+    if _is_same(temporary, path):
+        temporary.unlink()
+        shutil.copyfile(path, temporary)
+        temporary.chmod(0o644)
+        _sync(temporary)
     earlier, status = path.stat().st_mtime_ns, temporary.stat()
-    if status.st_nlink == 1 and status.st_mtime_ns <= earlier:
+    if status.st_nlink == 1 and status.st_mtime_ns <= earlier:  # one tick is up to 10 ms
         os.utime(temporary, ns=(status.st_atime_ns, earlier + 1))
+
+
+def _is_same(one: Path, other: Path) -> bool:
+    try:
+        return os.path.samestat(one.lstat(), other.lstat())
+    except FileNotFoundError:
+        return False
 
 
 @contextlib.contextmanager

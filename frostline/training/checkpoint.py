@@ -59,12 +59,13 @@ class _Entry:
 class Checkpoints:
     """The checkpoints of one training, in a directory or under a gs:// prefix of their own."""
 
-    def __init__(self, root: str, *, keep: int = 2) -> None:
+    def __init__(self, root: str, *, keep: int = 3) -> None:
         """Take the directory or prefix, which need not exist.
 
         Args:
             root: directory or gs:// prefix.
-            keep: number of checkpoints to keep, including the newest; with 2, one can be damaged.
+            keep: number of checkpoints to keep, including the newest. With 3, the newest may be from
+                just before the loss became NaN, and one may be damaged.
         """
         self._root, self._keep = root, keep
 
@@ -96,13 +97,18 @@ class Checkpoints:
             storage.delete(entry.uri)
         return uri
 
-    def latest(self) -> Checkpoint | None:
+    def latest(self, before: int | None = None) -> Checkpoint | None:
         """The newest intact checkpoint, None if there is none; damaged ones are skipped with a log line.
+
+        Args:
+            before: only those of earlier steps than this one; None for all.
 
         Raises:
             StorageError: the storage or the temporary directory cannot be used.
         """
         for entry in self._entries():
+            if before is not None and entry.step >= before:
+                continue
             with self._scratch("read") as directory:
                 try:
                     return _read(entry, storage.localize(entry.uri, directory))

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
 from frostline.data.config import AugmentConfig
+from frostline.errors import ConfigError
 from frostline.features.config import CacheConfig
 from frostline.model.config import HeadConfig
 from frostline.section import Fraction, Integer, Number, Section
@@ -26,7 +28,7 @@ class TrainingConfig(Section):
         "constant", description="learning rate over a phase; cosine decays to 0 at its end"
     )
     warmup_steps: Annotated[Integer, Field(ge=0)] = Field(
-        0, description="steps of linear warm-up from 0 at the start of each phase; cosine only"
+        0, description="steps of linear warm-up at the start of each phase, the first above 0; cosine only"
     )
     label_smoothing: Fraction = Field(0.0, description="label smoothing (0..1)")
     class_weights: Literal["none", "balanced"] = Field(
@@ -47,6 +49,9 @@ class TrainingConfig(Section):
     synchronized_batch_norm: bool = Field(
         False, description="compute the statistics of trained BatchNorm over all replicas"
     )
+    tensor_float_32: bool = Field(
+        False, description="let a GPU train with TensorFloat-32: faster, with operands of 10 bits; never used elsewhere"
+    )
     checkpoint_seconds: Annotated[Integer, Field(ge=1)] = Field(60, description="seconds between two checkpoints")
 
     @model_validator(mode="after")
@@ -59,6 +64,26 @@ class TrainingConfig(Section):
         if self.warmup_steps and self.schedule != "cosine":
             raise ValueError(f"warmup_steps: {self.warmup_steps} needs schedule: cosine")
         return self
+
+    def require_warm_up_fits(self, images: int, batch_size: int, epochs: Sequence[int]) -> None:
+        """Check that every phase is longer than the warm-up.
+
+        Args:
+            images: of the training split, or more.
+            batch_size: images per step.
+            epochs: of each phase.
+
+        Raises:
+            ConfigError: a phase has no step after the warm-up.
+        """
+        steps = min(epochs) * -(-images // batch_size)
+        if self.warmup_steps and self.warmup_steps >= steps:
+            raise ConfigError(
+                "training.warmup_steps",
+                self.warmup_steps,
+                f"a phase of {min(epochs)} epochs has at most {steps} steps ({images} images, batch_size "
+                f"{batch_size}); warm-up must be shorter",
+            )
 
 
 class SessionSettings(Section):

@@ -17,7 +17,7 @@ from frostline.documents.freeze import LayerRow
 from frostline.documents.training import ValidationScores
 from frostline.errors import ConfigError
 from frostline.freeze.phases import Phase
-from frostline.model import backbones, head
+from frostline.model import arithmetic, backbones, head
 from frostline.model.bfloat16 import low_precision
 from frostline.training import dropout, optimizer
 from frostline.training.config import TrainingConfig
@@ -143,7 +143,7 @@ class Trainer:
 
     @contextmanager
     def configured(self) -> Iterator[None]:
-        """A context to trace steps in: trained layers use the configured precision; logits and weights are float32.
+        """A context to trace and run steps in, with the configured precision; logits and weights are always float32.
 
         Trained BatchNorm uses the statistics of all replicas if that is configured.
         """
@@ -151,7 +151,8 @@ class Trainer:
         layers = [layer for layer in self._suffix.layers if layer.name != head.LOGITS]
         low = layers if training.precision == "bfloat16" else []
         synchronized = trained_batch_norms(layers) if training.synchronized_batch_norm else []
-        with low_precision(low), _synchronized(synchronized):
+        tf32 = arithmetic.tensor_float_32(training.tensor_float_32)
+        with low_precision(low), _synchronized(synchronized), tf32:
             yield
 
     def _global_step(self, inputs: Any, labels: Any, places: Any, size: Any, number: Any) -> tuple[Any, Any]:

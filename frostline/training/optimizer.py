@@ -68,8 +68,9 @@ def _rate(config: TrainingConfig, learning_rate: float, steps: int) -> Any:
     if not config.warmup_steps:
         return keras.optimizers.schedules.CosineDecay(learning_rate, steps)
     falling = steps - config.warmup_steps  # Keras counts them without the warm-up
+    first = learning_rate / (config.warmup_steps + 1)  # from 0, the first step would change nothing
     return keras.optimizers.schedules.CosineDecay(
-        0.0, falling, warmup_target=learning_rate, warmup_steps=config.warmup_steps
+        first, falling, warmup_target=learning_rate, warmup_steps=config.warmup_steps
     )
 
 

@@ -166,8 +166,8 @@ class PhaseRun:
     def _non_finite(self, loss: float, step: int, source: BatchSource, part: Positions) -> NonFiniteLoss:
         ids = [source.examples.ids[position] for position in part]
         number = self._state.total - self._state.step + step + 1
-        good = self._saver.checkpoints.latest()
-        where = f"the last good checkpoint is at step {good.step}, {good.uri}" if good else "there is no checkpoint yet"
+        # Weights can be finite and useless already: what was saved just before this step has no finite loss after it.
+        where = self._saver.last_good(number - 1)
         note = self._saver.checkpoints.note("non_finite.json", {"step": number, "loss": str(loss), "ids": ids})
         shown = ", ".join(one[:12] for one in ids[:_SHOWN])
         return NonFiniteLoss(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib import metadata
 from pathlib import Path
 
 import keras
@@ -22,7 +23,7 @@ from frostline.features.builder import FeatureBuilder, ImageRecords
 from frostline.features.source import Features
 from frostline.freeze import certificate
 from frostline.freeze.phases import phases
-from frostline.model import head, weights
+from frostline.model import arithmetic, head, weights
 from frostline.training import feed, loop, report, strategy
 from frostline.training.checkpoint import Checkpoints
 from frostline.training.config import SessionSettings
@@ -81,6 +82,9 @@ class Session:
             FeaturesDisagree: cached float32 features are not equivalent to the model.
             NonFiniteLoss, Preempted, ConfigError, DataError, WeightsError, StorageError: as `PhaseRun.epochs`.
         """
+        epochs = [phase.epochs for phase in self._schedule]
+        images = self._inputs.info["splits"]["train"]
+        self._settings.training.require_warm_up_fits(images, self._settings.batch_size, epochs)
         try:
             self._train(float32=False)
         except FeaturesDisagree as error:
@@ -168,7 +172,8 @@ class Session:
                 "augment": settings.augment.model_dump(mode="json"),
                 "numbers": [settings.epochs, settings.batch_size, settings.learning_rate, settings.seed],
                 "replicas": self._strategy.num_replicas_in_sync,
-                "versions": [tf.__version__, keras.__version__],
+                "device": arithmetic.device_kind(),
+                "versions": [tf.__version__, keras.__version__, metadata.version("frostline")],
             }
         )
 

@@ -16,6 +16,7 @@ import keras
 
 from frostline.documents.freeze import FreezePlan
 from frostline.documents.training import EpochRow, Equivalence
+from frostline.errors import NonFiniteLoss
 from frostline.events import say
 from frostline.freeze import certificate
 from frostline.freeze.phases import Phase
@@ -101,11 +102,30 @@ class Saver:
         return self.stopping or time.monotonic() - self._saved_at >= self._seconds
 
     def save(self, subject: Subject, state: State, more: Arrays) -> str:
-        """Write a checkpoint of the model's weights, of `more` arrays and of the state; its address."""
+        """Write a checkpoint of the model's weights, of `more` arrays and of the state; its address.
+
+        Raises:
+            NonFiniteLoss: a value is infinite or NaN: the last step's loss was finite, its update was not.
+        """
         arrays = {**variables.take(subject.moving(state.phase), MODEL), **more}
+        wrong = variables.not_finite(arrays)
+        if wrong:
+            raise NonFiniteLoss(
+                f"step {state.total}: {len(wrong)} of {len(arrays)} arrays are not finite after it, such as "
+                f"{wrong[0]}; nothing was saved; {self.last_good(state.total)}; try a lower learning_rate"
+            )
         uri = self.checkpoints.save(state.total, arrays, asdict(state))
         self._saved_at = time.monotonic()
         return uri
+
+    def last_good(self, before: int) -> str:
+        """The newest checkpoint of an earlier step than `before`, in words."""
+        good = self.checkpoints.latest(before=before)
+        return (
+            f"the last good checkpoint is at step {good.step}, {good.uri}"
+            if good
+            else "there is no good checkpoint yet"
+        )
 
     def resume(self, subject: Subject) -> tuple[State, Arrays, int | None]:
         """Load the newest checkpoint into the model.

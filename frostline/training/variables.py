@@ -25,6 +25,12 @@ def take(variables: Sequence[Any], prefix: str) -> Arrays:
     return found
 
 
+def not_finite(arrays: Arrays) -> list[str]:
+    """Names of the arrays with an infinity or NaN."""
+    numbers = {name: array for name, array in arrays.items() if array.dtype.kind not in "biu"}
+    return [name for name, array in numbers.items() if not np.isfinite(array).all()]
+
+
 def put(variables: Sequence[Any], prefix: str, arrays: Arrays) -> None:
     """Assign the arrays that `take` returned for the same variables.
 

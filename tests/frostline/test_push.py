@@ -171,7 +171,7 @@ def test_what_is_stored_is_loaded_from_the_registry_before_the_alias_moves(root,
     assert again.push() == "pushed: digits version 3 is the champion"
 
 
-@pytest.mark.parametrize("shift", [2e-5, float("nan")])
+@pytest.mark.parametrize("shift", [3e-2, float("nan")])
 def test_a_version_that_predicts_otherwise_than_measured_is_never_promoted(root, made, tmp_path, shift):
     run = Run(tmp_path / "run", root, made)
     images, probabilities = golden.read(tmp_path / "run" / "evaluation")
@@ -309,3 +309,14 @@ def test_the_same_push_many_times_at_once_is_one_version(root, made, tmp_path):
     assert len(registry.history(root, "digits")) == 1
     assert len(storage.list_files(storage.join(root, "digits/claims"))) == 1
     assert all("version 1 " in outcome for outcome in outcomes)
+
+
+@pytest.mark.parametrize("shift", [2e-5, 1.3e-3])
+def test_a_version_that_another_device_measured_is_pushed_and_the_difference_told(root, made, tmp_path, capsys, shift):
+    """1.3e-3 is what operands of TensorFloat-32 make of a probability."""
+    run = Run(tmp_path / "run", root, made)
+    images, probabilities = golden.read(tmp_path / "run" / "evaluation")
+    probabilities[1, 0] += np.float32(shift)
+    golden.write(tmp_path / "run" / "evaluation", images, probabilities)
+    assert run.push() == "pushed: digits version 1 is the champion"
+    assert "the golden batch: a probability differs by" in capsys.readouterr().err

@@ -214,3 +214,26 @@ def test_given_splits_are_accepted_and_folders_that_can_be_read_both_ways_are_no
     assert field == "source"
     assert message.endswith("set data.layout to classes or to splits")
     preflight.check_here(config(tmp_path, source=source, data={"layout": "splits"}))
+
+
+@pytest.mark.parametrize(("epochs", "later", "warmup"), [(2, [], 8), (9, [2], 8), (9, [2, 5], 100)])
+def test_a_warm_up_longer_than_a_phase_of_all_images_is_refused_before_the_run(tmp_path, photos, epochs, later, warmup):
+    phases = [{"policy": "none", "epochs": n, "learning_rate": 0.1} for n in later]
+    freeze = {"head_only": True, "phases": phases}
+    training = {"schedule": "cosine", "warmup_steps": warmup}
+    settings = {"source": str(photos), "freeze": freeze, "epochs": epochs, "batch_size": 1}
+    field, message = refusal(tmp_path, **settings, training=training)
+    assert field == "training.warmup_steps"
+    assert message == (
+        f"training.warmup_steps: received {warmup}; a phase of 2 epochs has at most 4 steps (2 images, "
+        "batch_size 1); warm-up must be shorter"
+    )
+    preflight.check_here(config(tmp_path, **settings, training={**training, "warmup_steps": 3}))
+
+
+def test_the_images_of_the_digits_are_known_without_looking():
+    training = {"schedule": "cosine", "warmup_steps": 57}
+    settings = {"source": "digits", "epochs": 1, "batch_size": 32}
+    with pytest.raises(ConfigError, match=r"at most 57 steps \(1797 images"):
+        preflight.check_model(RunConfig.model_validate({**settings, "training": training}))
+    preflight.check_model(RunConfig.model_validate({**settings, "training": {**training, "warmup_steps": 56}}))

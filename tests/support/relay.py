@@ -1,7 +1,7 @@
 """A relay in front of the bucket emulator that answers some requests as a failing network or server would.
 
-Faults: `429` and `503` answer instead of the server; `reset` closes the connection before the request arrives, and
-`lost` after it was answered.
+Faults: `412`, `429` and `503` answer instead of the server; `reset` closes the connection before the request arrives,
+and `lost` after it was answered.
 """
 
 import http.server
@@ -63,7 +63,7 @@ class Relay:
                 with lock:
                     what = fault(self.command, self.path, body)
                     struck[what] += 1
-                if what in ("429", "503"):
+                if what in ("412", "429", "503"):
                     self.answer(int(what), {}, b"{}")
                 elif what == "reset":
                     self.close_connection = True

@@ -28,7 +28,7 @@ TRAINING = {
 OPTIONS = {
     "epochs": 4,
     "batch_size": 21,
-    "learning_rate": 0.02,
+    "learning_rate": 0.001,
     "head": {"hidden": [16], "dropout": 0.3},
     "augment": {"flip": True, "crop": 0.2, "colour": 0.3, "views": 2},
     "training": TRAINING,

@@ -211,3 +211,11 @@ def test_a_feature_that_the_stored_type_cannot_hold_is_refused_and_a_larger_type
         fill(function, images, Layout(function.shape, "float16"), tmp_path / "packs")
     for dtype in ("float32", "bfloat16"):
         fill(function, images, Layout(function.shape, dtype), tmp_path / dtype)
+
+
+@pytest.mark.parametrize("library", ["keras", "tf"])
+def test_another_version_of_a_library_is_another_address(model, monkeypatch, library):
+    before = prefix.address(Prefix(model, "SmallConvNet", LAYER).description, "float32", "float32", {})
+    monkeypatch.setattr(getattr(prefix, library), "__version__", "0.0.1")
+    after = prefix.address(Prefix(model, "SmallConvNet", LAYER).description, "float32", "float32", {})
+    assert before != after

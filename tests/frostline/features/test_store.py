@@ -1,13 +1,12 @@
 """The store of features: the least recently used goes first, and what is in use stays."""
 
-import json
 from pathlib import Path
 
 import pytest
 
 from frostline import storage
 from frostline.errors import StorageError
-from frostline.features import packs
+from frostline.features import packs, usage
 from frostline.features import store as feature_store
 
 from tests.support.feature_packs import LAYOUT, ids_of, opened, rows_of, write
@@ -22,15 +21,6 @@ def test_a_set_has_a_directory_of_its_own_and_no_address_leads_out_of_the_store(
     assert feature_store.root_of(store, "a" * 64) == f"{store}/features/{'a' * 64}"
     with pytest.raises(StorageError):
         feature_store.root_of(store, "../weights")
-
-
-def test_a_use_is_recorded_with_its_time(store, monkeypatch):
-    root = feature_store.root_of(store, "a" * 64)
-    for now in (1000.5, 2000.5):
-        monkeypatch.setattr(packs.time, "time", lambda now=now: now)
-        packs.touch(root)
-        [item] = storage.list_files(root)
-        assert json.loads(storage.read_bytes(item.uri)) == {"time": now}
 
 
 def test_the_size_is_that_of_all_files_of_all_sets(store):
@@ -49,8 +39,8 @@ def test_what_was_used_longest_ago_goes_first_and_what_is_kept_never(tmp_path, m
     for age, name in enumerate(names):
         root = feature_store.root_of(store, name)
         write(root, 4)
-        monkeypatch.setattr(packs.time, "time", lambda age=age: 1000.0 + age)
-        packs.touch(root)
+        monkeypatch.setattr(usage.time, "time", lambda age=age: 1000.0 + age)
+        usage.touch(root)
     each = feature_store.size(store) // 4
     assert feature_store.evict(store, 10 * each, set()) == []
     removed = feature_store.evict(store, 2 * each + 10, {names[0]})

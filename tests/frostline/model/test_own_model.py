@@ -152,6 +152,23 @@ def test_weight_regularizers_are_told():
     [told] = remarks(model, none=True)
     assert "includes the regularizers of trained weights (heavy)" in told
     assert "\n" not in told
+    assert remarks(model, head_only=True) == []  # they change nothing where the weights are frozen
+    later = {"policy": "none", "epochs": 1, "learning_rate": 0.1}
+    assert len(remarks(model, head_only=True, phases=[later])) == 1
+
+
+def test_regularizers_of_a_file_of_weights_are_not_taken_over_and_that_is_told(saved, capfd):
+    path = saved(backbones.build("SmallConvNet", SIZE))
+    weights.resolve(path, "SmallConvNet", SIZE, 0, "")
+    assert "regularizers" not in capfd.readouterr().err
+    model = keras.models.load_model(path)
+    model.get_layer("block1_conv").kernel_regularizer = keras.regularizers.L2(0.1)
+    path = saved(keras.Model.from_config(model.get_config()), "regularized.keras")
+    weights.resolve(path, "SmallConvNet", SIZE, 0, "")
+    assert (
+        "(block1_conv) are not used, only its weights; to train the model in the file as it is"
+        in capfd.readouterr().err
+    )
 
 
 def split(size=SIZE):

@@ -5,11 +5,15 @@ import os
 import threading
 import urllib.error
 import urllib.request
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from frostline import storage
 from frostline.errors import NotFound, PreconditionFailed, StorageError
+from frostline.storage import gcs as gcs_module
+
+from tests.support import relay as relays
 
 
 def one_line(caught, *parts):
@@ -126,3 +130,29 @@ def relay(gcs, monkeypatch):
     server.shutdown()
     thread.join()
     server.server_close()
+
+
+@pytest.mark.parametrize("writers", [4, 32])
+def test_every_unconditional_write_of_many_writers_succeeds(gcs, writers):
+    uri, started = f"{gcs}/shared", threading.Barrier(writers)
+
+    def write(number):
+        started.wait()
+        return storage.write_bytes(uri, str(number).encode())
+
+    with ThreadPoolExecutor(writers) as pool:
+        written = list(pool.map(write, range(writers)))
+    assert len({one.generation for one in written}) == writers
+    assert storage.stat(uri).generation == max(written, key=lambda one: int(one.generation)).generation
+
+
+def test_an_unconditional_write_that_never_comes_first_says_so_and_pauses_between_its_attempts(gcs, monkeypatch):
+    pauses = []
+    monkeypatch.setattr(gcs_module.time, "sleep", pauses.append)
+    with relays.Relay(lambda method, *_: "412" if method == "POST" else None), pytest.raises(StorageError) as caught:
+        storage.write_bytes(f"{gcs}/x", b"x")
+    one_line(caught, f"{gcs}/x", "another writer")
+    assert not isinstance(caught.value, PreconditionFailed)
+    assert len(pauses) >= 5
+    assert len(set(pauses)) == len(pauses)  # random, so that two writers do not meet again
+    assert max(pauses) <= 5.0

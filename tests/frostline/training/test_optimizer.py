@@ -57,7 +57,8 @@ def own(config, learning_rate, model):
     rate = learning_rate
     if config.schedule == "cosine":
         warm = {"warmup_target": rate, "warmup_steps": config.warmup_steps} if config.warmup_steps else {}
-        rate = keras.optimizers.schedules.CosineDecay(0.0 if warm else rate, STEPS - config.warmup_steps, **warm)
+        first = rate / (config.warmup_steps + 1)
+        rate = keras.optimizers.schedules.CosineDecay(first if warm else rate, STEPS - config.warmup_steps, **warm)
     if config.optimizer == "sgd":
         return keras.optimizers.SGD(rate, momentum=config.momentum, nesterov=True)
     if config.optimizer == "adam":
@@ -140,9 +141,9 @@ def test_a_learning_rate_stays_or_falls_to_nothing_over_the_phase():
     assert after == pytest.approx(0.0, abs=1e-8)
 
 
-def test_a_warm_up_rises_from_nothing_and_is_part_of_the_phase():
+def test_every_step_of_a_warm_up_trains_and_is_part_of_the_phase():
     found, after = rates(TrainingConfig(schedule="cosine", warmup_steps=4), 10)
-    rising = [RATE * step / 4 for step in range(4)]
+    rising = [RATE * step / 5 for step in range(1, 5)]
     falling = [RATE * (1 + math.cos(math.pi * step / 6)) / 2 for step in range(6)]
     assert found == pytest.approx(rising + falling, abs=1e-8)
     assert after == pytest.approx(0.0, abs=1e-8)

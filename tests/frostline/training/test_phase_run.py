@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from frostline.errors import NonFiniteLoss
 from frostline.model import backbones
@@ -60,8 +61,68 @@ def test_a_training_loss_that_is_no_number_names_the_step_though_it_is_looked_at
     made.train.variants[0][7] = np.nan
     order = np.random.default_rng([0, 0]).permutation(20)
     [step] = [number for number, part in enumerate(np.array_split(order, STEPS), start=1) if 7 in part]
-    with pytest.raises(NonFiniteLoss, match=rf"^step {step} \(epoch 1\): the loss is nan; there is no checkpoint yet"):
+    with pytest.raises(
+        NonFiniteLoss, match=rf"^step {step} \(epoch 1\): the loss is nan; there is no good checkpoint yet"
+    ):
         made.run()
     note = json.loads(next(tmp_path.glob("non_finite.json")).read_text())
     assert note["step"] == step
     assert f"{7:064x}" in note["ids"]
+
+
+def test_weights_that_are_no_numbers_after_a_step_with_a_finite_loss_are_not_saved(tmp_path):
+    """The loss of a step is computed before its update, so it says nothing about what the update made."""
+    made = Made(tmp_path, {"none": True}, plain=True, stop_at=4)
+    step = made.after
+    stopped = made.fit._saver._stop_requested
+
+    def broken():
+        found = stopped()
+        if len(step) == 4:
+            weight = made.model.trainable_variables[0]
+            weight.assign(weight * np.inf)
+        made.fit._saver._saved_at = 0.0  # a checkpoint after every step
+        return found
+
+    made.fit._saver._stop_requested = broken
+    with pytest.raises(NonFiniteLoss) as caught:
+        made.run()
+    good = made.checkpoints.latest()
+    assert good.step == 3
+    assert str(caught.value).startswith("step 4: ")
+    assert f"nothing was saved; the last good checkpoint is at step 3, {good.uri}; try" in str(caught.value)
+    assert all(np.isfinite(array).all() for array in good.arrays.values() if array.dtype.kind == "f")
+
+
+def test_a_loss_that_fails_one_step_after_a_checkpoint_names_the_checkpoint_before_it(tmp_path):
+    """Weights can be finite and of no use, which only the next loss shows."""
+    made = Made(tmp_path, {"none": True}, plain=True)
+    stopped = made.fit._saver._stop_requested
+
+    def broken():
+        found = stopped()
+        if len(made.after) == 4:
+            for weight in made.model.trainable_variables:
+                weight.assign(np.full(weight.shape, 1e30, np.float32))
+        made.fit._saver._saved_at = 0.0
+        return found
+
+    made.fit._saver._stop_requested = broken
+    with pytest.raises(NonFiniteLoss) as caught:
+        made.run()
+    assert made.checkpoints.latest().step == 4  # finite
+    good = made.checkpoints.latest(before=4)
+    assert good.step == 3
+    assert f"step 5 (epoch 2): the loss is nan; the last good checkpoint is at step 3, {good.uri}; " in str(
+        caught.value
+    )
+
+
+@pytest.mark.parametrize("on", [True, False])
+def test_steps_use_tensor_float_32_only_where_it_is_configured(tmp_path, on):
+    made, seen = Made(tmp_path, {"none": True}, plain=True, tensor_float_32=on), []
+    enabled = tf.config.experimental.tensor_float_32_execution_enabled
+    stopped = made.fit._saver._stop_requested
+    made.fit._saver._stop_requested = lambda: bool(seen.append(enabled())) or stopped()
+    made.run()
+    assert set(seen) == {on}
