@@ -29,7 +29,7 @@ class PolicyConfig(Section):
         None,
         gt=0.0,
         le=1.0,
-        description="freeze the fewest first blocks (layers, where blocks are coarse) with this fraction of the parameters",
+        description="freeze the fewest first blocks with this fraction of the parameters; layers, where blocks are coarse",
     )
 
     @model_validator(mode="before")
