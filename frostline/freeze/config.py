@@ -29,7 +29,7 @@ class PolicyConfig(Section):
         None,
         gt=0.0,
         le=1.0,
-        description="freeze the fewest first blocks with this fraction of the parameters; layers, where blocks are coarse",
+        description="freeze the fewest first blocks with this fraction of the parameters; layers if blocks are coarse",
     )
 
     @model_validator(mode="before")
