@@ -8,6 +8,8 @@ from frostline import storage
 from frostline.data import lineage
 from frostline.documents.freeze import FREEZE_PLAN, WEIGHTS_SOURCE
 from frostline.errors import ConfigError, PolicyError
+from frostline.freeze import certificate
+from frostline.model import architecture, weights
 
 from tests.support.stages import Bench
 
@@ -25,7 +27,11 @@ def test_the_plan_and_the_weights_are_written_and_belong_together(bench):
     assert plan["policy"] == {"through": "block2", "batch_norm": "freeze"}
     assert plan["boundary"]["layer"] == "block2_pool"
     assert storage.stat(source["uri"]) is not None
-    assert source["digest"] in source["uri"]
+    stored = weights.load(source, "SmallConvNet", 32)
+    assert (certificate.weights_digest(stored.layers), architecture.digest(stored)) == (
+        source["digest"],
+        source["graph"],
+    )
     assert lineage.read(Path(bench.path("weights"))) == set()
     assert "block2_pool" in Path(bench.path("plan.html")).read_text()
 

@@ -137,7 +137,7 @@ def test_weights_that_do_not_fit_fail_in_the_first_step(root, tmp_path):
     run = Run(root, CONFIGS / "digits-base.yaml", f"weights={tmp_path / 'other.weights.h5'}", "model_name=misfit")
     assert run.code == 1
     assert "step plan failed: weights: " in run.error()
-    assert "does not fit small_conv_net" in run.error()
+    assert "does not fit SmallConvNet" in run.error()
 
 
 @pytest.mark.parametrize(

@@ -14,10 +14,11 @@ from frostline.model import weights
 from frostline.verification.verify import verify
 from pipelines import cli
 
+from tests.support import forgery
 from tests.support.forgery import failed, flip, forge
 
 DATA = "serving/variables/variables.data-00000-of-00001"
-ALL = ["certificate", "plan", "tensors", "frozen", "claims", "source", "files", "model", "policy"]
+ALL = ["certificate", "plan", "tensors", "frozen", "claims", "source", "files", "model", "graph", "policy"]
 ALL += ["keras_weights", "serving_weights", "description"]
 
 
@@ -61,6 +62,12 @@ def test_the_weights_that_training_started_from(bench, tmp_path):
         assert failed(result) == [], source
         assert [check["name"] for check in result["checks"]] == [*ALL, "source_weights"]
     assert verify(model, "registry:base/1", str(tmp_path / "registry"))["verified"]
+
+
+def test_another_graph_than_the_resolved_one_is_found(model_dir):
+    """Also with a certificate that is made anew: a layer without weights leaves no trace in the digests of weights."""
+    forgery.reseal(model_dir, graph_digest="0" * 64)
+    assert failed(verify(model_dir)) == ["graph"]
 
 
 def test_other_weights(bench, tmp_path):
