@@ -12,7 +12,7 @@ BAD = [
     ({"match": ""}, "freeze.match: received ''; string should have at least 1 character"),
     ({"through": ""}, "freeze.through: received ''; string should have at least 1 character"),
     ({"blocks": []}, "freeze.blocks: received []; expected at least one item"),
-    ({"blocks": ["stem", 3]}, "freeze.blocks.1: received 3; input should be a valid string"),
+    ({"blocks": ["stem", 3]}, "freeze.blocks.1: received 3; expected text; in YAML, quote it"),
     ({"first_layers": 0}, "freeze.first_layers: received 0; input should be greater than or equal to 1"),
     ({"first_layers": 1.5}, "freeze.first_layers: received 1.5; input should be a valid integer"),
     ({"fraction": 0.0}, "freeze.fraction: received 0.0; input should be greater than 0"),
