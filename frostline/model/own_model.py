@@ -49,7 +49,13 @@ def load(name: str, image_size: int) -> keras.Model:
     model = keras.Model(model.inputs[0], model.outputs[0], name=model.name)  # makes a sequential model functional
     problem = _problem_of_ends(model, image_size)
     if not problem:
-        model = _rebuilt(model, image_size)
+        try:
+            model = _rebuilt(model, image_size)
+        except Exception as error:  # Keras raises different errors
+            reason = (
+                f"its layers cannot be taken out of the models inside it ({one_line(error, 120)}); use them directly"
+            )
+            raise ConfigError("backbone", name, reason) from error
         problem = _problem_of_layers(model)
     if problem:
         raise ConfigError("backbone", name, problem)

@@ -226,3 +226,15 @@ def test_a_class_that_is_not_one_of_keras_is_named_first(saved):
         backbones.build(path, SIZE)
     with pytest.raises(WeightsError, match="its class 'OddLayer' is not one of Keras"):
         weights.resolve(path, "SmallConvNet", SIZE, 0, "")
+
+
+def test_a_model_inside_with_several_outputs_is_refused_in_one_line(saved):
+    image = keras.Input((None, None, 3))
+    x = keras.layers.BatchNormalization()(keras.layers.Conv2D(4, 3)(image))
+    inner = keras.Model(image, [x, keras.layers.ReLU()(x)])
+    outer = keras.Input((None, None, 3))
+    one, other = inner(outer)
+    path = saved(keras.Model(outer, keras.layers.Add()([one, other])))
+    with pytest.raises(ConfigError, match="its layers cannot be taken out of the models inside it") as caught:
+        backbones.build(path, SIZE)
+    assert "\n" not in str(caught.value)
