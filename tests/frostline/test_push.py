@@ -8,12 +8,11 @@ import numpy as np
 import pytest
 import yaml
 
-from frostline import digests, registry, storage
-from frostline.documents.freeze import FREEZE_PLAN
+from frostline import registry, storage
 from frostline.errors import ChampionChanged, DataError, NotFound, RegistryError
 from frostline.evaluation import golden
 
-from tests.support import forgery, pushes
+from tests.support import pushes
 from tests.support.pushes import ACCURACY, IMAGES, Run, compared_with
 
 PUBLISHED = {"freeze_plan.json", "freeze_certificate.json", "training.jsonl", "training.json", "model.json"}
@@ -182,41 +181,6 @@ def test_a_version_that_predicts_otherwise_than_measured_is_never_promoted(root,
         run.push()
     assert_rejected(root, 1, None)
     assert not (tmp_path / "run" / "published" / "version.json").exists()
-
-
-@pytest.mark.parametrize(
-    ("damage", "message"),
-    [
-        ("serving/saved_model.pb", r"files: serving/saved_model\.pb differs"),
-        ("freeze_certificate.json", r"certificate: .*"),
-        ("model.keras", r"files: model\.keras differs"),
-    ],
-)
-def test_a_model_that_does_not_verify_is_not_published(root, made, tmp_path, damage, message):
-    Run(tmp_path / "first", root, made).push()
-    before = {item.uri: item for item in storage.list_files(root)}
-    run = Run(tmp_path / "run", root, made, "d2", compared_with(root))
-    path = tmp_path / "run" / "model" / damage
-    data = bytearray(path.read_bytes())
-    data[len(data) // 2] ^= 1
-    path.write_bytes(data)
-    with pytest.raises(RegistryError, match=f"digits: the model does not verify, so it is not published; {message}"):
-        run.push()
-    assert {item.uri: item for item in storage.list_files(root)} == before
-    assert not (tmp_path / "run" / "published" / "version.json").exists()
-
-
-def test_a_model_with_other_layers_than_its_plan_is_not_published(made, tmp_path):
-    """Its certificate is made anew, so that all digests match: only the plan does not follow from the model."""
-    run = Run(tmp_path / "run", tmp_path / "registry", made)
-    model = tmp_path / "run" / "model"
-    plan = FREEZE_PLAN.read(model)
-    plan["layers"][1]["name"] = "another_layer"
-    FREEZE_PLAN.write(model, plan)
-    forgery.reseal(model, plan_digest=digests.of_json(plan))
-    with pytest.raises(RegistryError, match="does not verify"):
-        run.push()
-    assert not (tmp_path / "registry").exists()
 
 
 def assert_rejected(root, number, champion):

@@ -92,12 +92,18 @@ def keep(root, tmp_path, number, images, labels=("amber", "cobalt", "jade"), **f
     return one
 
 
-def test_a_reference_whose_files_are_gone_is_compared_by_its_predictions_of_images_that_are_still_there(tmp_path):
+def kept_and_replaced(tmp_path):
+    """A registry whose first champion, with kept predictions, was replaced; and that first version."""
     root = str(tmp_path / "registry")
     one = keep(root, tmp_path, 1, range(40), model_digest="one")
     version = publish(tmp_path, "one")
     registry.promote(root, version, expected=None, reason="first", attempt=one.attempt)
     promoted(tmp_path, "two")
+    return root, version
+
+
+def test_a_reference_whose_files_are_gone_is_compared_by_its_predictions_of_images_that_are_still_there(tmp_path):
+    root, _ = kept_and_replaced(tmp_path)
     remove(root, 1)
     _, reference = compare(root, challenger(correct=0.5), PREDICT)
     assert (reference["version"], reference["stored"], reference["model_digest"]) == (1, True, "one")
@@ -108,11 +114,7 @@ def test_a_reference_whose_files_are_gone_is_compared_by_its_predictions_of_imag
 
 
 def test_a_damaged_reference_is_not_loaded(tmp_path):
-    root = str(tmp_path / "registry")
-    one = keep(root, tmp_path, 1, range(40), model_digest="one")
-    version = publish(tmp_path, "one")
-    registry.promote(root, version, expected=None, reason="first", attempt=one.attempt)
-    promoted(tmp_path, "two")
+    root, version = kept_and_replaced(tmp_path)
     storage.write_bytes(storage.join(version.uri, "saved_model.pb"), b"two")
     _, reference = compare(root, challenger(), PREDICT)
     assert (reference["version"], reference["stored"]) == (1, True)
