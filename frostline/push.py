@@ -47,6 +47,8 @@ def run(*, model: str, evaluation: str, decision: str, model_name: str, registry
         NotFound: a file of the model is missing.
         StorageError: the registry cannot be read or written.
     """
+    from frostline.verification.verify import require_verified
+
     model_dir, evaluation_dir, decision_dir = Path(model), Path(evaluation), Path(decision)
     description = MODEL.read(model_dir)
     measured = EVALUATION.read(evaluation_dir)
@@ -64,7 +66,7 @@ def run(*, model: str, evaluation: str, decision: str, model_name: str, registry
         with tempfile.TemporaryDirectory(dir=out) as temporary:
             directory = Path(temporary) / "version"
             _assemble(model_dir, evaluation_dir, decision_dir, directory)
-            _require_verified(model_dir, model_name)
+            require_verified(model, f"{model_name}: the model")
             metadata = _metadata(description, measured)
             version = versions.publish(registry, model_name, directory, identity=identity, metadata=metadata)
             _require_serving(registry, version, Path(temporary) / "stored")
@@ -148,16 +150,6 @@ def _copy(source: Path, target: Path) -> None:
         raise NotFound(f"{source}: there is no such file") from None
     except OSError as error:
         raise StorageError(f"{target}: cannot be written: {error.strerror or error}") from error
-
-
-def _require_verified(model: Path, model_name: str) -> None:
-    """Run what `frostline verify` checks: a model that does not verify is not published."""
-    from frostline.verification.verify import verify
-
-    failed = [check for check in verify(model)["checks"] if not check["passed"]]
-    if failed:
-        reason = f"{failed[0]['name']}: {failed[0]['reason']}"
-        raise RegistryError(f"{model_name}: the model does not verify, so it is not published; {reason}")
 
 
 def _metadata(description: ModelDescription, measured: Evaluation) -> VersionMetadata:

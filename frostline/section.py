@@ -6,6 +6,7 @@ types here convert exactly that back, and nothing else.
 
 from __future__ import annotations
 
+import datetime
 import re
 from typing import Annotated, Any, NamedTuple, TypeVar
 
@@ -54,10 +55,11 @@ class Section(BaseModel):
 
 
 TEXT = "expected text"
+_UNQUOTED = (bool, int, float, datetime.date, type(None))  # what YAML reads in place of a text without quotes
 _PLAIN = {  # instead of pydantic's messages that name Python types
     "tuple_type": "expected a list",
     "model_type": "expected a mapping",
-    "string_type": f"{TEXT}; in YAML, quote it",
+    "string_type": TEXT,
 }
 S = TypeVar("S", bound=Section)
 
@@ -98,6 +100,8 @@ def parse(model: type[S], value: Any, *, field: str = "") -> S:
         first = error.errors(include_url=False)[0]
         if first["type"] == "extra_forbidden":
             expected = f"unknown key; known keys are {', '.join(_owner(model, first['loc'][:-1]).model_fields)}"
+        if expected == TEXT and isinstance(received, _UNQUOTED):
+            expected = f"{TEXT}; in YAML, quote it"
         where = ".".join(part for part in (field, place) if part) or "configuration"
         raise ConfigError(where, received, expected) from None
 

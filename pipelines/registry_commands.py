@@ -9,6 +9,7 @@ import typer
 
 from frostline.errors import RegistryError
 from frostline.text import one_line
+from pipelines import quiet
 from pipelines.options import AsJson, Debug
 
 if TYPE_CHECKING:
@@ -31,8 +32,22 @@ app = typer.Typer(help="Inspect a model registry, and decide which version is th
 
 Root = Annotated[str, typer.Argument(metavar="ROOT", help="Root of the registry: a directory or gs://.")]
 Model = Annotated[str, typer.Argument(metavar="MODEL", help="Name of the model.")]
-Approver = Annotated[str, typer.Option("--approver", metavar="NAME", help="Who decides, for the record.")]
-Reason = Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why, for the record; at most 500 characters.")]
+
+
+def _words(parameter: typer.CallbackParam, text: str) -> str:
+    """Check what a person gives for the record before anything is read."""
+    from frostline.registry.objects import check_words
+
+    check_words(str(parameter.name), text)
+    return text
+
+
+Approver = Annotated[
+    str, typer.Option("--approver", metavar="NAME", help="Who decides, for the record.", callback=_words)
+]
+Reason = Annotated[
+    str, typer.Option("--reason", metavar="TEXT", help="Why, for the record; at most 500 characters.", callback=_words)
+]
 
 
 @app.command("list")
@@ -83,10 +98,14 @@ def promote(
     as_json: AsJson = False,
     debug: Debug = False,
 ) -> None:
-    """Approve a candidate: make it the champion, if the champion is still the one that it was compared with."""
+    """Approve a candidate: make it the champion, if it verifies and was compared with the present champion."""
     from frostline import registry
 
-    before = registry.champion(root, model)
+    before, (version, _) = registry.champion(root, model), registry.candidate(root, model, number)
+    quiet.import_tensorflow()
+    from frostline.verification.verify import require_verified
+
+    require_verified(version.uri, f"{model} version {number}")
     _print_champion(model, before, registry.approve(root, model, number, approver=approver, reason=reason), as_json)
 
 

@@ -6,6 +6,7 @@ into a folder that contains it is left out by name.
 
 from __future__ import annotations
 
+import errno
 import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
@@ -35,7 +36,7 @@ class Listing:
 
     Attributes:
         images: sorted.
-        tables: metadata.csv and metadata.jsonl, if they are there.
+        tables: metadata.csv and metadata.jsonl in the root, or in a folder that is named as a split.
         folders: names of the visible folders in the root.
         left_out: number of files that are not used, {reason: files}.
         links: links that lead nowhere or into a folder that contains them.
@@ -65,7 +66,7 @@ def list_images(root: str) -> Listing:
     visible = [path for path in paths if not any(part.startswith(".") for part in path.split("/"))]
     if len(visible) < len(paths):
         left_out["hidden"] += len(paths) - len(visible)
-    tables = [path for path in visible if path in _TABLES]
+    tables = sorted(path for path in visible if _is_table(path))
     unknown = [path for path in visible if not path.lower().endswith(EXTENSIONS) and path not in tables]
     with ThreadPoolExecutor(_READERS) as pool:
         reasons = dict(
@@ -80,6 +81,11 @@ def list_images(root: str) -> Listing:
         left_out,
         sorted(links),
     )
+
+
+def _is_table(path: str) -> bool:
+    folder, _, name = path.rpartition("/")
+    return name in _TABLES and (not folder or folder.lower() in _SPLITS)
 
 
 def _walk(
@@ -110,7 +116,7 @@ def _leads_on(link: Path, inside: frozenset[tuple[int, int]]) -> bool:
     except (FileNotFoundError, NotADirectoryError):
         return False
     except OSError as error:
-        if error.errno == 40:  # ELOOP: a link to itself
+        if error.errno == errno.ELOOP:  # a link to itself
             return False
         raise StorageError(f"{link}: cannot be read: {error.strerror}") from error
     return (status.st_dev, status.st_ino) not in inside
@@ -135,15 +141,19 @@ def _why_not(uri: str, size: int) -> str:
     return f"{extension or 'without extension'} (not images)"
 
 
-def given_splits(images: Iterable[str], layout: Layout, source: str) -> Mapping[str, SplitName]:
-    """The folders in the root that are splits with class folders inside: {folder: split}, empty if they are classes.
+def given_splits(
+    images: Iterable[str], layout: Layout, source: str, *, has_labels: bool = False
+) -> Mapping[str, SplitName]:
+    """The folders in the root that are splits: {folder: split}, empty if they are classes.
 
-    Folders named train, val, test and the like are taken for splits if all images in them are in folders of their own.
+    Folders named train, val, test and the like are taken for splits if all images in them are in folders of their own,
+    or if there are no other folders and a table names the classes.
 
     Args:
         images: relative paths.
         layout: `classes` and `splits` decide; `auto` looks at the names.
         source: as configured, for messages.
+        has_labels: whether a table names the classes.
 
     Raises:
         DataError: the folders can be read both ways, or none is a split although `layout` says so.
@@ -163,12 +173,18 @@ def given_splits(images: Iterable[str], layout: Layout, source: str) -> Mapping[
             )
         return named
     nested = {folder: split for folder, split in named.items() if depth[folder] > 1}
-    if not nested:
-        return {}
-    clear = set(nested) == set(depth) and len(set(nested.values())) == len(nested) > 1
-    if clear and "train" in nested.values():
-        return nested
-    raise DataError(
-        f"{source}: the folders {listed(sorted(depth), 6)} can be read in two ways: as classes, or "
-        f"{listed(sorted(nested))} as given splits with class folders inside; set data.layout to classes or to splits"
-    )
+    if _are_all_splits(nested, depth) or (has_labels and _are_all_splits(named, depth)):
+        return named
+    if nested or _are_all_splits(named, depth):
+        inside = "with class folders inside" if nested else "without labels (a column label in metadata.csv gives them)"
+        raise DataError(
+            f"{source}: the folders {listed(sorted(depth), 6)} can be read in two ways: as classes, or "
+            f"{listed(sorted(nested or named))} as given splits {inside}; set data.layout to classes or to splits"
+        )
+    return {}
+
+
+def _are_all_splits(named: Mapping[str, SplitName], folders: Iterable[str]) -> bool:
+    """Whether the folders are several different splits, and nothing else."""
+    splits = set(named.values())
+    return set(named) == set(folders) and len(splits) == len(named) > 1 and "train" in splits

@@ -1,6 +1,7 @@
 """What is known about images besides their pixels: `metadata.csv` next to the class folders, in ImageFolder's format.
 
-The column `file_name` is a path relative to the source, with forward slashes; all other columns are kept as text.
+The column `file_name` is a path relative to the table's folder, with forward slashes; all other columns are kept as
+text.
 """
 
 from __future__ import annotations
@@ -22,30 +23,32 @@ _LONGEST = 200  # characters of a name or value, which must fit into a table
 
 
 def read(root: str, tables: Sequence[str], source: str) -> dict[str, dict[str, str]]:
-    """Read the table of a source, if it has one: {file_name: {column: value}}.
+    """Read the tables of a source: {path of an image relative to the source: {column: value}}.
 
     Args:
         root: address of the source.
-        tables: the metadata files that it has.
+        tables: the metadata files that it has, at most one in each folder.
         source: as configured, for messages.
 
     Raises:
-        DataError: there are two tables, or the table cannot be used (see `parse`).
+        DataError: a folder has two tables, or a table cannot be used (see `parse`).
         StorageError: it cannot be read.
     """
-    if len(tables) > 1:
-        raise DataError(f"{source}: received {' and '.join(tables)}; expected one of them")
     found: dict[str, dict[str, str]] = {}
+    read_from: dict[str, str] = {}
     for table in tables:
+        folder, separator, name = table.rpartition("/")
+        if read_from.setdefault(folder, table) != table:
+            raise DataError(f"{source}: received {read_from[folder]} and {table}; expected one of them")
         data, origin = storage.read_bytes(f"{root}/{table}"), f"{source}: {table}"
-        found = parse(data if table == FILE else _csv_of_lines(data, origin), origin)
+        rows = parse(data if name == FILE else _csv_of_lines(data, origin), origin)
+        found |= {f"{folder}{separator}{path}": values for path, values in rows.items()}
     return found
 
 
-def has_labels(described: Mapping[str, Mapping[str, str]], images: Sequence[str]) -> bool:
-    """Whether the column `label` names the classes: it is there, and fewer than two folders have images."""
-    folders = {path.split("/")[0] for path in images if "/" in path}
-    return len(folders) < 2 and any(LABEL in values for values in described.values())
+def has_labels(described: Mapping[str, Mapping[str, str]]) -> bool:
+    """Whether a table has the column that names the classes."""
+    return any(LABEL in values for values in described.values())
 
 
 def _csv_of_lines(data: bytes, origin: str) -> bytes:

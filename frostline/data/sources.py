@@ -115,8 +115,9 @@ def _folder(source: str, layout: Layout) -> ImageSource:
         raise DataError(f"source: received {source!r}, which is not a directory; {_EXPECTED}")
     listing = folders.list_images(root)
     described = metadata.read(root, listing.tables, source)
-    splits = folders.given_splits(listing.images, layout, source)
-    labelled = not splits and layout == "auto" and metadata.has_labels(described, listing.images)
+    has_labels = layout != "classes" and metadata.has_labels(described)
+    splits = folders.given_splits(listing.images, layout, source, has_labels=has_labels)
+    labelled = has_labels and not _have_class_folders(listing.images, splits)
     left_out, images = listing.left_out, []
     for path in listing.images:
         values = dict(described.get(path, {}))
@@ -151,6 +152,14 @@ def _folder(source: str, layout: Layout) -> ImageSource:
         unmatched=tuple(unmatched),
         links=tuple(listing.links),
     )
+
+
+def _have_class_folders(images: Iterable[str], splits: Mapping[str, SplitName]) -> bool:
+    """Whether folders name the classes of images: several folders in the root, or any inside a split."""
+    parts = [path.split("/") for path in images]
+    if splits:
+        return any(len(one) > 2 for one in parts if one[0] in splits)
+    return len({one[0] for one in parts if len(one) > 1}) > 1
 
 
 def left_out_words(left_out: Mapping[str, int]) -> str:

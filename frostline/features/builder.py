@@ -128,7 +128,7 @@ class FeatureBuilder:
     ) -> FeatureBuilder:
         """A builder with the weights that the plan step saved."""
         tf.config.experimental.enable_op_determinism()
-        backbone = weights.load(source, plan["backbone"], plan["image_size"])
+        backbone = weights.load(source)
         model = head.attach(backbone, HeadConfig(), 1)
         return cls(store, model, plan["backbone"], images, cache)
 

@@ -114,7 +114,7 @@ def remarks(model: keras.Model, plan: FreezePlan) -> list[str]:
     boundary = plan["boundary"]
     positions = {operation.name: place for place, operation in enumerate(model.operations)}
     last = -1 if boundary is None else positions.get(boundary["layer"], len(positions))
-    below = [one.name for one in model.layers if positions[one.name] <= last and _is_random(one)]
+    below = [one.name for one in model.layers if positions[one.name] <= last and is_random(one)]
     found = []
     if below and boundary is not None:
         found.append(
@@ -143,9 +143,9 @@ def with_regularizers(model: keras.Model) -> list[str]:
     ]
 
 
-def _is_random(layer: keras.layers.Layer) -> bool:
+def is_random(layer: keras.Operation) -> bool:
     """Whether it draws random numbers in training, or a layer inside it does."""
-    parts = layer._flatten_layers()
+    parts = layer._flatten_layers() if hasattr(layer, "_flatten_layers") else ()  # plain operations have none
     return any(getattr(part, "seed_generator", None) is not None or getattr(part, "generator", None) for part in parts)
 
 
@@ -192,13 +192,14 @@ def _rebuilt(model: keras.Model, image_size: int) -> keras.Model:
     if lowered:
         say(f"the backbone was saved with the precision {listed(lowered)}; it computes in float32 here")
     free = None in model.inputs[0].shape[1:3]
-    if not free and not lowered and not any(map(_is_pretrained, model.layers)):
+    nested = any(map(_is_model, model.layers))
+    if not free and not lowered and not nested:
         return model
     import keras
 
-    inlined = _inlined(model, image_size) if free or any(map(_is_model, model.layers)) else model
-    rebuilt = keras.Model.from_config(_in_float32(inlined.get_config()))
-    rebuilt.set_weights(inlined.get_weights())
+    flat = _inlined(model, image_size) if free or nested else model
+    rebuilt = keras.Model.from_config(_in_float32(flat.get_config()))
+    rebuilt.set_weights(flat.get_weights())
     architecture.finalize(rebuilt)
     return rebuilt
 
@@ -211,14 +212,6 @@ def _is_model(layer: object) -> bool:
     import keras
 
     return isinstance(layer, keras.Model)
-
-
-def _is_pretrained(layer: keras.layers.Layer) -> bool:
-    """Whether it is a model that cannot stay whole: its BatchNorm could not be frozen alone."""
-    import keras
-
-    parts = layer._flatten_layers(include_self=False) if _is_model(layer) else ()
-    return any(isinstance(part, keras.layers.BatchNormalization) for part in parts)
 
 
 def _inlined(model: keras.Model, image_size: int) -> keras.Model:

@@ -19,7 +19,7 @@ from frostline.documents.training import KERAS_FILE
 from frostline.errors import NotFound, WeightsError
 from frostline.events import say
 from frostline.freeze import certificate
-from frostline.model import architecture, backbones, own_model
+from frostline.model import architecture, backbones, own_model, same_graph
 from frostline.text import listed, one_line
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 OWN = "own"
 _WITH_HEAD = "; if it is the file of a model with a head, save that model as .keras: its first layers are then taken"
+_AS_IT_IS = "to train the model in a .keras file as it is, use backbone=FILE.keras weights=own"
 SUFFIXES = (".weights.h5", ".h5", ".keras")
 
 
@@ -88,23 +89,20 @@ def save(model: keras.Model, store: str, digest: str) -> str:
     return uri
 
 
-def load(source: WeightsSource, backbone: str, image_size: int) -> keras.Model:
+def load(source: WeightsSource) -> keras.Model:
     """Load the backbone that the plan step saved, and check the digests of its graph and its weights.
 
     Raises:
         ConfigError, WeightsError: the file is not the one that the plan step wrote.
     """
-    if backbones.is_file(source["uri"]):
-        model = own_model.read(source["uri"])
-    else:  # made before the graph was stored with the weights
-        model = backbones.build(backbone, image_size)
-        with tempfile.TemporaryDirectory() as directory:
-            model.load_weights(storage.localize(source["uri"], Path(directory)))
+    if "graph" not in source:
+        raise WeightsError(f"{source['uri']}: was stored by an earlier version, without its graph; run plan again")
+    model = own_model.read(source["uri"])
     for what, found, expected in (
         ("weights", certificate.weights_digest(model.layers), source["digest"]),
-        ("graph", architecture.digest(model), source.get("graph")),
+        ("graph", architecture.digest(model), source["graph"]),
     ):
-        if expected is not None and found != expected:
+        if found != expected:
             raise WeightsError(f"{source['uri']}: digest of the {what}: received {found}; the plan is for {expected}")
     return model
 
@@ -149,7 +147,7 @@ def _from_file(path: Path, reference: str, backbone: str, image_size: int) -> ke
             if regularized and not own_model.with_regularizers(model):
                 say(
                     f"weights: the regularizers in {reference} ({listed(regularized)}) are not used, only its weights; "
-                    "to train the model in the file as it is, use backbone=FILE.keras weights=own"
+                    f"{_AS_IT_IS}"
                 )
         else:
             model = _graph_of(architecture.preprocessing_in_file(path), reference, backbone, image_size)
@@ -177,8 +175,8 @@ def _graph_of(
     fitting = [graph for graph in graphs if architecture.agrees(architecture.preprocessing(graph), found)]
     if not fitting:
         raise WeightsError(
-            f"weights: {reference!r} was saved from a model with other preprocessing layers than {backbone} has; to "
-            "train the model in a .keras file as it is, use backbone=FILE.keras weights=own"
+            f"weights: {reference!r} was saved from a model with other preprocessing layers than {backbone} has; "
+            f"{_AS_IT_IS}"
         )
     return fitting[0]
 
@@ -194,3 +192,6 @@ def _copy_leading(model: keras.Model, loaded: keras.Model, reference: str) -> No
             )
         target.assign(loaded.weights[index])
     architecture.finalize(model)
+    difference = same_graph.difference(model, loaded)
+    if difference:
+        raise WeightsError(f"weights: {reference!r} does not fit {model.name}: {difference}; {_AS_IT_IS}")

@@ -20,7 +20,7 @@ from __future__ import annotations
 import re
 
 from frostline.errors import RegistryError
-from frostline.registry.approvals import approve, previous_champion, rollback, states
+from frostline.registry.approvals import approve, candidate, previous_champion, rollback, states
 from frostline.registry.attempt_records import attempts, begin, conclude, looks, predictions, store_predictions
 from frostline.registry.objects import Against, Alias, Attempt, Pin, Promotion
 from frostline.registry.promotions import (
@@ -52,6 +52,7 @@ __all__ = [
     "approve",
     "attempts",
     "begin",
+    "candidate",
     "chain",
     "champion",
     "conclude",

@@ -2,14 +2,60 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from frostline.documents.release import DECISION
 from frostline.errors import ChampionChanged, RegistryError
 from frostline.registry import reference
 from frostline.registry.attempt_records import attempts
 from frostline.registry.objects import Alias, Standing, check_words
-from frostline.registry.promotions import champion, history, promote
+from frostline.registry.promotions import champion, history, promote, require_champion
 from frostline.registry.standings import PROVEN, standing
 from frostline.registry.version import Version, load, read_document, require_intact, versions
+
+
+def candidate(root: str, model: str, number: int) -> tuple[Version, Standing]:
+    """The version of this number and its standing, if a person may decide to promote it.
+
+    Whether its model verifies is for the caller to check.
+
+    Raises:
+        ChampionChanged: the champion or the reference is not the version that it was compared with.
+        RegistryError: there is no such version, its decision was not to promote, it is the champion, not proven,
+            rejected or removed, or one of its files is not what was published.
+        StorageError: the registry cannot be read.
+    """
+    version = load(root, model, number)
+    if version is None:
+        known = [known.number for known in versions(root, model)]
+        raise RegistryError(f"{root} has no version {number} of {model}; it has {known or 'none'}")
+    serving = champion(root, model)
+    if serving is not None and serving.version == number:
+        raise RegistryError(f"{model} version {number} is already the champion")
+    verdict = read_document(version, DECISION).get("verdict")
+    if verdict != "promote":
+        raise RegistryError(f"{version.uri}: received the verdict {verdict!r}; only 'promote' can be approved")
+    found = standing(root, model, number)
+    if found is None or found.kind == "rollback":
+        raise RegistryError(f"{model} version {number} is not proven; run its push again")
+    if found.standing != PROVEN:
+        raise RegistryError(f"{model} version {number} was {found.standing}: {found.reason}")
+    require_intact(version)
+    with _told_to_run_again():
+        require_champion(root, version, found.compared_with)
+        compared = [one for one in attempts(root, model) if one.attempt == found.attempt]
+        if compared:  # else the candidate is from a registry made before attempts
+            reference.require_same(root, model, number, compared[0])
+    return version, found
+
+
+@contextmanager
+def _told_to_run_again() -> Iterator[None]:
+    try:
+        yield
+    except ChampionChanged as error:
+        raise ChampionChanged(f"{error}; run the pipeline again to compare them") from None
 
 
 def approve(root: str, model: str, number: int, *, approver: str, reason: str) -> Alias:
@@ -24,30 +70,13 @@ def approve(root: str, model: str, number: int, *, approver: str, reason: str) -
 
     Raises:
         ConfigError: approver or reason is empty, too long or not printable.
-        ChampionChanged: the champion is not the version that the candidate was compared with.
-        RegistryError: there is no such version, its decision was not to promote, it is not proven, or one of its files
-            is not what was published.
+        ChampionChanged, RegistryError: the version is no `candidate`.
         StorageError: the registry cannot be written.
     """
     check_words("approver", approver)
     check_words("reason", reason)
-    version = load(root, model, number)
-    if version is None:
-        known = [known.number for known in versions(root, model)]
-        raise RegistryError(f"{root} has no version {number} of {model}; it has {known or 'none'}")
-    serving = champion(root, model)
-    if serving is not None and serving.version == number:
-        raise RegistryError(f"{model} version {number} is already the champion")
-    verdict = read_document(version, DECISION).get("verdict")
-    if verdict != "promote":
-        raise RegistryError(f"{version.uri}: received the verdict {verdict!r}; only 'promote' can be approved")
-    found = standing(root, model, number)
-    if found is None or found.kind == "rollback":
-        raise RegistryError(f"{model} version {number} is not proven; run its push again")
-    if found.standing == PROVEN:
-        require_intact(version)
-    try:  # raises where the version was rejected or removed
-        _require_same_reference(root, model, found)
+    version, found = candidate(root, model, number)
+    with _told_to_run_again():
         return promote(
             root,
             version,
@@ -58,14 +87,6 @@ def approve(root: str, model: str, number: int, *, approver: str, reason: str) -
             test_split=found.test_split,
             attempt=found.attempt,
         )
-    except ChampionChanged as error:
-        raise ChampionChanged(f"{error}; run the pipeline again to compare them") from None
-
-
-def _require_same_reference(root: str, model: str, candidate: Standing) -> None:
-    compared = [one for one in attempts(root, model) if one.attempt == candidate.attempt]
-    if compared:  # else the candidate is from a registry made before attempts
-        reference.require_same(root, model, candidate.version, compared[0])
 
 
 def rollback(root: str, model: str, *, to: int | None = None, approver: str, reason: str) -> Alias:

@@ -53,7 +53,7 @@ def nominate(
         if found is not None and found.manifest_digest != version.manifest_digest:
             raise RegistryError(f"{version.uri}: its manifest is not that of the version that was proven")
         # After the standing is read, so that no comparison overwrites one with a later champion.
-        _generation_of(root, version, compared_with)
+        require_champion(root, version, compared_with)
         wanted = of_version(
             version, PROVEN, compared_with=compared_with, kind=kind, test_split=test_split, attempt=attempt
         )
@@ -128,7 +128,7 @@ def promote(
         promoted_at=now(),
         promotion=f"{recorded + 1:06d}-{uuid.uuid4().hex[:8]}",  # in the order of the swaps, whatever the clocks say
     )
-    generation = _generation_of(root, version, expected)
+    generation = require_champion(root, version, expected)
     try:
         storage.write_bytes(_alias_uri(root, version.model), promotion.encode(), if_generation=generation)
     except PreconditionFailed:
@@ -193,8 +193,8 @@ def _read_alias(root: str, model: str) -> _StoredAlias | None:
     return None if found is None else _StoredAlias(parse(Promotion, found[0], uri), *found)
 
 
-def _generation_of(root: str, version: Version, expected: Alias | None) -> str:
-    """The storage generation of the alias, if it names the expected champion; ChampionChanged if another."""
+def require_champion(root: str, version: Version, expected: Alias | None) -> str:
+    """The storage generation of the alias, if it names the expected champion; raises ChampionChanged if another."""
     found = _read_alias(root, version.model)
     if (found and found.promotion.promotion) != (expected and expected.promotion):
         raise _changed(version, expected, found and found.promotion.alias())

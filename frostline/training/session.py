@@ -133,7 +133,7 @@ class Session:
         keras.utils.set_random_seed(settings.seed)
         tf.config.experimental.enable_op_determinism()
         with self._strategy.scope():
-            backbone = weights.load(self._inputs.source, plan["backbone"], plan["image_size"])
+            backbone = weights.load(self._inputs.source)
             keras.utils.set_random_seed(settings.seed)  # the head must not depend on how the backbone was built
             self.model = head.attach(backbone, settings.head, len(self._inputs.info["labels"]))
         return Subject(self.model, backbone.layers, plan, self._schedule)

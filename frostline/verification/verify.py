@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 from frostline import artifacts, storage
 from frostline.documents.freeze import WEIGHTS_SOURCE, Certificate, Comparison, FreezePlan
 from frostline.documents.release import DECISION, MANIFEST_FILE, Verification, VerifyRow
-from frostline.errors import ConfigError, FrostlineError, NotFound
+from frostline.errors import ConfigError, FrostlineError, NotFound, RegistryError
 from frostline.model import backbones
 from frostline.model.weights import SUFFIXES, load, resolve
 from frostline.text import one_line
@@ -121,6 +121,14 @@ def verify(model_dir: str | Path, weights: str | None = None, registry: str = ""
             _check_source(checks, certificate, plan, source, registry)
         _check_version(checks, directory, version_checks.place(str(model_dir)))
     return _verification(checks, plan, recomputed)
+
+
+def require_verified(model_dir: str | Path, what: str) -> None:
+    """Raise RegistryError with the first check that fails, as `verify` runs them; `what` names the model."""
+    failed = [check for check in verify(model_dir)["checks"] if not check["passed"]]
+    if failed:
+        reason = f"{failed[0]['name']}: {failed[0]['reason']}"
+        raise RegistryError(f"{what} does not verify, so it cannot become the champion; {reason}")
 
 
 def _check_certificate(
@@ -248,4 +256,4 @@ def _load(source: str, registry: str, plan: FreezePlan) -> keras.Model:
     if source.startswith("registry:") or source.endswith(SUFFIXES):
         return resolve(source, backbone, size, 0, registry)[0]
     path = Path(source) / WEIGHTS_SOURCE.file if Path(source).is_dir() else Path(source)
-    return load(WEIGHTS_SOURCE.read_file(path), backbone, size)
+    return load(WEIGHTS_SOURCE.read_file(path))

@@ -104,7 +104,7 @@ def save(model, path):
 def test_weights_that_differ_above_the_boundary_find_the_features_and_below_it_they_do_not(bench, tmp_path):
     total = sum(counts(bench.featurize()))
     source = artifacts.read_json(bench.root / "weights" / "source.json", "weights")
-    model = weights.load(source, "SmallConvNet", 32)
+    model = weights.load(source)
     for layer in ("block3_conv", "block2_bn"):
         [first, *_] = model.get_layer(layer).weights
         first.assign(first + 0.5)

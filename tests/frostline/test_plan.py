@@ -27,7 +27,7 @@ def test_the_plan_and_the_weights_are_written_and_belong_together(bench):
     assert plan["policy"] == {"through": "block2", "batch_norm": "freeze"}
     assert plan["boundary"]["layer"] == "block2_pool"
     assert storage.stat(source["uri"]) is not None
-    stored = weights.load(source, "SmallConvNet", 32)
+    stored = weights.load(source)
     assert (certificate.weights_digest(stored.layers), architecture.digest(stored)) == (
         source["digest"],
         source["graph"],

@@ -26,7 +26,8 @@ def test_a_model_that_does_not_verify_is_not_published(root, made, tmp_path, dam
     data = bytearray(path.read_bytes())
     data[len(data) // 2] ^= 1
     path.write_bytes(data)
-    with pytest.raises(RegistryError, match=f"digits: the model does not verify, so it is not published; {message}"):
+    refusal = f"digits: the model does not verify, so it cannot become the champion; {message}"
+    with pytest.raises(RegistryError, match=refusal):
         run.push()
     assert {item.uri: item for item in storage.list_files(root)} == before
     assert not (tmp_path / "run" / "published" / "version.json").exists()

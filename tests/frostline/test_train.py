@@ -46,7 +46,7 @@ def weights_by_layer(model):
 
 def test_frozen_layers_are_bit_identical_to_the_source_and_the_others_moved(bench, model_dir):
     source = artifacts.read_json(Path(bench.path("weights")) / "source.json", "weights")
-    before = weights_by_layer(weights.load(source, "SmallConvNet", 32))
+    before = weights_by_layer(weights.load(source))
     after = weights_by_layer(keras.models.load_model(model_dir / "model.keras"))
     for name in ("block1_conv", "block1_bn", "block2_bn", "block3_bn"):
         for old, new in zip(before[name], after[name], strict=True):

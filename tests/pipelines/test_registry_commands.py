@@ -8,6 +8,7 @@ from frostline import registry
 from pipelines import cli
 
 from tests.support.attempts import Chain
+from tests.support.pushes import Run, compared_with
 from tests.support.registries import Models
 
 WHO = ["--approver", "Ada", "--reason", "looked at the mistakes"]
@@ -69,20 +70,36 @@ def test_list_and_show_tell_what_each_version_is(call, make, waiting):
     assert message.endswith("was rejected: it does not load")
 
 
-def test_promote_moves_the_alias_to_the_candidate_and_records_who_and_why(call, make, waiting):
-    code, out, err = call("promote", "digits", 3, *WHO)
-    assert (code, out, err) == (0, "digits version 3 is the champion; it replaced version 2\n", "")
+@pytest.fixture
+def candidate(make, made, tmp_path, capsys):
+    """A real model, version 2, that waits for approval; the first one is the champion."""
+    Run(tmp_path / "first", make.root, made).push()
+    Run(tmp_path / "second", make.root, made, "d2", compared_with(make.root), approval="required").push()
+    capsys.readouterr()
+
+
+def test_promote_moves_the_alias_to_the_candidate_and_records_who_and_why(call, make, candidate):
+    code, out, err = call("promote", "digits", 2, *WHO)
+    assert (code, out, err) == (0, "digits version 2 is the champion; it replaced version 1\n", "")
     last = registry.history(make.root, "digits")[-1]
-    assert (last.kind, last.version, last.approver, last.reason) == ("approval", 3, "Ada", "looked at the mistakes")
+    assert (last.kind, last.version, last.approver, last.reason) == ("approval", 2, "Ada", "looked at the mistakes")
 
 
-def test_promote_as_json(call, waiting):
-    told = json.loads(call("promote", "digits", 3, *WHO, "--json")[1])
+def test_promote_as_json(call, candidate):
+    told = json.loads(call("promote", "digits", 2, *WHO, "--json")[1])
     assert {name: told[name] for name in ("model", "version", "previous_version")} == {
         "model": "digits",
-        "version": 3,
-        "previous_version": 2,
+        "version": 2,
+        "previous_version": 1,
     }
+
+
+def test_a_candidate_that_does_not_verify_is_not_promoted(call, make, waiting):
+    """Such as one that was pushed before push verified: its files are as published, and are no model."""
+    code, message = error_line(call("promote", "digits", 3, *WHO))
+    assert code == 1
+    assert message.startswith("digits version 3 does not verify, so it cannot become the champion; certificate: ")
+    assert registry.champion(make.root, "digits") == waiting
 
 
 def test_a_candidate_of_an_earlier_champion_is_refused_in_one_line(call, make, waiting):

@@ -139,3 +139,30 @@ def test_class_folders_count_for_more_than_a_column_called_label(tmp_path):
     assert [(image.label, image.metadata) for image in open_source(str(tmp_path)).images] == [
         ("a", {"label": "x"}), ("b", {"label": "y"}),
     ]  # fmt: skip
+
+
+LOOSE = ("train/1.png", "train/2.png", "test/1.png")
+
+
+@pytest.mark.parametrize("where", ["root", "in each split"])
+def test_loose_images_in_split_folders_have_their_labels_in_a_table(tmp_path, where):
+    put(tmp_path, *LOOSE)
+    if where == "root":
+        rows = "train/1.png,cat\ntrain/2.png,dog\ntest/1.png,cat\n"
+        (tmp_path / "metadata.csv").write_text(f"file_name,label\n{rows}")
+    else:
+        (tmp_path / "train" / "metadata.csv").write_text("file_name,label\n1.png,cat\n2.png,dog\n")
+        (tmp_path / "test" / "metadata.jsonl").write_text('{"file_name": "1.png", "label": "cat"}\n')
+    source = open_source(str(tmp_path))
+    assert [(image.id, image.label, image.split) for image in source.images] == [
+        ("test/1.png", "cat", "test"), ("train/1.png", "cat", "train"), ("train/2.png", "dog", "train"),
+    ]  # fmt: skip
+    assert (source.labels, source.left_out) == (("cat", "dog"), {})
+    assert open_source(str(tmp_path), "classes").labels == ("test", "train")
+
+
+def test_loose_images_in_split_folders_without_labels_need_a_choice(tmp_path):
+    root = str(put(tmp_path, *LOOSE))
+    with pytest.raises(DataError, match=r"as classes, or test, train as given splits without labels \(a column label"):
+        open_source(root)
+    assert open_source(root, "classes").labels == ("test", "train")

@@ -113,7 +113,7 @@ def test_a_decayed_block_changes_less_in_a_real_training(tmp_path):
     bench.plan({"none": True, "batch_norm": "follow", "layer_lr_decay": 0.5})
     bench.train(epochs=1, batch_size=500, learning_rate=0.01)  # all examples in one step
     source = WEIGHTS_SOURCE.read(tmp_path / "weights")
-    before = weights.load(source, "SmallConvNet", 32)
+    before = weights.load(source)
     after = keras.models.load_model(tmp_path / "model" / KERAS_FILE)
     moves = {
         name: np.abs(after.get_layer(name).weights[0].numpy() - before.get_layer(name).weights[0].numpy()).max()

@@ -190,7 +190,7 @@ def test_each_phase_unfreezes_what_it_says_and_trains_with_its_own_learning_rate
     bench.plan(section)
     bench.train(epochs=1, batch_size=500, learning_rate=0.01)  # all examples in one step
     source = WEIGHTS_SOURCE.read(tmp_path / "weights")
-    before = weights.load(source, "SmallConvNet", 32)
+    before = weights.load(source)
     after = keras.models.load_model(tmp_path / "model" / KERAS_FILE)
     moves = {
         f"block{number}_conv": np.abs(

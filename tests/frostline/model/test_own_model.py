@@ -166,7 +166,7 @@ def test_regularizers_of_a_file_of_weights_are_not_taken_over_and_that_is_told(s
     path = saved(keras.Model.from_config(model.get_config()), "regularized.keras")
     weights.resolve(path, "SmallConvNet", SIZE, 0, "")
     assert (
-        "(block1_conv) are not used, only its weights; to train the model in the file as it is"
+        "(block1_conv) are not used, only its weights; to train the model in a .keras file as it is"
         in capfd.readouterr().err
     )
 

@@ -91,10 +91,10 @@ def test_a_registry_reference_resolves_its_alias_to_a_version(tmp_path, finetune
 def test_the_store_gives_back_what_was_saved_and_notices_another_digest(tmp_path):
     saved, source = resolve("random", seed=3)
     source["uri"] = weights.save(saved, str(tmp_path), source["digest"])
-    assert same(saved, weights.load(source, "SmallConvNet", 32))
+    assert same(saved, weights.load(source))
     assert weights.save(saved, str(tmp_path), source["digest"]) == source["uri"]
     with pytest.raises(WeightsError, match="the plan is for"):
-        weights.load({**source, "digest": "0" * 64}, "SmallConvNet", 32)
+        weights.load({**source, "digest": "0" * 64})
 
 
 def test_weights_of_another_backbone_do_not_fit(tmp_path, finetuned):

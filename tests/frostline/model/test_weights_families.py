@@ -96,7 +96,7 @@ def test_resolved_stored_exported_and_served_models_are_keras_pretrained_one(dow
     model, source, _ = weights.resolve("imagenet", name, size, 0, "")
     close(np.asarray(model(inputs, training=False)), expected)
     source["uri"] = weights.save(model, str(tmp_path), source["digest"])
-    loaded = weights.load(source, name, size)
+    loaded = weights.load(source)
     close(np.asarray(loaded(inputs, training=False)), expected)
     assert from_model(loaded) == from_model(model)
     assert source["graph"] == architecture.digest(backbones.build(name, size, pretrained=True))
@@ -208,7 +208,7 @@ def test_another_graph_than_the_planned_one_is_refused(tmp_path):
     other.set_weights(model.get_weights())
     source["uri"] = weights.save(other, str(tmp_path), source["digest"])
     with pytest.raises(WeightsError, match="digest of the graph: received"):
-        weights.load(source, "EfficientNetB0", 32)
+        weights.load(source)
 
 
 def test_the_default_efficientnet_is_planned_trained_evaluated_and_verified(download, tmp_path):
