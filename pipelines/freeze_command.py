@@ -9,8 +9,9 @@ import yaml
 
 from frostline.documents.freeze import FREEZE_PLAN, FreezePlan, ResolvedWeights
 from frostline.errors import ConfigError, RegistryError, WeightsError
+from frostline.events import say
 from frostline.freeze.config import FreezeConfig
-from frostline.model import backbones
+from frostline.model import backbones, own_model
 from frostline.section import parse
 from pipelines import quiet
 
@@ -54,7 +55,11 @@ def plan_of(
             except (WeightsError, RegistryError) as error:
                 error.exit_code = ConfigError.exit_code  # the command line is wrong, and no work was lost
                 raise
-        return make_plan(from_model(model), config, backbone=backbone, image_size=size), source
+        plan = make_plan(from_model(model), config, backbone=backbone, image_size=size)
+    if backbones.is_file(backbone):
+        for line in own_model.remarks(model, plan):
+            say(line)
+    return plan, source
 
 
 def as_file(plan: FreezePlan) -> str:

@@ -76,10 +76,12 @@ class Features(Stored, MadeFeatures):
 
 
 class PackContent(RowLayout):
-    """What a pack holds: the ids of its images in the order of their rows, and the SHA-256 of each row."""
+    """What a pack holds: the ids of its images in the order of their rows, the SHA-256 of each row, and which kind of
+    device computed them."""
 
     ids: list[str]
     digests: list[str]
+    computed_on: str
 
 
 class FeaturePack(Stored, PackContent):

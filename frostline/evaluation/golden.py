@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -25,8 +26,11 @@ from frostline.model.serving import TRANSIENT, Served
 from frostline.text import one_line
 
 SIZE = 8  # images
-TOLERANCE = 1e-5  # absolute, per probability: what another order of summation in float32 explains; more is told
-BROKEN = 2e-2  # absolute, per probability: no arithmetic explains more; operands of 10 bits move one by 1.3e-3
+# Absolute differences of a probability. Measured with InceptionV3 on 400 photos: other kernels on one CPU moved them by
+# 1.3e-6, operands rounded to 10 bits, as devices with TensorFloat-32 do, by 2.3e-3.
+TOLERANCE = 1e-5  # more is told
+BROKEN_HERE = 1e-3  # more is another model, where the same kind of device computed both
+BROKEN = 2e-2  # more is another model in any case
 _ARITHMETIC = b"frostline.arithmetic"  # in the table's metadata: what computed the probabilities
 _SCHEMA = pa.schema([("image_bytes", pa.binary()), ("probabilities", pa.list_(pa.float32()))])
 
@@ -66,14 +70,13 @@ def read(directory: Path) -> tuple[list[bytes], NDArray[np.float32]]:
     return table.column("image_bytes").to_pylist(), probabilities
 
 
-def _made_on(directory: Path) -> str:
-    """The device that computed the golden batch, in words."""
+def _made_by(directory: Path) -> dict[str, Any]:
+    """What computed the golden batch, as far as the file says; an earlier version did not write it."""
     found = (pq.read_schema(directory / GOLDEN_FILE).metadata or {}).get(_ARITHMETIC)
     try:
-        made = parse_json(found, GOLDEN_FILE) if found else {}
-        return one_line(f"{made['device']} in {made['precision']}", 100)
-    except (DataError, KeyError, TypeError):
-        return "an unknown device"
+        return parse_json(found, GOLDEN_FILE) if found else {}
+    except DataError:
+        return {}
 
 
 def require_reproduced(directory: Path) -> None:
@@ -83,8 +86,9 @@ def require_reproduced(directory: Path) -> None:
         directory: the version's directory, on this machine.
 
     Raises:
-        DataError: it cannot be loaded or run, or its probabilities differ by more than BROKEN. A difference
-            above TOLERANCE is logged: it is another device, not another model.
+        DataError: it cannot be loaded or run, or its probabilities differ by more than arithmetic explains: on the
+            same kind of device as then by BROKEN_HERE, on another one by BROKEN. A difference above TOLERANCE is
+            logged.
         StorageError: this could not be tried now, which says nothing about the version.
     """
     images, expected = read(directory)
@@ -100,10 +104,14 @@ def require_reproduced(directory: Path) -> None:
             f"the golden batch: received probabilities of shape {received.shape}; expected {expected.shape}"
         )
     difference = float(np.abs(received - expected).max())
-    if not difference <= BROKEN:  # true for NaN too
-        raise DataError(f"the golden batch: a probability differs by {difference:.3g}; expected at most {BROKEN:g}")
+    made, here = _made_by(directory), _computing()
+    limit = BROKEN_HERE if made == here else BROKEN
+    devices = f"computed on {one_line(str(made.get('device', 'an unknown device')), 100)}, and here on {here['device']}"
+    if not difference <= limit:  # true for NaN too
+        raise DataError(
+            f"the golden batch: a probability differs by {difference:.3g}; expected at most {limit:g}; {devices}"
+        )
     if difference > TOLERANCE:
         say(
-            f"the golden batch: a probability differs by {difference:.3g}, more than {TOLERANCE:g} and no sign of "
-            f"another model; computed on {_made_on(directory)}, and here on {arithmetic.device_kind()}"
+            f"the golden batch: a probability differs by {difference:.3g}, which is no sign of another model; {devices}"
         )

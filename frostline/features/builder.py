@@ -28,7 +28,7 @@ from frostline.features.packs import Layout, Writer, names_by_image
 from frostline.features.prefix import BFLOAT16, FLOAT32, Prefix
 from frostline.features.store import evict, root_of
 from frostline.features.usage import touch
-from frostline.model import head, weights
+from frostline.model import arithmetic, head, weights
 from frostline.model.config import HeadConfig
 from frostline.text import size_words
 
@@ -207,7 +207,7 @@ class FeatureBuilder:
             done.update(source.examples.ids)
             todo.append((source, np.array(missing, np.int64)))
         with (
-            Writer(root_of(self._store, wanted.address), wanted.layout) as writer,
+            Writer(root_of(self._store, wanted.address), wanted.layout, computed_on=arithmetic.device_kind()) as writer,
             Progress(sum(len(positions) for _, positions in todo), "images") as progress,
         ):
             for source, positions in todo:

@@ -18,9 +18,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, TypeGuard
+from typing import Any, TypeGuard, cast
 
-import ml_dtypes
+import ml_dtypes  # noqa: F401  (gives NumPy bfloat16)
 import numpy as np
 from numpy.typing import NDArray
 
@@ -30,11 +30,7 @@ from frostline.errors import DataError, NotFound, PreconditionFailed
 from frostline.features.usage import touch
 
 DIGEST = re.compile(r"[0-9a-f]{64}")  # names of packs and addresses
-_DTYPES: dict[str, np.dtype[Any]] = {
-    "float32": np.dtype(np.float32),
-    "float16": np.dtype(np.float16),
-    "bfloat16": np.dtype(ml_dtypes.bfloat16),
-}
+_DTYPES = {name: np.dtype(name) for name in ("float32", "float16", "bfloat16")}
 _CHECKERS = 4  # threads that hash packs
 
 
@@ -68,15 +64,17 @@ class Layout:
 class Writer:
     """Writes packs, each as soon as it is full, so that a killed run loses at most one."""
 
-    def __init__(self, root: str, layout: Layout, *, pack_bytes: int = 64_000_000) -> None:
+    def __init__(self, root: str, layout: Layout, *, computed_on: str, pack_bytes: int = 64_000_000) -> None:
         """Take the place; nothing is written yet.
 
         Args:
             root: directory or prefix of the packs.
             layout: of each row.
+            computed_on: kind of the device that computes the rows, see `frostline.model.arithmetic.device_kind`.
             pack_bytes: size of a full pack, in bytes.
         """
         self._root, self._layout, self._limit = root, layout, pack_bytes
+        self._computed_on = computed_on
         self.packs: list[str] = []
 
     def __enter__(self) -> Writer:
@@ -121,7 +119,7 @@ class Writer:
             return
         self._file.flush()
         name = digests.of_json(self._ids)
-        sidecar = FEATURE_PACK.encode(_sealed(self._layout, self._ids, self._digests))
+        sidecar = FEATURE_PACK.encode(_sealed(self._layout, self._ids, self._digests, self._computed_on))
         _put(self._root, name, Path(self._file.name), sidecar, self._layout)
         self.packs.append(name)
         self._file.close()
@@ -205,6 +203,7 @@ class Reader:
         self._descriptors: list[int] = []
         self._lock = threading.Lock()
         self.damaged = 0
+        self.devices: set[str] = set()  # the kinds of the devices that computed the rows
         self.ids: dict[str, Place] = {}
         with ThreadPoolExecutor(_CHECKERS) as pool:
             for places in pool.map(self._open, sorted(set(names(root) if chosen is None else chosen))):
@@ -255,6 +254,7 @@ class Reader:
             return {}
         with self._lock:
             self._descriptors.append(descriptor)
+            self.devices.add(sidecar["computed_on"])
         return self._check(descriptor, sidecar)
 
     def _check(self, descriptor: int, sidecar: FeaturePack) -> Mapping[str, Place]:
@@ -267,10 +267,9 @@ class Reader:
         return intact
 
 
-def _sealed(layout: Layout, ids: list[str], row_digests: list[str]) -> FeaturePack:
-    shape, dtype = list(layout.shape), layout.dtype
-    content: PackContent = {"shape": shape, "dtype": dtype, "ids": ids, "digests": row_digests}
-    return {"shape": shape, "dtype": dtype, "ids": ids, "digests": row_digests, "seal": digests.of_json(content)}
+def _sealed(layout: Layout, ids: list[str], row_digests: list[str], computed_on: str) -> FeaturePack:
+    content = PackContent(**layout.document(), ids=ids, digests=row_digests, computed_on=computed_on)
+    return cast(FeaturePack, {**content, "seal": digests.of_json(content)})
 
 
 def _read_sidecar(root: str, name: str, layout: Layout) -> FeaturePack | None:
@@ -281,10 +280,20 @@ def _read_sidecar(root: str, name: str, layout: Layout) -> FeaturePack | None:
         found = FEATURE_PACK.parse(data, uri)
     except (NotFound, DataError, RecursionError):
         return None
-    ids, checks = found.get("ids"), found.get("digests")  # others can write to the store, so any field may be wrong
-    if not (_are_digests(ids) and _are_digests(checks) and len(ids) == len(checks) and digests.of_json(ids) == name):
+    ids, checks, device = (
+        found.get("ids"),
+        found.get("digests"),
+        found.get("computed_on"),
+    )  # others can write to the store, so any field may be wrong
+    if not (
+        isinstance(device, str)
+        and _are_digests(ids)
+        and _are_digests(checks)
+        and len(ids) == len(checks)
+        and digests.of_json(ids) == name
+    ):
         return None
-    return found if FEATURE_PACK.encode(_sealed(layout, ids, checks)) == data else None
+    return found if FEATURE_PACK.encode(_sealed(layout, ids, checks, device)) == data else None
 
 
 def _are_digests(value: object) -> TypeGuard[list[str]]:

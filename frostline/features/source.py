@@ -24,6 +24,11 @@ class Features:
     layer: str
 
     @property
+    def devices(self) -> set[str]:
+        """The kinds of the devices that computed the features."""
+        return set().union(*(reader.devices for reader in self.readers.values()))
+
+    @property
     def spec(self) -> Any:
         """Shape and dtype of one batch."""
         return tf.TensorSpec([None, *self.layout.shape], tf.as_dtype(self.layout.dtype))

@@ -156,7 +156,17 @@ def _problem_of_ends(model: keras.Model, image_size: int) -> str:
         return f"its input is {image}; expected (None, {image_size}, {image_size}, 3), as in image_size"
     if len(features) not in (2, 4):
         return f"its output is {features}; expected features, [batch, height, width, channels] or [batch, channels]"
-    return ""
+    return problem_of_quantized(model)
+
+
+def problem_of_quantized(model: keras.Model) -> str:
+    """That layers of a model have integers for weights, which cannot be trained; empty if none has."""
+    found = [
+        layer.name
+        for layer in architecture.leaves(model)
+        if getattr(layer.dtype_policy, "quantization_mode", None) is not None
+    ]
+    return f"it was quantized, in {listed(found)}; use the model that it was quantized from" if found else ""
 
 
 def _problem_of_layers(model: keras.Model) -> str:

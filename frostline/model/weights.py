@@ -141,6 +141,9 @@ def _from_file(path: Path, reference: str, backbone: str, image_size: int) -> ke
             import keras
 
             loaded = keras.models.load_model(path, compile=False, safe_mode=True)
+            quantized = own_model.problem_of_quantized(loaded)
+            if quantized:
+                raise WeightsError(f"weights: {reference!r} does not fit {backbone}: {quantized}")
             model = _graph_of(architecture.preprocessing(loaded), reference, backbone, image_size)
             _copy_leading(model, loaded, reference)
             regularized = own_model.with_regularizers(loaded)

@@ -22,7 +22,7 @@ def rows_of(count, layout=LAYOUT, seed=0):
 
 
 def write(root, count, *, first=0, layout=LAYOUT, seed=0, **options):
-    with Writer(root, layout, **options) as writer:
+    with Writer(root, layout, **{"computed_on": "CPU", **options}) as writer:
         writer.add(ids_of(count, first), rows_of(count, layout, seed))
     return writer.packs
 
@@ -62,7 +62,7 @@ def forge(store, documents, layer, change, view=-1):
             changed = [change(identifier, reader.read([identifier])[0].copy()) for identifier in ids]
         storage.delete(storage.join(root, f"{pack}.json"))
         storage.delete(storage.join(root, f"{pack}.bin"))
-        with Writer(root, one.layout) as writer:
+        with Writer(root, one.layout, computed_on="CPU") as writer:
             for identifier, row in zip(ids, changed, strict=True):
                 writer.add([identifier], row[None])
         assert writer.packs == [pack]

@@ -44,7 +44,7 @@ def cached(tmp_path_factory, found):
     root = tmp_path_factory.mktemp("cached")
     readers = {}
     for view in (0, 1):
-        with packs.Writer(str(root / str(view)), LAYOUT) as writer:
+        with packs.Writer(str(root / str(view)), LAYOUT, computed_on="CPU") as writer:
             writer.add([recorded.identifier(number) for number in range(COUNT)], values(view))
         readers[view] = packs.Reader(str(root / str(view)), None, LAYOUT, root)
     yield Features(found, readers, LAYOUT, "pool")
@@ -133,7 +133,7 @@ def test_an_error_of_the_source_is_raised_at_its_batch(tmp_path, pixels):
 
 
 def test_an_image_without_features_is_named(found, cached, tmp_path):
-    with packs.Writer(str(tmp_path), LAYOUT) as writer:
+    with packs.Writer(str(tmp_path), LAYOUT, computed_on="CPU") as writer:
         writer.add([recorded.identifier(number) for number in range(1, COUNT)], values(0)[1:])
     with packs.Reader(str(tmp_path), None, LAYOUT, tmp_path) as reader:
         source = Features(found, {0: reader}, LAYOUT, "pool")

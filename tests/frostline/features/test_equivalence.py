@@ -60,7 +60,7 @@ def cached(tmp_path, model, found):
     """A function that makes the features and hands them out, some rows changed on the way."""
     opened = []
 
-    def cached(change=lambda ids, rows: rows, dtype="float32", low=False, augment=PLAIN, view=0):
+    def cached(change=lambda _, rows: rows, dtype="float32", low=False, augment=PLAIN, view=0, device="CPU"):
         function = Prefix(model, "SmallConvNet", LAYER)
         function = function.lowered() if low else function
         root, layout = str(tmp_path / str(len(opened))), Layout(function.shape, dtype)
@@ -69,7 +69,7 @@ def cached(tmp_path, model, found):
             def add(self, ids, rows):
                 super().add(ids, change(ids, rows))
 
-        with Changing(root, layout) as writer:
+        with Changing(root, layout, computed_on=device) as writer:
             source = Images(found, SIZE, augment)
             assert sum(prefix.fill(function, source, np.arange(COUNT), view, writer, layout)) == COUNT
         opened.append(packs.Reader(root, writer.packs, layout, tmp_path))
@@ -171,17 +171,23 @@ def test_features_and_their_comparison_do_not_use_tensor_float_32_whatever_the_p
 
 def test_features_of_a_device_that_rounds_are_told_and_used(model, cached, monkeypatch, capsys):
     """As an earlier version computed them on a GPU, which had TensorFloat-32 on."""
-    coarse = cached(lambda _, rows: rows * np.float32(1 + 1e-3))
-    proof = prove(model, coarse, exact=True)
-    assert proof["limit"] == 1e-5 < proof["max_difference"] < 1e-2
-    assert "as if another kind of device had computed them" in capsys.readouterr().err
+
+    def changed(ids, rows):
+        return rows * np.float32(1 + 1e-3)
+
+    proof = prove(model, cached(changed, device="NVIDIA A100"), exact=True)
+    assert proof["limit"] == 1e-5 < proof["max_difference"]
+    told = capsys.readouterr().err
+    assert "the features were computed on NVIDIA A100, the model here on CPU" in told
+    with pytest.raises(FeaturesDisagree):  # this device cannot have rounded so
+        prove(model, cached(changed), exact=True)
 
 
 def test_a_few_examples_are_enough_to_be_compared(model, tmp_path):
     found = examples.load(str(recorded.write(tmp_path / "records", coloured(2))), "train", tmp_path)
     function = Prefix(model, "SmallConvNet", LAYER)
     layout = Layout(function.shape, "float32")
-    with packs.Writer(str(tmp_path / "packs"), layout) as writer:
+    with packs.Writer(str(tmp_path / "packs"), layout, computed_on="CPU") as writer:
         assert sum(prefix.fill(function, Images(found, SIZE), np.arange(2), 0, writer, layout)) == 2
     with packs.Reader(str(tmp_path / "packs"), writer.packs, layout, tmp_path) as reader:
         assert prove(model, Features(found, {0: reader}, layout, LAYER), exact=True)["images"] == 2

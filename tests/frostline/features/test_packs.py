@@ -40,7 +40,10 @@ def test_a_second_writer_adds_what_is_new(root, tmp_path):
 
 
 def test_full_packs_are_safe_before_the_writer_is_done(root):
-    with pytest.raises(RuntimeError, match="killed"), Writer(root, LAYOUT, pack_bytes=2 * LAYOUT.row_bytes) as writer:
+    with (
+        pytest.raises(RuntimeError, match="killed"),
+        Writer(root, LAYOUT, computed_on="CPU", pack_bytes=2 * LAYOUT.row_bytes) as writer,
+    ):
         writer.add(ids_of(5), rows_of(5))
         raise RuntimeError("killed")
     assert set(packs.names_by_image(root, LAYOUT)) == set(ids_of(4))
@@ -178,7 +181,7 @@ import numpy as np
 from frostline import digests
 from frostline.features.packs import Layout, Writer
 for seed in range(5):
-    with Writer(sys.argv[1], Layout((2, 3), "float32"), pack_bytes=240) as writer:
+    with Writer(sys.argv[1], Layout((2, 3), "float32"), computed_on="CPU", pack_bytes=240) as writer:
         ids = [digests.of_bytes(str(number).encode()) for number in range(30 * seed, 30 * seed + 30)]
         writer.add(ids, np.random.default_rng(seed).normal(size=(30, 2, 3)))
 """
@@ -209,7 +212,7 @@ def test_memory_does_not_grow_with_the_rows(tmp_path):
     layout, peaks = Layout((256, 1024), "float32"), []
     for count in (20, 200):  # a megabyte each
         root = str(tmp_path / str(count))
-        with Writer(root, layout) as writer:
+        with Writer(root, layout, computed_on="CPU") as writer:
             for start in range(0, count, 10):
                 writer.add(ids_of(10, start), rows_of(10, layout, start))
         command = [sys.executable, "-c", _READ_ALL, root, str(tmp_path)]
@@ -286,5 +289,8 @@ def test_the_first_pack_by_name_counts_where_two_hold_one_image(tmp_path):
 
 
 def test_rows_of_another_shape_are_refused(tmp_path):
-    with pytest.raises(DataError, match=r"shape \(5,\); expected \(2, 3\)"), Writer(str(tmp_path), LAYOUT) as writer:
+    with (
+        pytest.raises(DataError, match=r"shape \(5,\); expected \(2, 3\)"),
+        Writer(str(tmp_path), LAYOUT, computed_on="CPU") as writer,
+    ):
         writer.add(ids_of(4), np.zeros((4, 5)))

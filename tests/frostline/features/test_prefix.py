@@ -162,7 +162,7 @@ def source(tmp_path):
 
 def fill(function, source, layout, root, positions=None):
     positions = np.arange(len(source.examples)) if positions is None else positions
-    with packs.Writer(str(root), layout) as writer:
+    with packs.Writer(str(root), layout, computed_on="CPU") as writer:
         counts = list(prefix.fill(function, source, positions, 0, writer, layout))
     return counts, writer.packs
 

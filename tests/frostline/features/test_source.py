@@ -24,7 +24,7 @@ def values(view):
 def features(tmp_path):
     readers = {}
     for view in (0, 1):
-        with Writer(str(tmp_path / str(view)), LAYOUT) as writer:
+        with Writer(str(tmp_path / str(view)), LAYOUT, computed_on="CPU") as writer:
             writer.add(IDS, values(view))
         readers[view] = Reader(str(tmp_path / str(view)), None, LAYOUT, tmp_path)
     yield Features(Examples("features", IDS, LABELS, (), Path()), readers, LAYOUT, "block1_pool")

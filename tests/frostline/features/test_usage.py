@@ -98,7 +98,7 @@ def test_shards_that_store_packs_at_once_keep_to_the_rate_of_a_bucket(gcs, tmp_p
     with opened(root, tmp_path, packs) as reader:
         assert sorted(reader.ids) == sorted(ids_of(32))
     assert 1 <= len(accepted) <= 8  # the others found a mark that was new, or lost against one
-    assert relay.struck["429"] <= 8
+    assert relay.struck["429"] <= 60  # within the first second or two, each with a pause before it asks again
 
 
 @pytest.mark.parametrize("broken", ["stat", "write_bytes"])

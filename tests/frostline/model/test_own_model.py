@@ -146,6 +146,14 @@ def test_random_layers_below_the_boundary_are_named():
     assert remarks(convolutions(), head_only=True) == []
 
 
+def test_frostline_freeze_names_them_too(saved, capsys):
+    path = saved(random_layers())
+    freeze_command.plan_of(path, "{through: block1}", weights=None, image_size=None, registry="")
+    told = capsys.readouterr()
+    assert "are off: flip, noise, drop;" in told.err
+    assert told.out == ""
+
+
 def test_weight_regularizers_are_told():
     image = keras.Input((SIZE, SIZE, 3))
     model = keras.Model(image, keras.layers.Conv2D(4, 3, kernel_regularizer="l2", name="heavy")(image))
@@ -238,3 +246,17 @@ def test_a_model_inside_with_several_outputs_is_refused_in_one_line(saved):
     with pytest.raises(ConfigError, match="its layers cannot be taken out of the models inside it") as caught:
         backbones.build(path, SIZE)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.filterwarnings("ignore:Layer .* does not have a `quantize` method")
+def test_a_quantized_model_is_refused(saved):
+    image = keras.Input((SIZE, SIZE, 3))
+    inner = keras.Sequential([keras.Input((SIZE, SIZE, 3)), keras.layers.Dense(5, name="mixed_channels")])
+    model = keras.Model(image, keras.layers.Conv2D(4, 3)(inner(image)))
+    model.quantize("int8")
+    path = saved(model)
+    told = "it was quantized, in mixed_channels; use the model that it was quantized from"
+    with pytest.raises(ConfigError, match=told):
+        backbones.build(path, SIZE)
+    with pytest.raises(WeightsError, match=f"does not fit SmallConvNet: {told}"):
+        weights.resolve(path, "SmallConvNet", SIZE, 0, "")

@@ -95,6 +95,9 @@ def test_the_store_gives_back_what_was_saved_and_notices_another_digest(tmp_path
     assert weights.save(saved, str(tmp_path), source["digest"]) == source["uri"]
     with pytest.raises(WeightsError, match="the plan is for"):
         weights.load({**source, "digest": "0" * 64})
+    del source["graph"]
+    with pytest.raises(WeightsError, match="was stored by an earlier version, without its graph; run plan again"):
+        weights.load(source)
 
 
 def test_weights_of_another_backbone_do_not_fit(tmp_path, finetuned):
