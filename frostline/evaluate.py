@@ -38,6 +38,7 @@ from frostline.evaluation.champion import Challenger, compare_with_champion
 from frostline.evaluation.reference import compare_with_reference
 from frostline.events import progress, say, step
 from frostline.gating.config import GateConfig
+from frostline.model import arithmetic
 from frostline.model.serving import Served
 from frostline.reporting import pages
 from frostline.section import parse
@@ -91,6 +92,7 @@ def run(
         "labels": labels,
         "confidence": confidence,
         "attempt": use.attempt,
+        "arithmetic": arithmetic.of_serving(),
         "test_split": use.split,
         **measured,
         "champion": compared,

@@ -1,57 +1,109 @@
-"""BMP files with a palette, in TensorFlow operations; TensorFlow's own decoder takes their indices for greys.
+"""BMP files that TensorFlow's own decoder refuses or reads wrongly, in TensorFlow operations.
 
-Source of the format: "Bitmap Storage", Microsoft's Windows GDI documentation; OS/2 headers have 12 bytes.
+It takes the indices of a palette for greys, knows no 16 bits, no masks and no headers of OS/2. Source of the format:
+"Bitmap Storage", Microsoft's Windows GDI documentation; OS/2 headers have 12 bytes.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import tensorflow as tf
 
 from frostline.data.containers import number, numbers, require, take, where
 
 _OS2 = 12  # bytes of the header that OS/2 wrote: sizes of 16 bits, and palette entries of three bytes
+_MASKS = 3  # the kind of compression that is none: masks say which bits are red, green and blue
+_RGB555, _RGB888 = (0x7C00, 0x3E0, 0x1F), (0xFF0000, 0xFF00, 0xFF)
 _MOST_PIXELS = 2**28
+
+
+class _Header(NamedTuple):
+    """Scalars of int64; `height` is negative if the first row is the top one."""
+
+    bytes: Any
+    width: Any
+    height: Any
+    bits: Any
+    compression: Any
+    colours: Any
+    pixels_at: Any
 
 
 def _signed(value: Any) -> Any:
     return tf.where(value >= 2**31, value - 2**32, value)
 
 
-def has_palette(data: Any) -> Any:
-    """Whether these bytes are a BMP file of 1, 4 or 8 bits per pixel: scalar bool."""
-    head = numbers(data, 0, 30)
-    bits = tf.where(number(head[14:18]) == _OS2, number(head[24:26]), number(head[28:30]))
-    return (head[0] == ord("B")) & (head[1] == ord("M")) & ((bits == 1) | (bits == 4) | (bits == 8))
+def _header(data: Any) -> _Header:
+    head = numbers(data, 0, 54)
+    size = number(head[14:18])
+    old = size == _OS2
+
+    def either(os2: Any, windows: Any) -> Any:
+        return where(old, os2, windows)
+
+    return _Header(
+        size,
+        either(number(head[18:20]), _signed(number(head[18:22]))),
+        either(number(head[20:22]), _signed(number(head[22:26]))),
+        either(number(head[24:26]), number(head[28:30])),
+        either(0, number(head[30:34])),
+        either(0, number(head[46:50])),
+        number(head[10:14]),
+    )
+
+
+def is_special(data: Any) -> Any:
+    """Whether these bytes are a BMP file for `decode`: scalar bool."""
+    start, header = numbers(data, 0, 2), _header(data)
+    bits = tf.reduce_any(header.bits == tf.constant([1, 4, 8, 16], tf.int64))
+    other = (header.bytes == _OS2) | (header.compression == _MASKS)
+    return (start[0] == ord("B")) & (start[1] == ord("M")) & (bits | other)
 
 
 def decode(data: Any) -> Any:
-    """Decode a BMP file that `has_palette`: scalar string to [height, width, 3] uint8.
+    """Decode a BMP file that `is_special`: scalar string to [height, width, 3] uint8.
 
     Raises:
-        tf.errors.InvalidArgumentError: its size is wrong, it ends early, or it is run-length encoded.
+        tf.errors.InvalidArgumentError: its size is wrong, it ends early, or it is compressed.
     """
-    head = numbers(data, 0, 54)
-    header = number(head[14:18])
-    old = header == _OS2
-    width = tf.where(old, number(head[18:20]), _signed(number(head[18:22])))
-    height = tf.where(old, number(head[20:22]), _signed(number(head[22:26])))
-    bits = tf.where(old, number(head[24:26]), number(head[28:30]))
-    colours = tf.where(
-        old | (number(head[46:50]) == 0), tf.bitwise.left_shift(tf.ones_like(bits), bits), number(head[46:50])
-    )
-    rows = tf.abs(height)
-    require(old | (number(head[30:34]) == 0), "a run-length encoded BMP cannot be read; save it as PNG")
-    sized = (width > 0) & (width <= _MOST_PIXELS) & (rows > 0) & (rows <= _MOST_PIXELS // tf.maximum(width, 1))
-    require(sized, "the size of this BMP is wrong")
-    stride = (width * bits + 31) // 32 * 4
-    raw = tf.io.decode_raw(take(data, number(head[10:14]), stride * rows), tf.uint8)
+    header = _header(data)
+    rows, bits = tf.abs(header.height), header.bits
+    plain = (header.compression == 0) | ((header.compression == _MASKS) & (bits > 8))
+    require(plain, "a run-length encoded BMP cannot be read; save it as PNG")
+    known = tf.reduce_any(bits == tf.constant([1, 4, 8, 16, 24, 32], tf.int64))
+    fits = (header.width <= _MOST_PIXELS) & (rows <= _MOST_PIXELS // tf.maximum(header.width, 1))
+    require(known & (header.width > 0) & (rows > 0) & fits, "the size of this BMP is wrong")
+    stride = (header.width * bits + 31) // 32 * 4
+    raw = tf.io.decode_raw(take(data, header.pixels_at, stride * rows), tf.uint8)
     require(tf.cast(tf.size(raw), tf.int64) == stride * rows, "this BMP ends before its last row")
-    indices = _unpacked(tf.reshape(raw, [rows, stride]), bits)[:, :width]
-    palette = _palette(data, 14 + header, where(old, 3, 4), tf.minimum(colours, 256))
-    image = tf.gather(palette, tf.cast(indices, tf.int32))
-    return tf.cond(height > 0, lambda: tf.reverse(image, [0]), lambda: image)
+    raw = tf.reshape(raw, [rows, stride])
+    image = tf.cond(bits <= 8, lambda: _by_index(data, header, raw), lambda: _by_mask(data, header, raw))
+    return tf.cond(header.height > 0, lambda: tf.reverse(image, [0]), lambda: image)
+
+
+def _by_index(data: Any, header: _Header, raw: Any) -> Any:
+    bits = tf.minimum(header.bits, 8)  # both branches are traced
+    colours = tf.where(header.colours == 0, tf.bitwise.left_shift(tf.ones_like(bits), bits), header.colours)
+    entry = where(header.bytes == _OS2, 3, 4)
+    palette = _palette(data, 14 + header.bytes, entry, tf.minimum(colours, 256))
+    return tf.gather(palette, tf.cast(_unpacked(raw, bits)[:, : header.width], tf.int32))
+
+
+def _by_mask(data: Any, header: _Header, raw: Any) -> Any:
+    """Pixels of 16, 24 or 32 bits, [rows, stride] uint8 to [rows, width, 3] uint8; a channel is scaled to 0..255."""
+    size = header.bits // 8
+    used = raw[:, : header.width * size]
+    parts = tf.cast(tf.reshape(used, tf.stack([tf.abs(header.height), header.width, size])), tf.int64)
+    pixels = tf.reduce_sum(tf.bitwise.left_shift(parts, 8 * tf.range(size)), axis=-1)
+    given = numbers(data, 54, 12)
+    masks = tf.stack([number(given[place : place + 4]) for place in (0, 4, 8)])
+    usual = tf.where(header.bits == 16, tf.constant(_RGB555, tf.int64), tf.constant(_RGB888, tf.int64))
+    masks = tf.where(header.compression == _MASKS, masks, usual)
+    require(tf.reduce_all(masks > 0), "a mask of this BMP is empty")
+    lowest = tf.bitwise.bitwise_and(masks, -masks)
+    values = tf.bitwise.bitwise_and(pixels[:, :, None], masks) // lowest
+    return tf.cast(values * 255 // (masks // lowest), tf.uint8)
 
 
 def _unpacked(raw: Any, bits: Any) -> Any:

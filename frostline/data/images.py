@@ -56,7 +56,7 @@ def _rarer(data: Any) -> Any:
     return tf.cond(
         containers.is_webp(data),
         lambda: _upright(_webp(data), data, "webp"),
-        lambda: tf.cond(bitmaps.has_palette(data), lambda: bitmaps.decode(data), plain),
+        lambda: tf.cond(bitmaps.is_special(data), lambda: bitmaps.decode(data), plain),
     )
 
 

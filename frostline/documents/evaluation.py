@@ -6,6 +6,7 @@ from typing import Literal, NotRequired, TypedDict
 
 from frostline.documents.chain import ChainRow
 from frostline.documents.kinds import Document, Stored
+from frostline.documents.training import Arithmetic
 
 
 class Interval(TypedDict):
@@ -223,8 +224,8 @@ class TestSplit(TypedDict):
 class Evaluation(Stored, Measured):
     """evaluation.json; `champion` is null if there is none yet, and then there is no `reference` either.
 
-    `attempt` is its name in the registry, `chain` what happened there before. Evaluations made before there
-    were references lack these three.
+    `attempt` is its name in the registry, `chain` what happened there before, `arithmetic` what computed the
+    predictions. Evaluations made before there were references lack these four.
     """
 
     model_name: str
@@ -232,6 +233,7 @@ class Evaluation(Stored, Measured):
     labels: list[str]
     confidence: float
     attempt: NotRequired[str]
+    arithmetic: NotRequired[Arithmetic]
     test_split: TestSplit
     champion: Compared | Uncompared | None
     reference: NotRequired[ComparedReference | UncomparedReference | None]

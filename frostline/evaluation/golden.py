@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 from frostline import digests
 from frostline.artifacts import parse_json
 from frostline.documents.evaluation import GOLDEN_FILE
-from frostline.documents.training import Arithmetic
 from frostline.errors import DataError, StorageError
 from frostline.events import say
 from frostline.model import arithmetic
@@ -44,13 +43,8 @@ def write(directory: Path, images: Sequence[bytes], probabilities: NDArray[np.fl
         probabilities: [len(images), classes] float32, from the export.
     """
     columns = {"image_bytes": list(images), "probabilities": list(probabilities)}
-    made = digests.canonical_json(_computing())
+    made = digests.canonical_json(arithmetic.of_serving())
     pq.write_table(pa.table(columns, _SCHEMA.with_metadata({_ARITHMETIC: made})), directory / GOLDEN_FILE)
-
-
-def _computing() -> Arithmetic:
-    with arithmetic.tensor_float_32(on=False):  # as `Served` predicts
-        return arithmetic.describe("float32")
 
 
 def read(directory: Path) -> tuple[list[bytes], NDArray[np.float32]]:
@@ -104,7 +98,7 @@ def require_reproduced(directory: Path) -> None:
             f"the golden batch: received probabilities of shape {received.shape}; expected {expected.shape}"
         )
     difference = float(np.abs(received - expected).max())
-    made, here = _made_by(directory), _computing()
+    made, here = _made_by(directory), arithmetic.of_serving()
     limit = BROKEN_HERE if made == here else BROKEN
     devices = f"computed on {one_line(str(made.get('device', 'an unknown device')), 100)}, and here on {here['device']}"
     if not difference <= limit:  # true for NaN too

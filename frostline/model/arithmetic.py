@@ -39,3 +39,9 @@ def describe(precision: str) -> Arithmetic:
     """What computes now, for a document; `precision` is float32 or bfloat16."""
     on = tf.config.experimental.tensor_float_32_execution_enabled()
     return {"device": device_kind(), "tensor_float_32": bool(on), "precision": precision}
+
+
+def of_serving() -> Arithmetic:
+    """What an export computes with here: float32, without TensorFloat-32."""
+    with tensor_float_32(on=False):
+        return describe("float32")

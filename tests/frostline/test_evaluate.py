@@ -59,6 +59,7 @@ def test_what_ships_is_measured_in_every_way_that_the_gate_asks_for(bench):
     bench.evaluate()
     found = evaluation(bench)
     assert (found["model_name"], found["leaked"]) == ("toy", 0)
+    assert found["arithmetic"] == {"device": "CPU", "tensor_float_32": False, "precision": "float32"}
     assert found["skew"]["images"] == found["examples"]
     assert found["skew"]["agreement"] == 1.0
     assert found["skew"]["max_difference"] <= 1e-5

@@ -74,3 +74,25 @@ def bmp(bits, width, height, colours=None, os2=False):
         head = struct.pack("<IiiHHIIiiII", 40, width, height, 1, bits, 0, len(body), 0, 0, colours or 0, 0)
     start = 14 + len(head) + len(table)
     return struct.pack("<2sIHHI", b"BM", start + len(body), 0, 0, start) + head + table + body, palette[indices]
+
+
+def direct_bmp(bits, width, height, masks=None, os2=False):
+    """A BMP of 16, 24 or 32 bits with random pixels, and its right ones; `masks` say where red, green and blue are."""
+    places = masks or ((0x7C00, 0x3E0, 0x1F) if bits == 16 else (0xFF0000, 0xFF00, 0xFF))
+    lowest = [mask & -mask for mask in places]
+    most = [mask // low for mask, low in zip(places, lowest, strict=True)]
+    values = np.stack([RANDOM.integers(0, one + 1, (abs(height), width)) for one in most], axis=-1)
+    pixels = (values * np.array(lowest)).sum(axis=-1).astype("<u4")
+    rows = np.zeros((abs(height), (width * bits + 31) // 32 * 4), np.uint8)
+    rows[:, : width * bits // 8] = (
+        pixels.view(np.uint8).reshape(abs(height), width, 4)[..., : bits // 8].reshape(abs(height), -1)
+    )
+    body = (rows[::-1] if height > 0 else rows).tobytes()
+    if os2:
+        head = struct.pack("<IHHHH", 12, width, height, 1, bits)
+    else:
+        head = struct.pack("<IiiHHIIiiII", 40, width, height, 1, bits, 3 if masks else 0, len(body), 0, 0, 0, 0)
+        head += struct.pack("<III", *masks) if masks else b""
+    start = 14 + len(head)
+    data = struct.pack("<2sIHHI", b"BM", start + len(body), 0, 0, start) + head + body
+    return data, (values * 255 // np.array(most)).astype(np.uint8)
