@@ -16,31 +16,45 @@ import kubernetes_validate
 import pytest
 import yaml
 
-BASE = Path(__file__).parents[2] / "k8s" / "base"
-UNDERSTOOD = {"apiVersion", "kind", "namespace", "labels", "resources"}
+K8S = Path(__file__).parents[2] / "k8s"
+BASE = K8S / "base"
+OVERLAYS = sorted(path.parent for path in K8S.glob("*/**/kustomization.yaml") if path.parent != BASE)
+UNDERSTOOD = {"apiVersion", "kind", "namespace", "labels", "resources", "patches"}
 Manifest = dict[str, Any]
 
 
 def render(base: Path) -> list[Manifest]:
-    """What `kubectl kustomize` makes of a base that has resources, one namespace and plain labels."""
+    """What `kubectl kustomize` makes of files, other bases, one namespace, plain labels and replaced values."""
     kustomization = yaml.safe_load((base / "kustomization.yaml").read_text())
     if unknown := set(kustomization) - UNDERSTOOD:
         raise ValueError(f"the test's renderer does not know {sorted(unknown)}")
-    namespace = kustomization["namespace"]
-    labels = {key: value for entry in kustomization["labels"] for key, value in entry["pairs"].items()}
     rendered = []
     for name in kustomization["resources"]:
-        for manifest in yaml.safe_load_all((base / name).read_text()):
-            metadata = manifest["metadata"]
+        path = base / name
+        rendered += render(path) if path.is_dir() else list(yaml.safe_load_all(path.read_text()))
+    for manifest in rendered:
+        metadata = manifest["metadata"]
+        labels = {key: value for entry in kustomization.get("labels", []) for key, value in entry["pairs"].items()}
+        if labels:
             metadata["labels"] = metadata.get("labels", {}) | labels
-            if manifest["kind"] == "Namespace":
-                metadata["name"] = namespace
-            else:
-                metadata["namespace"] = namespace
-            for subject in manifest.get("subjects", []):
-                subject["namespace"] = namespace
-            rendered.append(manifest)
+        if "namespace" in kustomization:
+            for place in (metadata, *manifest.get("subjects", [])):
+                place["namespace"] = kustomization["namespace"]
+    for patch in kustomization.get("patches", []):
+        target = next(each for each in rendered if identity(each) == (patch["target"]["kind"], patch["target"]["name"]))
+        for change in yaml.safe_load(patch["patch"]):
+            *parents, last = change["path"].strip("/").split("/")
+            place = target
+            for parent in parents:
+                place = place[parent]
+            if change["op"] != "replace" or last not in place:
+                raise ValueError(f"the test's renderer does not know {change}")
+            place[last] = change["value"]
     return rendered
+
+
+def identity(manifest: Manifest) -> tuple[str, str]:
+    return manifest["kind"], manifest["metadata"]["name"]
 
 
 def render_with_kubectl(base: Path) -> list[Manifest]:
@@ -52,8 +66,13 @@ RENDERERS = [render, render_with_kubectl] if shutil.which("kubectl") else [rende
 
 
 @pytest.fixture(scope="module", params=RENDERERS, ids=lambda renderer: renderer.__name__)
-def manifests(request: pytest.FixtureRequest) -> list[Manifest]:
-    return request.param(BASE)
+def renderer(request: pytest.FixtureRequest) -> Any:
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def manifests(renderer: Any) -> list[Manifest]:
+    return renderer(K8S / "overlays" / "standalone")
 
 
 @pytest.fixture(scope="module")
@@ -75,27 +94,48 @@ def only(manifests: list[Manifest], kind: str) -> Manifest:
 
 
 def by_identity(manifests: list[Manifest]) -> dict[tuple[str, str], Manifest]:
-    return {(each["kind"], each["metadata"]["name"]): each for each in manifests}
+    return {identity(each): each for each in manifests}
 
 
-def test_both_renderings_are_the_same(manifests):
-    assert by_identity(manifests) == by_identity(render(BASE))
+@pytest.mark.parametrize("overlay", OVERLAYS, ids=lambda path: path.name)
+def test_every_overlay_renders_to_valid_kubernetes_in_one_namespace(renderer, overlay):
+    found = renderer(overlay)
+    assert by_identity(found) == by_identity(render(overlay))
+    assert len({each["metadata"]["namespace"] for each in found}) == 1
+    for manifest in found:
+        for version in ("1.31.0", "1.34.0", kubernetes_validate.latest_version()):
+            kubernetes_validate.validate(manifest, version, strict=True)
 
 
-def test_every_file_of_the_base_is_listed():
-    listed = yaml.safe_load((BASE / "kustomization.yaml").read_text())["resources"]
-    assert sorted(listed) == sorted(path.name for path in BASE.glob("*.yaml") if path.name != "kustomization.yaml")
+def test_the_overlays_are_those_of_the_guide():
+    guide = (K8S / "README.md").read_text()
+    assert [path.relative_to(K8S).as_posix() for path in OVERLAYS] == [
+        "overlays/dev", "overlays/profile", "overlays/standalone", "volume-owner",
+    ]  # fmt: skip
+    assert all(f"k8s/{path.relative_to(K8S).as_posix()}" in guide for path in OVERLAYS)
+
+
+@pytest.mark.parametrize("folder", [BASE, *OVERLAYS], ids=lambda path: path.name)
+def test_every_file_is_listed(folder):
+    listed = yaml.safe_load((folder / "kustomization.yaml").read_text())["resources"]
+    files = [name for name in listed if not (folder / name).is_dir()]
+    assert sorted(files) == sorted(path.name for path in folder.glob("*.yaml") if path.name != "kustomization.yaml")
 
 
 def test_a_kustomization_that_uses_more_is_refused(tmp_path):
-    (tmp_path / "kustomization.yaml").write_text("namespace: a\nlabels: []\nresources: []\npatches: []\n")
-    with pytest.raises(ValueError, match="patches"):
+    (tmp_path / "kustomization.yaml").write_text("namespace: a\nlabels: []\nresources: []\nimages: []\n")
+    with pytest.raises(ValueError, match="images"):
         render(tmp_path)
 
 
-def test_every_manifest_is_valid_kubernetes(manifests):
-    for manifest in manifests:
-        kubernetes_validate.validate(manifest, kubernetes_validate.latest_version(), strict=True)
+def test_the_job_that_changes_the_owner_gives_the_volume_to_the_user_of_the_image(renderer):
+    (job,) = renderer(K8S / "volume-owner")
+    (container,) = job["spec"]["template"]["spec"]["containers"]
+    dockerfile = (K8S.parent / "docker" / "Dockerfile").read_text()
+    assert f"USER {container['command'][1]}\n" in dockerfile
+    (volume,) = job["spec"]["template"]["spec"]["volumes"]
+    claim = only(renderer(BASE.parent / "overlays" / "standalone"), "PersistentVolumeClaim")
+    assert volume["persistentVolumeClaim"]["claimName"] == claim["metadata"]["name"]
 
 
 def test_the_validation_would_notice_a_misspelt_field(manifests):
@@ -103,12 +143,6 @@ def test_the_validation_would_notice_a_misspelt_field(manifests):
     broken["spec"]["accessMode"] = broken["spec"].pop("accessModes")
     with pytest.raises(kubernetes_validate.ValidationError, match="accessMode"):
         kubernetes_validate.validate(broken, kubernetes_validate.latest_version(), strict=True)
-
-
-def test_everything_lies_in_the_namespace_that_the_base_makes(manifests):
-    namespace = only(manifests, "Namespace")["metadata"]["name"]
-    rest = [each["metadata"]["namespace"] for each in manifests if each["kind"] != "Namespace"]
-    assert rest and set(rest) == {namespace}
 
 
 def test_every_task_mounts_the_claim_that_the_base_makes(manifests, pipeline):
@@ -132,10 +166,10 @@ def test_store_and_registry_are_on_the_volume_by_default(pipeline):
 
 
 def test_the_service_account_has_its_token_and_its_role(manifests):
-    from pipelines.submit import SERVICE_ACCOUNT
+    from pipelines.remote.cluster import Cluster
 
     account, binding = only(manifests, "ServiceAccount"), only(manifests, "RoleBinding")
-    assert account["metadata"]["name"] == SERVICE_ACCOUNT
+    assert account["metadata"]["name"] == Cluster("http://host").service_account
     (subject,) = binding["subjects"]
     assert account["automountServiceAccountToken"] is True  # KFP's launcher calls the API server from the step's pod
     assert subject == {
@@ -162,9 +196,3 @@ def test_the_role_reports_results_and_reads_single_named_objects(manifests):
         ("", "configmaps", "get", "kfp-launcher"),
         ("", "secrets", "get", "mlpipeline-minio-artifact"),
     }
-
-
-def test_privileged_pods_are_refused_and_unrestricted_ones_reported(manifests):
-    labels = only(manifests, "Namespace")["metadata"]["labels"]
-    levels = {mode: labels[f"pod-security.kubernetes.io/{mode}"] for mode in ("enforce", "audit", "warn")}
-    assert levels == {"enforce": "baseline", "audit": "restricted", "warn": "restricted"}
