@@ -16,10 +16,10 @@ import typer
 from frostline.errors import FrostlineError
 from frostline.text import one_line
 from pipelines import registry_commands
-from pipelines.options import AsJson, Config, Debug, Experiment, Host, Overrides, set_debug, shows_tracebacks
+from pipelines.options import AsJson, Config, Debug, Overrides, set_debug, shows_tracebacks
+from pipelines.remote import commands as cluster_commands
 
 if TYPE_CHECKING:
-    from frostline.config import RunConfig
     from pipelines.documents import Summary
 
 INTERRUPTED = 130  # as a shell reports a command that Ctrl-C ended: 128 + SIGINT
@@ -225,54 +225,8 @@ def gate(
         raise typer.Exit(1)
 
 
-@app.command()
-def submit(
-    config: Config,
-    host: Host,
-    overrides: Overrides = None,
-    wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Follow the run until it ends.")] = True,
-    experiment: Experiment = "frostline",
-    debug: Debug = False,
-) -> None:
-    """Start a run on a cluster."""
-    from pipelines import submit as remote
-
-    typer.echo(remote.submit(_for_cluster(config, overrides), host=host, experiment=experiment, wait=wait))
-
-
-@app.command()
-def schedule(
-    config: Config,
-    host: Host,
-    cron: Annotated[
-        str,
-        typer.Option(
-            "--cron",
-            metavar="EXPRESSION",
-            help='When to run, such as "0 2 * * *": minute hour day month weekday, UTC by default.',
-        ),
-    ],
-    overrides: Overrides = None,
-    name: Annotated[
-        str, typer.Option("--name", metavar="NAME", help="Name of the schedule; default: the model's name.")
-    ] = "",
-    experiment: Experiment = "frostline",
-    debug: Debug = False,
-) -> None:
-    """Create or replace a recurring run on a cluster."""
-    from pipelines import submit as remote
-
-    checked = _for_cluster(config, overrides)
-    typer.echo(remote.schedule(checked, cron=cron, host=host, experiment=experiment, name=name or checked.model_name))
-
-
-def _for_cluster(path: Path, overrides: list[str] | None) -> RunConfig:
-    from frostline.config import load
-    from pipelines import preflight
-
-    config = load(path, overrides or [])
-    preflight.check_model(config)
-    return config
+app.command()(cluster_commands.submit)
+app.command()(cluster_commands.schedule)
 
 
 def main(arguments: list[str] | None = None) -> NoReturn:

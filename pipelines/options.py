@@ -28,5 +28,3 @@ Overrides = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help=r"Override a value, such as epochs=3 or data.classes=\[cat,dog]."),
 ]
-Host = Annotated[str, typer.Option("--host", metavar="URL", help="Address of Kubeflow Pipelines.")]
-Experiment = Annotated[str, typer.Option("--experiment", metavar="NAME", help="Experiment of the run.")]

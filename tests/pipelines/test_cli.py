@@ -9,7 +9,7 @@ import pytest
 
 from frostline import registry
 from frostline.errors import FrostlineError
-from pipelines import cli, submit
+from pipelines import cli
 
 FLOWERS = "source: tfds://tf_flowers\nmodel_name: flowers\n"
 
@@ -197,32 +197,6 @@ def test_compile_takes_a_configurations_values_as_defaults(capsys, tmp_path, con
 
     assert call(capsys, "compile", str(config), "--output", str(path))[0] == 0
     assert "defaultValue: tfds://tf_flowers" in path.read_text()
-
-
-def test_submit_and_schedule_hand_over_a_checked_configuration(capsys, monkeypatch, config):
-    calls = []
-
-    def record(config, **options):
-        calls.append((config.model_name, config.epochs, options))
-        return "https://example.invalid/runs/1"
-
-    monkeypatch.setattr(submit, "submit", record)
-    monkeypatch.setattr(submit, "schedule", record)
-    remote = ["--host", "http://localhost:1", "--set", "epochs=3"]
-
-    assert call(capsys, "submit", str(config), *remote, "--no-wait")[:2] == (0, "https://example.invalid/runs/1\n")
-    assert call(capsys, "schedule", str(config), *remote, "--cron", "0 2 * * *")[0] == 0
-    assert call(capsys, "schedule", str(config), *remote, "--cron", "0 2 * * *", "--name", "nightly")[0] == 0
-
-    host = {"host": "http://localhost:1", "experiment": "frostline"}
-    assert calls == [
-        ("flowers", 3, {**host, "wait": False}),
-        ("flowers", 3, {**host, "cron": "0 2 * * *", "name": "flowers"}),
-        ("flowers", 3, {**host, "cron": "0 2 * * *", "name": "nightly"}),
-    ]
-    code, _, err = call(capsys, "submit", str(config), *remote, "--set", "image_size=64")
-    assert (code, len(calls)) == (2, 3)
-    assert "image_size" in error_line(err)
 
 
 @pytest.fixture

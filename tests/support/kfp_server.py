@@ -39,6 +39,10 @@ class KfpServer:
         self.states = ["PENDING", "RUNNING", "SUCCEEDED"]
         self.failures: list[int] = []  # HTTP statuses of the next requests for a run
         self.calls: list[str] = []
+        self.multi_user = False
+        self.token = ""  # that is asked for; none if empty
+        self.tasks: list[list[dict[str, Any]]] = []  # of a run, one list per request, of which the last one stays
+        self.method = self.authorization = ""  # of the request that is answered
         self._count = 0
         handler = type("Handler", (_Handler,), {"owner": self})
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
@@ -56,9 +60,10 @@ class KfpServer:
 
     def answer(self, method: str, path: list[str], query: dict[str, str], body: bytes, kind: str) -> dict[str, Any]:
         self.calls.append(f"{method} {'/'.join(path)}")
+        if method == "GET" and path == ["healthz"]:
+            return {"multi_user": self.multi_user}
+        self._authorize(path, query)
         match method, path:
-            case "GET", ["healthz"]:
-                return {"multi_user": False}
             case "GET", ["pipelines"]:
                 return _page("pipelines", self.pipelines, query)
             case "POST", ["pipelines"]:
@@ -78,18 +83,33 @@ class KfpServer:
                 if self.failures:
                     raise Refused(self.failures.pop(0), "the gateway is restarting")
                 state = self.states.pop(0) if len(self.states) > 1 else self.states[0]
-                error = {"error": {"code": 1, "message": "train failed"}} if state == "FAILED" else {}
-                return {**_one(self.runs, "run_id", run_id), "state": state, **error}
+                tasks = self.tasks.pop(0) if len(self.tasks) > 1 else (self.tasks or [[]])[0]
+                details = {"run_details": {"task_details": tasks}} if tasks else {}
+                return {**_one(self.runs, "run_id", run_id), "state": state, **details}
+            case "GET", ["runs"]:
+                return _page("runs", self.runs, query)
             case "GET", ["recurringruns"]:
                 return _page("recurringRuns", self.recurring_runs, query)
             case "POST", ["recurringruns"]:
                 run = self._checked(json.loads(body))
                 _check_cron(run["trigger"]["cron_schedule"]["cron"])
                 return self._add(self.recurring_runs, "recurring_run_id", run)
+            case "POST", ["recurringruns", action]:
+                recurring_run_id, verb = action.split(":")
+                _one(self.recurring_runs, "recurring_run_id", recurring_run_id)["mode"] = verb.upper()
+                return {}
             case "DELETE", ["recurringruns", recurring_run_id]:
                 self.recurring_runs.remove(_one(self.recurring_runs, "recurring_run_id", recurring_run_id))
                 return {}
         raise Refused(404, f"no such call: {method} {'/'.join(path)}")
+
+    def _authorize(self, path: list[str], query: dict[str, str]) -> None:
+        """As the real one in multi-user mode: an identity, and a namespace where experiments and runs are listed."""
+        if self.token and self.authorization != f"Bearer {self.token}":
+            raise Refused(401, "List experiments failed: Request header error: there is no user identity header.")
+        listed = path in (["experiments"], ["runs"], ["recurringruns"]) and self.method == "GET"
+        if self.multi_user and listed and not query.get("namespace"):
+            raise Refused(400, "Invalid input error: An experiment cannot have an empty namespace in multi-user mode")
 
     def _add(
         self, things: list[dict[str, Any]], key: str, thing: dict[str, Any], unique: bool = False
@@ -134,6 +154,7 @@ class _Handler(BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         query = dict(urllib.parse.parse_qsl(url.query))
         path = url.path.removeprefix(PREFIX).split("/")
+        self.owner.method, self.owner.authorization = self.command, self.headers.get("Authorization", "")
         try:
             status, answer = (
                 200,

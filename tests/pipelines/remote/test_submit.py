@@ -9,12 +9,14 @@ import pytest
 
 from frostline.config import FreezeConfig, RunConfig
 from frostline.errors import ConfigError, FrostlineError
-from pipelines import submit as remote
 from pipelines.compile import SHIPPED
+from pipelines.remote import submit as remote
+from pipelines.remote.cluster import Cluster
 
 from tests.support.kfp_server import KfpServer
 
-CONFIG = RunConfig(model_name="digits", epochs=3, freeze=FreezeConfig(through="block1"))
+IMAGE = f"registry.example/frostline@sha256:{'0' * 64}"
+CONFIG = RunConfig(model_name="digits", epochs=3, freeze=FreezeConfig(through="block1"), image=IMAGE)
 
 
 @pytest.fixture
@@ -28,7 +30,7 @@ def server(monkeypatch, tmp_path):
 
 
 def test_a_run_carries_the_configuration_the_experiment_and_the_service_account(server):
-    line = remote.submit(CONFIG, host=server.host, experiment="nightly", wait=False)
+    line = remote.submit(CONFIG, Cluster(server.host), experiment="nightly", wait=False)
     (run,) = server.runs
     assert run["runtime_config"]["parameters"] == CONFIG.arguments()
     assert run["service_account"] == "frostline"
@@ -37,8 +39,8 @@ def test_a_run_carries_the_configuration_the_experiment_and_the_service_account(
 
 
 def test_the_same_yaml_makes_one_pipeline_and_one_version(server):
-    remote.submit(CONFIG, host=server.host)
-    remote.submit(RunConfig(model_name="other", epochs=1), host=server.host)
+    remote.submit(CONFIG, Cluster(server.host))
+    remote.submit(RunConfig(model_name="other", epochs=1, image=IMAGE), Cluster(server.host))
     assert len(server.pipelines) == len(server.versions) == len(server.experiments) == 1
     assert len(server.runs) == 2
     assert {run["pipeline_version_reference"]["pipeline_version_id"] for run in server.runs} == {
@@ -47,11 +49,11 @@ def test_the_same_yaml_makes_one_pipeline_and_one_version(server):
 
 
 def test_a_changed_yaml_becomes_a_second_version_of_the_same_pipeline(server, monkeypatch, tmp_path):
-    remote.submit(CONFIG, host=server.host)
+    remote.submit(CONFIG, Cluster(server.host))
     changed = tmp_path / "changed.yaml"
     changed.write_text(SHIPPED.read_text() + "# another comment\n")
     monkeypatch.setattr(remote, "SHIPPED", changed)
-    remote.submit(CONFIG, host=server.host)
+    remote.submit(CONFIG, Cluster(server.host))
     assert len(server.pipelines) == 1
     assert len({version["display_name"] for version in server.versions}) == 2
     assert (
@@ -68,20 +70,39 @@ def test_two_submits_at_once_share_what_the_first_one_made(server, monkeypatch):
         first = server.calls.count("GET pipelines") == 1 and path == ["pipelines"] and method == "GET"
         return {} if first else result
 
-    remote.submit(CONFIG, host=server.host)
+    remote.submit(CONFIG, Cluster(server.host))
     server.calls.clear()
     monkeypatch.setattr(server, "answer", hides_the_first_answer)
-    remote.submit(CONFIG, host=server.host)
+    remote.submit(CONFIG, Cluster(server.host))
     assert len(server.pipelines) == 1
     assert len(server.runs) == 2
 
 
-def test_waiting_follows_the_run_to_its_end(server, capsys):
+def task(name, *states, start=None, end=None):
+    """A node as the API lists it; a state of the past comes first."""
+    history = [{"update_time": "2026-01-01T00:00:00Z", "state": state} for state in states]
+    times = {"start_time": start or "0001-01-01T00:00:00Z", "end_time": end or "0001-01-01T00:00:00Z"}
+    return {"display_name": name, "state": states[-1], "state_history": history, **times}
+
+
+def test_waiting_follows_the_run_to_its_end_with_a_line_for_each_step(server, capsys):
     server.failures = [503, 503]
-    line = remote.submit(CONFIG, host=server.host, wait=True)
-    assert line.startswith("succeeded http")
+    began, ended = "2026-01-01T00:00:00Z", "2026-01-01T00:00:42Z"
+    server.tasks = [
+        [task("plan-driver", "RUNNING"), task("executor", "RUNNING")],
+        [task("plan", "RUNNING", start=began), task("plan(0)", "RUNNING")],
+        [task("plan", "SUCCEEDED", start=began, end=ended), task("prepare", "RUNNING"), task("prepare", "SUCCEEDED")],
+    ]
+    line = remote.submit(CONFIG, Cluster(server.host), wait=True)
+    assert line.startswith("succeeded, its outcome is that of the step release: http")
     printed = capsys.readouterr()
-    assert [line.split()[-1] for line in printed.err.splitlines()[1:]] == ["PENDING", "RUNNING", "SUCCEEDED"]
+    lines = printed.err.splitlines()[1:]
+    assert [line.split(": ")[1] for line in lines if line.startswith("run ")] == ["PENDING", "RUNNING", "SUCCEEDED"]
+    assert [line for line in lines if not line.startswith("run ")] == [
+        "plan      running",
+        "plan      done in 42 s",
+        "prepare   running, 1 of 2 done",
+    ]
     assert printed.out == ""
 
 
@@ -89,19 +110,25 @@ def test_waiting_follows_the_run_to_its_end(server, capsys):
 def test_a_run_that_does_not_succeed_is_an_error_with_exit_code_1(server, state):
     server.states = ["RUNNING", state]
     with pytest.raises(FrostlineError, match=f"ended as {state}, see {server.host}") as caught:
-        remote.submit(CONFIG, host=server.host, wait=True)
+        remote.submit(CONFIG, Cluster(server.host), wait=True)
     assert caught.value.exit_code == 1
-    assert ("train failed" in str(caught.value)) == (state == "FAILED")
+    assert ("no step began; see kubectl -n NAMESPACE get events" in str(caught.value)) == (state == "FAILED")
+
+
+def test_the_step_that_failed_is_named(server):
+    server.states, server.tasks = ["FAILED"], [[task("plan", "SUCCEEDED"), task("train", "RUNNING", "FAILED")]]
+    with pytest.raises(FrostlineError, match=r"ended as FAILED, see .*: train failed; its log is in the page of the"):
+        remote.submit(CONFIG, Cluster(server.host), wait=True)
 
 
 def test_a_run_that_is_gone_is_not_waited_for(server):
     server.failures = [404]
     with pytest.raises(FrostlineError, match="refused: the gateway"):
-        remote.submit(CONFIG, host=server.host, wait=True)
+        remote.submit(CONFIG, Cluster(server.host), wait=True)
 
 
 def test_schedule_makes_a_recurring_run_that_neither_overlaps_nor_catches_up(server):
-    line = remote.schedule(CONFIG, cron="30 2 * * *", host=server.host, name="nightly")
+    line = remote.schedule(CONFIG, Cluster(server.host), cron="30 2 * * *", name="nightly")
     (run,) = server.recurring_runs
     assert run["display_name"] == "nightly"
     assert run["trigger"] == {"cron_schedule": {"cron": "0 30 2 * * *"}}
@@ -115,15 +142,55 @@ def test_schedule_makes_a_recurring_run_that_neither_overlaps_nor_catches_up(ser
 
 def test_schedule_replaces_every_older_one_of_that_name_and_no_other(server):
     for hour in range(4):
-        remote.schedule(CONFIG, cron=f"0 {hour} * * *", host=server.host, name=f"other-{hour}")
-    remote.schedule(CONFIG, cron="0 5 * * *", host=server.host, name="nightly")
+        remote.schedule(CONFIG, Cluster(server.host), cron=f"0 {hour} * * *", name=f"other-{hour}")
+    remote.schedule(CONFIG, Cluster(server.host), cron="0 5 * * *", name="nightly")
     server.calls.clear()
-    line = remote.schedule(CONFIG, cron="0 6 * * *", host=server.host, name="nightly", experiment="moved")
+    line = remote.schedule(CONFIG, Cluster(server.host), cron="0 6 * * *", name="nightly", experiment="moved")
     crons = {run["display_name"]: run["trigger"]["cron_schedule"]["cron"] for run in server.recurring_runs}
     assert crons == {**{f"other-{hour}": f"0 0 {hour} * * *" for hour in range(4)}, "nightly": "0 0 6 * * *"}
     assert "replacing 1 older" in line
     verbs = [call.split()[0] for call in server.calls if "recurringruns" in call]
     assert verbs.index("POST") < verbs.index("DELETE")
+
+
+def test_a_schedule_whose_run_still_runs_is_disabled_and_deleted_only_later(server):
+    """Kubeflow ends the run of a recurring run that is deleted."""
+    remote.schedule(CONFIG, Cluster(server.host), cron="0 5 * * *", name="nightly")
+    (old,) = server.recurring_runs
+    remote.submit(CONFIG, Cluster(server.host))
+    server.runs[0] |= {"recurring_run_id": old["recurring_run_id"], "state": "RUNNING", "display_name": "tonight"}
+    line = remote.schedule(CONFIG, Cluster(server.host), cron="0 6 * * *", name="nightly")
+    assert "tonight still runs; the older schedule is disabled, and goes when you schedule again" in line
+    assert [run["mode"] for run in server.recurring_runs] == ["DISABLE", "ENABLE"]
+    server.runs[0]["state"] = "SUCCEEDED"
+    line = remote.schedule(CONFIG, Cluster(server.host), cron="0 7 * * *", name="nightly")
+    assert "replacing 2 older" in line
+    assert "still runs" not in line
+    assert [run["trigger"]["cron_schedule"]["cron"] for run in server.recurring_runs] == ["0 0 7 * * *"]
+
+
+@pytest.mark.parametrize(("image", "told"), [
+    ("", "name the image in your registry, by digest"),
+    ("frostline:0.1.0", "expected REGISTRY/NAME@sha256:DIGEST; if the nodes have it already, add --image-on-nodes"),
+    ("someone/frostline", "expected REGISTRY/NAME@sha256:DIGEST"),
+    ("registry.example/", "expected REGISTRY/NAME@sha256:DIGEST"),
+])  # fmt: skip
+def test_an_image_that_no_node_can_pull_is_refused_before_anything_is_sent(server, image, told):
+    config = CONFIG.model_copy(update={"image": image})
+    with pytest.raises(ConfigError, match=f"^image: received '{image}'; {told}"):
+        remote.submit(config, Cluster(server.host))
+    with pytest.raises(ConfigError, match=r"^image"):
+        remote.schedule(config, Cluster(server.host), cron="0 3 * * *", name="x")
+    assert server.calls == []
+
+
+def test_an_image_on_the_nodes_is_accepted_if_one_says_so_and_a_tag_is_told(server, capsys):
+    config = CONFIG.model_copy(update={"image": "frostline:0.1.0"})
+    assert remote.submit(config, Cluster(server.host), image_on_nodes=True).startswith("started")
+    assert "tag" not in capsys.readouterr().err
+    for image in ("registry.example:5000/team/frostline:1", "localhost:5000/frostline", "localhost/frostline:1"):
+        remote.submit(CONFIG.model_copy(update={"image": image}), Cluster(server.host))
+        assert f"image {image} is named by a tag" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -140,28 +207,28 @@ def test_schedule_replaces_every_older_one_of_that_name_and_no_other(server):
 def test_what_a_cluster_cannot_reach_is_refused_before_anything_is_sent(server, field, value):
     config = RunConfig.model_validate({field: value})
     with pytest.raises(ConfigError, match=f"^{field}: received '{value}'; the cluster cannot reach it"):
-        remote.submit(config, host=server.host)
+        remote.submit(config, Cluster(server.host))
     with pytest.raises(ConfigError, match=field):
-        remote.schedule(config, cron="0 3 * * *", host=server.host, name="x")
+        remote.schedule(config, Cluster(server.host), cron="0 3 * * *", name="x")
     assert server.calls == []
 
 
 @pytest.mark.parametrize("source", ["gs://bucket/photos", "tfds://tf_flowers", "digits", "/frostline/photos"])
 def test_what_a_cluster_can_reach_is_accepted(server, source):
-    config = RunConfig(source=source, weights="registry:digits@champion", store="gs://bucket/store")
-    assert remote.submit(config, host=server.host).startswith("started")
+    config = RunConfig(source=source, weights="registry:digits@champion", store="gs://bucket/store", image=IMAGE)
+    assert remote.submit(config, Cluster(server.host)).startswith("started")
 
 
 def test_a_malformed_cron_expression_is_refused_before_anything_is_sent(server):
     with pytest.raises(ConfigError, match="cron"):
-        remote.schedule(CONFIG, cron="every night", host=server.host, name="x")
+        remote.schedule(CONFIG, Cluster(server.host), cron="every night", name="x")
     assert server.calls == []
 
 
 @pytest.mark.parametrize("host", ["", "localhost:8080", "ftp://x", "http://"])
 def test_a_host_that_is_no_http_address_is_refused(host):
     with pytest.raises(ConfigError, match=r"^host: received"):
-        remote.submit(CONFIG, host=host)
+        remote.submit(CONFIG, Cluster(host))
 
 
 def test_a_host_that_does_not_answer_is_one_line(capsys, caplog):
@@ -169,7 +236,7 @@ def test_a_host_that_does_not_answer_is_one_line(capsys, caplog):
         taken.bind(("127.0.0.1", 0))  # bound, not listening: connections are refused
         host = f"http://127.0.0.1:{taken.getsockname()[1]}"
         with pytest.raises(FrostlineError) as caught:
-            remote.submit(CONFIG, host=host)
+            remote.submit(CONFIG, Cluster(host))
     assert str(caught.value) == f"{host}: Kubeflow Pipelines does not answer: [Errno 111] Connection refused"
     assert caught.value.exit_code == 1
     printed = capsys.readouterr()
@@ -191,7 +258,7 @@ def test_a_web_server_that_is_not_kubeflow_is_one_line(status):
     with HTTPServer(("127.0.0.1", 0), Page) as web:
         threading.Thread(target=web.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
         with pytest.raises(FrostlineError, match=f"^http://127.0.0.1:{web.server_port}: ") as caught:
-            remote.submit(CONFIG, host=f"http://127.0.0.1:{web.server_port}")
+            remote.submit(CONFIG, Cluster(f"http://127.0.0.1:{web.server_port}"))
         web.shutdown()
     assert "\n" not in str(caught.value)
 
@@ -199,7 +266,7 @@ def test_a_web_server_that_is_not_kubeflow_is_one_line(status):
 @pytest.mark.parametrize("cron", ["60 * * * *", "0 3 * 13 *", "*/0 * * * *", "every day of the week"])
 def test_schedule_reports_why_the_server_refuses_a_cron_expression(server, cron):
     with pytest.raises(FrostlineError) as caught:
-        remote.schedule(CONFIG, cron=cron, host=server.host, name="nightly")
+        remote.schedule(CONFIG, Cluster(server.host), cron=cron, name="nightly")
     said = f"{server.host}: refused: Failed to create a recurring run: Schedule cron is not supported: '0 {cron}'"
     assert str(caught.value) == said
     assert caught.value.exit_code == 1
@@ -210,4 +277,4 @@ def test_the_servers_reason_for_a_refusal_is_shown(server, monkeypatch):
     arguments = CONFIG.arguments()
     monkeypatch.setattr(RunConfig, "arguments", lambda self: {**arguments, "colour": 1})
     with pytest.raises(FrostlineError, match=r"refused: the pipeline has no parameter \['colour'\]"):
-        remote.submit(CONFIG, host=server.host)
+        remote.submit(CONFIG, Cluster(server.host))

@@ -3,7 +3,7 @@
 import pytest
 
 from frostline.errors import ConfigError
-from pipelines.cron import six_fields
+from pipelines.remote.cron import six_fields
 
 
 @pytest.mark.parametrize(

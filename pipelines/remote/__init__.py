@@ -1,0 +1,1 @@
+"""Runs on a cluster: how it is reached, what is started and scheduled there, and what is told of it."""

@@ -1,0 +1,274 @@
+"""Start or schedule the pipeline on a Kubeflow cluster.
+
+The compiled pipeline is uploaded once. Each new content becomes a version that is named by its digest, so the same YAML
+never makes a second version. The configuration becomes the run's arguments.
+"""
+
+from __future__ import annotations
+
+import json
+import posixpath
+import re
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from frostline import digests
+from frostline.config import RunConfig
+from frostline.errors import ConfigError, FrostlineError
+from frostline.events import say
+from frostline.model import backbones
+from frostline.text import one_line
+from pipelines.compile import SHIPPED
+from pipelines.remote.cluster import Cluster, connected
+from pipelines.remote.cron import six_fields
+from pipelines.remote.run_states import RunStates
+
+PIPELINE = "frostline-finetune"
+POLL_SECONDS = 5.0
+_PATIENCE = 12  # failed polls in a row before following ends: a minute, enough for a gateway to restart
+_ENDED = ("SUCCEEDED", "FAILED", "SKIPPED", "CANCELED")
+_CONFLICT = 409
+_PAGE = 100
+# REGISTRY/NAME, with a tag or a digest: a first part without a dot or colon is the name of a user of Docker's registry.
+_IMAGE = re.compile(
+    r"(?P<registry>[^/]+\.[^/]+|[^/]+:\d+|localhost)/[^\s@]+?(:[\w.-]+)?(?P<digest>@sha256:[0-9a-f]{64})?"
+)
+
+
+def submit(
+    config: RunConfig,
+    cluster: Cluster,
+    *,
+    experiment: str = "frostline",
+    wait: bool = False,
+    image_on_nodes: bool = False,
+) -> str:
+    """Upload the pipeline unless it is already there, and start a run.
+
+    Args:
+        config: the run's arguments.
+        cluster: the installation.
+        experiment: name of the experiment, created if it does not exist.
+        wait: follow the run until it ends, with a line for each change of a step.
+        image_on_nodes: the nodes have the image already, so it needs no registry.
+
+    Returns:
+        One line: the run's address, and how it ended if it was followed.
+
+    Raises:
+        ConfigError: the cluster cannot reach an address in the configuration, or the host is malformed.
+        FrostlineError: the host does not answer, it refuses the request, or the followed run did not succeed.
+    """
+    _check_reachable(config)
+    _check_image(config.image, image_on_nodes)
+    with connected(cluster) as client:
+        pipeline_id, version_id = _version(client, cluster.namespace)
+        run = client.run_pipeline(
+            _experiment(client, experiment, cluster.namespace),
+            f"{config.model_name} {time.strftime('%Y-%m-%d %H:%M:%S', time.gmtime())}",
+            params=config.arguments(),
+            pipeline_id=pipeline_id,
+            version_id=version_id,
+            service_account=cluster.service_account,
+        )
+        url = f"{cluster.base}/#/runs/details/{run.run_id}"
+        if not wait:
+            return f"started {url}"
+        say(f"started {url}")
+        states = RunStates()
+        ended = _follow(client, run.run_id, states)
+    if ended.state != "SUCCEEDED":
+        raise FrostlineError(f"the run ended as {ended.state}, see {url}{_why(ended, states, cluster)}")
+    return f"succeeded, its outcome is that of the step release: {url}"
+
+
+def schedule(
+    config: RunConfig,
+    cluster: Cluster,
+    *,
+    cron: str,
+    name: str,
+    experiment: str = "frostline",
+    image_on_nodes: bool = False,
+) -> str:
+    """Create the recurring run `name`; then disable older ones of that name, and delete those of which nothing runs.
+
+    Runs do not overlap, and missed runs are not caught up. Where a recurring run is deleted, Kubeflow ends the run that
+    it started, and then says for ever that it runs.
+
+    Args:
+        config: the arguments of every run.
+        cron: minutes, hours, day of month, month and day of week; or six fields with seconds first. The server checks
+            it. Times are in the cluster's time zone for schedules, which is UTC by default.
+        name: name of the recurring run.
+        cluster: the installation.
+        experiment: name of the experiment, made when it does not exist.
+        image_on_nodes: the nodes have the image already, so it needs no registry.
+
+    Returns:
+        One line: what was created, and how many older ones it replaced.
+
+    Raises:
+        ConfigError: the expression does not have five or six fields, the cluster cannot reach an address in the
+            configuration, or the host is malformed.
+        FrostlineError: the host does not answer, or refuses the request, such as a wrong cron expression.
+    """
+    expression = six_fields(cron)
+    _check_reachable(config)
+    _check_image(config.image, image_on_nodes)
+    with connected(cluster) as client:
+        pipeline_id, version_id = _version(client, cluster.namespace)
+        created = client.create_recurring_run(
+            _experiment(client, experiment, cluster.namespace),
+            name,
+            cron_expression=expression,
+            max_concurrency=1,
+            no_catchup=True,
+            params=config.arguments(),
+            pipeline_id=pipeline_id,
+            version_id=version_id,
+            service_account=cluster.service_account,
+        )
+        # Of all experiments: a schedule may have moved from one to another.
+        found = _pages(client.list_recurring_runs, "recurring_runs", cluster.namespace)
+        older = [run.recurring_run_id for run in found if run.display_name == name]
+        older.remove(created.recurring_run_id)
+        busy = _retire(client, older, cluster.namespace)
+    replaced = f", replacing {len(older)} older" if older else ""
+    if busy:
+        replaced += f" ({', '.join(busy)} still runs; the older schedule is disabled, and goes when you schedule again)"
+    url = f"{cluster.base}/#/recurringrun/details/{created.recurring_run_id}"
+    return f"scheduled {name} at {expression!r}{replaced}: {url}"
+
+
+def _retire(client: Any, older: Sequence[str], namespace: str) -> list[str]:
+    """Disable recurring runs and delete them, except those that still have a run; returns the names of these runs."""
+    for one in older:
+        client.disable_recurring_run(one)
+    pages = _pages(client.list_runs, "runs", namespace) if older else iter(())
+    busy = {run.recurring_run_id: run.display_name for run in pages if run.state not in _ENDED}
+    for one in older:
+        if one not in busy:
+            client.delete_recurring_run(one)
+    return [name for one, name in busy.items() if one in older]
+
+
+def _check_reachable(config: RunConfig) -> None:
+    """Refuse paths of this machine: a pod reaches the mounted volume, buckets and the network."""
+    from pipelines.finetune import VOLUME_PATH
+
+    built_in = {"source": ("digits",), "weights": ("imagenet", "random", "own"), "backbone": backbones.names()}
+    for field in ("source", "weights", "backbone", "store", "registry"):
+        value = getattr(config, field)
+        on_volume = posixpath.normpath(value).startswith(f"{VOLUME_PATH}/")
+        remote = value.startswith(("gs://", "tfds://", "registry:"))
+        if not (remote or on_volume or value in built_in.get(field, ())):
+            raise ConfigError(field, value, f"the cluster cannot reach it; use gs:// or a path below {VOLUME_PATH}")
+
+
+def _check_image(image: str, image_on_nodes: bool) -> None:
+    """Refuse an image that no node can pull: the run would wait for it for as long as its first step may take."""
+    if not image:
+        raise ConfigError(
+            "image", image, "name the image in your registry, by digest: REGISTRY/frostline@sha256:DIGEST"
+        )
+    match = _IMAGE.fullmatch(image)
+    if match is None and not image_on_nodes:
+        raise ConfigError(
+            "image", image, "expected REGISTRY/NAME@sha256:DIGEST; if the nodes have it already, add --image-on-nodes"
+        )
+    if match and not match["digest"]:
+        say(f"image {image} is named by a tag: if the tag moves, a retry runs other code; name the digest instead")
+
+
+def _experiment(client: Any, name: str, namespace: str) -> str:
+    return str(client.create_experiment(name, namespace=namespace or None).experiment_id)
+
+
+def _version(client: Any, namespace: str) -> tuple[str, str]:
+    """Identifiers of the pipeline and of its version with the shipped YAML; both are created if missing."""
+    import kfp_server_api
+
+    pipeline = _find_or_create(
+        lambda: client.list_pipelines(filter=_named(PIPELINE), namespace=namespace or None).pipelines,
+        lambda: client.pipelines.pipeline_service_create_pipeline(
+            kfp_server_api.V2beta1Pipeline(name=PIPELINE, display_name=PIPELINE, namespace=namespace or None)
+        ),
+    )
+    name = f"{PIPELINE}-{digests.of_file(SHIPPED)[:16]}"
+    version = _find_or_create(
+        lambda: client.list_pipeline_versions(pipeline.pipeline_id, filter=_named(name)).pipeline_versions,
+        lambda: client.upload_pipeline_version(str(SHIPPED), name, pipeline_id=pipeline.pipeline_id),
+    )
+    return pipeline.pipeline_id, version.pipeline_version_id
+
+
+def _find_or_create(find: Callable[[], list[Any] | None], create: Callable[[], Any]) -> Any:
+    import kfp_server_api
+
+    found = find()
+    if not found:
+        try:
+            return create()
+        except kfp_server_api.ApiException as error:
+            found = find() if error.status == _CONFLICT else None  # another submit was faster
+            if not found:
+                raise
+    return found[0]
+
+
+def _named(name: str) -> str:
+    return json.dumps({"predicates": [{"operation": "EQUALS", "key": "display_name", "stringValue": name}]})
+
+
+def _pages(listing: Callable[..., Any], name: str, namespace: str) -> Iterator[Any]:
+    """Everything that a call lists, page by page."""
+    token = ""
+    while True:
+        page = listing(page_token=token, page_size=_PAGE, namespace=namespace or None)
+        yield from getattr(page, name) or []
+        token = page.next_page_token or ""
+        if not token:
+            return
+
+
+def _why(run: Any, states: RunStates, cluster: Cluster) -> str:
+    """What the API tells of a failure, and where the rest is: its message is empty for most."""
+    if run.error and run.error.message:
+        return f": {one_line(run.error.message, 500)}"
+    steps, namespace = states.failed(run), cluster.namespace or "NAMESPACE"
+    if steps:
+        return f": {', '.join(steps)} failed; its log is in the page of the step, its last lines say why"
+    if run.state != "FAILED":
+        return ""
+    return (
+        f": no step began; see kubectl -n {namespace} get events; most often there is no service account "
+        f"{cluster.service_account} or no claim in the namespace in which Kubeflow runs pipelines"
+    )
+
+
+def _follow(client: Any, run_id: str, states: RunStates) -> Any:
+    """Wait until the run ends; kfp.Client's own wait never returns if a run is cancelled."""
+    import kfp_server_api
+    import urllib3
+
+    state, failures = "", 0
+    while True:
+        try:
+            run = client.get_run(run_id)
+            failures = 0
+        except (kfp_server_api.ApiException, urllib3.exceptions.HTTPError) as error:
+            failures += 1
+            permanent = isinstance(error, kfp_server_api.ApiException) and 400 <= error.status < 500
+            if permanent or failures >= _PATIENCE:
+                raise
+        else:
+            for line in states.news(run):
+                say(line)
+            if run.state and run.state != state:
+                state = run.state
+                say(f"run {run_id}: {state}")
+            if state in _ENDED:
+                return run
+        time.sleep(POLL_SECONDS)

@@ -1,0 +1,56 @@
+"""What the commands hand over to the code that speaks to a cluster."""
+
+import pytest
+
+from pipelines import cli
+from pipelines.remote import submit
+from pipelines.remote.cluster import Cluster
+
+FLOWERS = "source: tfds://tf_flowers\nmodel_name: flowers\n"
+
+
+def call(capsys, *arguments):
+    """Exit code, standard output and standard error of the command, in this process."""
+    with pytest.raises(SystemExit) as caught:
+        cli.main(list(arguments))
+    captured = capsys.readouterr()
+    return caught.value.code, captured.out, captured.err
+
+
+@pytest.fixture
+def config(tmp_path):
+    path = tmp_path / "run.yaml"
+    path.write_text(FLOWERS)
+    return path
+
+
+def test_submit_and_schedule_hand_over_a_checked_configuration(capsys, monkeypatch, config):
+    calls = []
+
+    def record(config, cluster, **options):
+        calls.append((config.model_name, config.epochs, cluster, options))
+        return "https://example.invalid/runs/1"
+
+    monkeypatch.setattr(submit, "submit", record)
+    monkeypatch.setattr(submit, "schedule", record)
+    remote = ["--host", "http://localhost:1", "--set", "epochs=3"]
+
+    assert call(capsys, "submit", str(config), *remote, "--no-wait")[:2] == (0, "https://example.invalid/runs/1\n")
+    assert call(capsys, "schedule", str(config), *remote, "--cron", "0 2 * * *")[0] == 0
+    assert call(capsys, "schedule", str(config), *remote, "--cron", "0 2 * * *", "--name", "nightly")[0] == 0
+
+    cluster, options = Cluster("http://localhost:1"), {"experiment": "frostline", "image_on_nodes": False}
+    assert calls == [
+        ("flowers", 3, cluster, {**options, "wait": False}),
+        ("flowers", 3, cluster, {**options, "cron": "0 2 * * *", "name": "flowers"}),
+        ("flowers", 3, cluster, {**options, "cron": "0 2 * * *", "name": "nightly"}),
+    ]
+    more = ["--namespace", "team-a", "--token-env", "T", "--cookies-env", "C", "--ca-file", "ca.pem",
+            "--service-account", "trainer", "--image-on-nodes"]  # fmt: skip
+    for command in (["submit", str(config), *remote], ["schedule", str(config), *remote, "--cron", "0 2 * * *"]):
+        assert call(capsys, *command, *more)[0] == 0
+        assert calls.pop()[2:3] == (Cluster("http://localhost:1", "team-a", "T", "C", "ca.pem", "trainer"),)
+    code, _, err = call(capsys, "submit", str(config), *remote, "--set", "image_size=64")
+    assert (code, len(calls)) == (2, 3)
+    assert err.startswith("frostline: error: image_size: received 64")
+    assert err.count("\n") == 1
