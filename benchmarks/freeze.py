@@ -96,25 +96,25 @@ def _timed(function: Callable[..., Any], name: str, spent: dict[str, float]) -> 
 
 def _prepare(root: Path, size: int) -> None:
     """Run the stages before training: one shard of photos, a head-only plan, random weights."""
-    from frostline import featurize, ingest, plan, preprocess, validate
+    from frostline import ingest, plan, prepare, validate
 
     _photos(root / "photos", size)
     store = str(root / "store")
     dataset, examples = f"{root}/dataset", f"{root}/examples"
-    (shard,) = ingest.run(source=str(root / "photos"), data={}, shards=1, store=store, dataset=dataset)
-    preprocess.run(dataset=dataset, shard=shard, image_size=size, store=store, examples=examples)
+    (worker,) = ingest.run(source=str(root / "photos"), data={}, shards=1, workers=1, store=store, dataset=dataset)
+    parameters = {
+        "backbone": "InceptionV3", "weights": "random", "image_size": size, "freeze": {"head_only": True},
+        "store": store, "registry": f"{root}/registry",
+    }  # fmt: skip
+    planned = {"freeze_plan": f"{root}/plan", "backbone_weights": f"{root}/weights"}
+    plan.run(parameters=parameters, **planned, page=f"{root}/plan.html")
+    prepare.run(
+        dataset=dataset, worker=worker, image_size=size, **planned, epochs=EPOCHS, seed=0, augment={},
+        cache=SECTIONS["cache"], store=store, examples=examples, features=f"{root}/features",
+    )  # fmt: skip
     validate.run(
         dataset=dataset, examples=[examples], image_size=size, store=store, info=f"{root}/info", page=f"{root}/v.html"
     )
-    plan.run(
-        backbone="InceptionV3", weights="random", image_size=size, seed=0, freeze={"head_only": True}, store=store,
-        registry=f"{root}/registry", freeze_plan=f"{root}/plan", backbone_weights=f"{root}/weights",
-        page=f"{root}/plan.html",
-    )  # fmt: skip
-    featurize.run(
-        dataset=dataset, examples=examples, freeze_plan=f"{root}/plan", backbone_weights=f"{root}/weights",
-        epochs=EPOCHS, seed=0, augment={}, cache=SECTIONS["cache"], store=store, features=f"{root}/features",
-    )  # fmt: skip
 
 
 def _photos(directory: Path, size: int) -> None:

@@ -37,15 +37,18 @@ class Run:
 
     def __init__(self, root: Path, source: Path, image_size: int, backbone: str = "InceptionV3") -> None:
         """Ingest, preprocess and validate, timed as `records`."""
-        from frostline import artifacts, ingest, preprocess, validate
+        from frostline import artifacts, ingest, validate
+        from frostline.data import preprocess
 
         self.root, self.store, self.backbone, self.size = root, str(root / "store"), backbone, image_size
         started = time.perf_counter()
         with quiet():
             data = {"validation_fraction": 0.365, "test_fraction": TEST}
             dataset, examples, size = f"{root}/dataset", f"{root}/examples", {"image_size": image_size}
-            (self.shard,) = ingest.run(source=str(source), data=data, shards=1, store=self.store, dataset=dataset)
-            preprocess.run(dataset=dataset, shard=self.shard, **size, store=self.store, examples=examples)
+            (self.shard,) = ingest.run(
+                source=str(source), data=data, shards=1, workers=1, store=self.store, dataset=dataset
+            )
+            preprocess.run(dataset=dataset, worker=self.shard, **size, store=self.store, examples=examples)
             validate.run(
                 dataset=dataset,
                 examples=[examples],
@@ -99,7 +102,7 @@ class Run:
         builder = FeatureBuilder(self.store, model, self.backbone, pictures, config)
         with quiet() as said:
             wanted = cache_plan.needed(uses, schedule, AugmentConfig())
-            made = builder.make_shard(self.shard, wanted, self.manifest) if wanted else {"sets": [], "computed": 0}
+            made = builder.make([self.shard], wanted, self.manifest) if wanted else {"sets": [], "computed": 0}
         featurized = time.perf_counter()
         with quiet():
             state = self._fit(model, backbone, plan, schedule, uses, made, builder, scope, training or {})

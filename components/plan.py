@@ -1,39 +1,22 @@
-"""plan: resolve the weights and the freeze policy before any expensive step."""
+"""plan: check every parameter, and resolve the weights and the freeze policy, before any expensive step."""
 
 from kfp import dsl
 
 
-@dsl.component(base_image="frostline:0.1.0", install_kfp_package=False)
 def plan(
-    backbone: str,
-    weights: str,
-    image_size: int,
-    seed: int,
-    freeze: dict,
-    store: str,
-    registry: str,
-    freeze_plan: dsl.Output[dsl.Artifact],
-    backbone_weights: dsl.Output[dsl.Artifact],
-    page: dsl.Output[dsl.HTML],
-):
-    """Resolve the backbone's weights and the freeze policy, and show the plan as a page.
+    model_name: str, source: str, backbone: str, weights: str, image_size: int, epochs: int, batch_size: int,
+    learning_rate: float, seed: int, shards: int, workers: int, store: str, registry: str, image: str, cpu: str,
+    memory: str, train_cpu: str, train_memory: str, accelerator_type: str, accelerator_count: str,
+    node_selector: dict, tolerations: list, data: dict, freeze: dict, head: dict, training: dict, augment: dict,
+    cache: dict, gate: dict,
+    freeze_plan: dsl.Output[dsl.Artifact], freeze_plan_page: dsl.Output[dsl.HTML],
+):  # fmt: skip
+    """Check every parameter, and resolve the weights and the freeze policy."""
+    parameters = {name: value for name, value in locals().items() if isinstance(value, (str, int, float, dict, list))}
 
-    Args:
-        backbone: a keras.applications model by name, SmallConvNet, or a .keras file.
-        weights: imagenet, random, own (those of a .keras backbone), a weights file, or a registry reference.
-        image_size: height and width of the model's input, in pixels.
-        seed: seed of random weights.
-        freeze: the freeze section of the configuration.
-        store: root of the store, a directory or gs://.
-        registry: root of the model registry.
-        freeze_plan: freeze_plan.json: for every layer whether it is frozen, and the rule that decided it.
-        backbone_weights: source.json: what the weights resolved to, their digest and address; images.parquet: the
-            images that a version from the registry was made with.
-        page: the plan as a page.
-    """
     from frostline import plan as stage
 
     stage.run(
-        backbone=backbone, weights=weights, image_size=image_size, seed=seed, freeze=freeze, store=store,
-        registry=registry, freeze_plan=freeze_plan.path, backbone_weights=backbone_weights.path, page=page.path,
+        parameters=parameters, freeze_plan=freeze_plan.path, backbone_weights=freeze_plan.path,
+        page=freeze_plan_page.path,
     )  # fmt: skip

@@ -1,32 +1,18 @@
-"""validate: gather the shards into one dataset, and check it before anything is trained on it."""
+"""validate: gather the shares of all workers into one dataset, and check it before anything is trained on it."""
 
 from typing import List
 
 from kfp import dsl
 
 
-@dsl.component(base_image="frostline:0.1.0", install_kfp_package=False)
 def validate(
-    dataset: dsl.Input[dsl.Dataset],
-    examples: dsl.Input[List[dsl.Artifact]],
-    image_size: int,
-    store: str,
-    info: dsl.Output[dsl.Dataset],
-    page: dsl.Output[dsl.HTML],
-):
-    """Gather the shards, check labels, splits and counts, and describe the dataset for TFDS.
-
-    Args:
-        dataset: the manifest.
-        examples: one index per shard.
-        image_size: stored height and width, in pixels.
-        store: root of the store, a directory or gs://.
-        info: labels.txt, report.json, quarantine.jsonl and info.json (where the records are).
-        page: the report as an HTML page.
-    """
+    dataset: dsl.Input[dsl.Dataset], shares: dsl.Input[List[dsl.Artifact]], image_size: int, store: str,
+    info: dsl.Output[dsl.Dataset], data_page: dsl.Output[dsl.HTML],
+):  # fmt: skip
+    """Gather the shares, and check labels, splits and counts."""
     from frostline import validate as stage
 
     stage.run(
-        dataset=dataset.path, examples=[one.path for one in examples], image_size=image_size, store=store,
-        info=info.path, page=page.path,
+        dataset=dataset.path, examples=[share.path for share in shares], image_size=image_size, store=store,
+        info=info.path, page=data_page.path,
     )  # fmt: skip

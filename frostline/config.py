@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import yaml
 from pydantic import Field
@@ -22,6 +22,9 @@ from frostline.model.config import HeadConfig
 from frostline.section import TEXT, Integer, ModelName, Number, Section, parse
 from frostline.text import one_line
 from frostline.training.config import TrainingConfig
+
+# A number of a resource as Kubernetes writes it. KFP passes resources as strings only: of an integer nothing is left.
+Quantity = Annotated[str, Field(pattern=r"^\d+(\.\d+)?(m|[kMGTPE]i?)?$")]
 
 
 class RunConfig(Section):
@@ -48,7 +51,10 @@ class RunConfig(Section):
     seed: Integer = Field(
         0, ge=0, le=2**31 - 1, description="seed for new weights, shuffling, augmentation and dropout"
     )
-    shards: Integer = Field(2, ge=1, le=1000, description="number of TFRecord shards; one preprocessing pod per shard")
+    shards: Integer = Field(4, ge=1, le=1000, description="number of TFRecord shards")
+    workers: Integer = Field(
+        4, ge=1, le=8, description="number of pods that prepare shards; no more than there are shards are started"
+    )
     store: str = Field(
         "/frostline/store",
         min_length=1,
@@ -57,7 +63,19 @@ class RunConfig(Section):
     registry: str = Field(
         "/frostline/registry", min_length=1, description="root of the model registry: a directory or gs://"
     )
-    image: str = Field("frostline:0.1.0", min_length=1, description="container image of every step; pin it by digest")
+    image: str = Field("", description="container image of every step, by digest; a run on this machine needs none")
+    cpu: Quantity = Field("1", description="CPU cores of each step except train, as a Kubernetes quantity")
+    memory: Quantity = Field("2Gi", description="memory of each step except train, as a Kubernetes quantity")
+    train_cpu: Quantity = Field("2", description="CPU cores of train, as a Kubernetes quantity")
+    train_memory: Quantity = Field("4Gi", description="memory of train, as a Kubernetes quantity")
+    accelerator_type: str = Field(
+        "nvidia.com/gpu", min_length=1, description="resource name of the accelerators of train"
+    )
+    accelerator_count: Annotated[str, Field(pattern=r"^\d{1,3}$")] = Field(
+        "0", description="accelerators of train, on one node; 0 trains on CPU cores"
+    )
+    node_selector: dict[str, str] = Field({}, description="labels of the nodes on which train may run")
+    tolerations: list[dict[str, Any]] = Field([], description="taints of nodes that train tolerates")
     data: DataConfig = Field(DataConfig(), description="which images are used, and how they are split")
     freeze: FreezeConfig = Field(
         FreezeConfig(head_only=True), description="which layers are frozen, and in which phases"

@@ -1,4 +1,4 @@
-"""The ingest stage: list the source's images, assign labels and splits, and name the shards.
+"""The ingest stage: list the source's images, assign labels and splits, and name the workers.
 
 The manifest's bytes are a pure function of the images' content, names, addresses and metadata, and of the `data`
 section: rows are sorted by split (by name), SHA-256 and id, whatever the order in which a file system or bucket lists
@@ -34,18 +34,19 @@ _NO_IMAGE = "add images, remove the folder, or leave the class out of data.class
 
 
 @step("ingest")
-def run(*, source: str, data: dict[str, Any], shards: int, store: str, dataset: str) -> list[str]:
-    """Write manifest.jsonl and source.json into `dataset`, and return the names of the shards.
+def run(*, source: str, data: dict[str, Any], shards: int, workers: int, store: str, dataset: str) -> list[str]:
+    """Write manifest.jsonl and source.json into `dataset`, and return the names of the workers.
 
     Args:
         source: `digits`, `tfds://NAME`, or a directory or gs:// prefix with one folder per class.
         data: the `data` section of the configuration.
-        shards: number of preprocessing shards.
+        shards: number of shards of the records.
+        workers: number of pods that prepare them; no more than there are shards.
         store: root of the store, a directory or gs://.
         dataset: the dataset artifact, a local directory.
 
     Returns:
-        The names of the shards, `SSSSS-of-NNNNN`.
+        The names of the workers, `WWWWW-of-NNNNN`.
 
     Raises:
         ConfigError: the section, a class or the number of shards is wrong.
@@ -85,7 +86,7 @@ def run(*, source: str, data: dict[str, Any], shards: int, store: str, dataset: 
         say(f"{source}: {len(across)} files left out, because their image is also in another split: {listed(across)}")
     if moved:
         say(f"{source}: {moved} images of small classes are in another split than usual, so that each split has some")
-    return shard_files.names(shards)
+    return shard_files.names(min(workers, shards))
 
 
 def _choose(found: tuple[str, ...], wanted: tuple[str, ...]) -> tuple[str, ...]:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from frostline.config import RunConfig
+from frostline.consistency import require_consistent
 from frostline.data import lineage
 from frostline.documents.freeze import FREEZE_PLAN, WEIGHTS_SOURCE, WeightsSource
 from frostline.events import say, step
-from frostline.freeze.config import FreezeConfig
 from frostline.freeze.graph import from_model
 from frostline.freeze.plan import make_plan
 from frostline.model import backbones, own_model
@@ -18,40 +19,24 @@ from frostline.section import parse
 
 
 @step("plan")
-def run(
-    *,
-    backbone: str,
-    weights: str,
-    image_size: int,
-    seed: int,
-    freeze: dict[str, Any],
-    store: str,
-    registry: str,
-    freeze_plan: str,
-    backbone_weights: str,
-    page: str,
-) -> None:
-    """Write freeze_plan.json, source.json and images.parquet of the weights, and the plan as a page.
+def run(*, parameters: dict[str, Any], freeze_plan: str, backbone_weights: str, page: str) -> None:
+    """Check every parameter of the run; write freeze_plan.json, source.json and images.parquet, and the plan as a page.
 
     Args:
-        backbone: a keras.applications model by name, SmallConvNet, or a .keras file.
-        weights: a reference, see `frostline.model.weights`.
-        image_size: height and width of the model's input, in pixels.
-        seed: seed of random weights.
-        freeze: the freeze section of the configuration.
-        store: root of the store, a directory or gs://; the weights are saved there.
-        registry: root of the model registry.
+        parameters: all parameters of the run, as KFP hands them out.
         freeze_plan: directory to create for the plan.
         backbone_weights: directory to create for source.json and images.parquet.
         page: HTML file to write.
 
     Raises:
-        ConfigError, PolicyError: the backbone, the image size or the policy is wrong.
+        ConfigError, PolicyError: a parameter is wrong, or two contradict each other.
         WeightsError, RegistryError: the weights are missing or do not fit the backbone.
         StorageError: the store cannot be written.
     """
-    config = parse(FreezeConfig, freeze, field="freeze")
-    backbones.require_size(backbone, image_size)
+    run_config = parse(RunConfig, parameters)
+    require_consistent(run_config)
+    backbone, weights, image_size = run_config.backbone, run_config.weights, run_config.image_size
+    store, registry, seed, config = run_config.store, run_config.registry, run_config.seed, run_config.freeze
     model, resolved, images = model_weights.resolve(weights, backbone, image_size, seed, registry)
     plan = make_plan(from_model(model), config, backbone=backbone, image_size=image_size)
     source: WeightsSource = {

@@ -1,4 +1,4 @@
-"""The validate stage: gather the shards into one dataset, and check it before anything is trained on it."""
+"""The validate stage: gather the shares of all workers into one dataset, and check it before it is trained on."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from frostline.documents.data import (
     LABELS_FILE,
     MANIFEST,
     QUARANTINE,
-    SHARD,
+    SHARE,
     SOURCE,
     VALIDATION,
     DatasetInfo,
     Findings,
     IndexRow,
     QuarantineRow,
-    Shard,
     ShardFile,
+    Share,
     Source,
     SplitName,
     Validation,
@@ -36,13 +36,13 @@ from frostline.text import listed
 
 @step("validate")
 def run(*, dataset: str, examples: Sequence[str], image_size: int, store: str, info: str, page: str) -> None:
-    """Gather the shards and write labels.txt, info.json, report.json, quarantine.jsonl and the report page.
+    """Gather the shares and write labels.txt, info.json, report.json, quarantine.jsonl and the report page.
 
     Next to the records go features.json, dataset_info.json and the class names, so that TFDS can read the directory.
 
     Args:
         dataset: the dataset artifact, with the manifest.
-        examples: the examples artifact of each shard.
+        examples: the examples artifact of each worker.
         image_size: stored height and width, in pixels.
         store: root of the store, a directory or gs://.
         info: the info artifact, a local directory.
@@ -53,13 +53,13 @@ def run(*, dataset: str, examples: Sequence[str], image_size: int, store: str, i
         StorageError: the store cannot be read or written.
     """
     source = SOURCE.read(Path(dataset))
-    shards = sorted((SHARD.read(Path(path)) for path in examples), key=lambda shard: shard["shard"])
+    shares = [SHARE.read(Path(path)) for path in examples]
     index = [row for path in examples for row in INDEX.read(Path(path))]
     quarantine = [row for path in examples for row in QUARANTINE.read(Path(path))]
     target = storage.join(store, "records", records.address(MANIFEST.read(Path(dataset)), source, image_size))
     findings = check(index, quarantine, source["labels"])
-    findings["warnings"] += _source_warnings(source) + _dark(shards)
-    findings["problems"] += _missing_shards(shards, source["shards"], target)
+    findings["warnings"] += _source_warnings(source) + _dark(shares)
+    findings["problems"] += _missing_shards(shares, source["shards"], target)
     report: Validation = {
         "counts": findings["counts"],
         "quarantined": findings["quarantined"],
@@ -76,7 +76,7 @@ def run(*, dataset: str, examples: Sequence[str], image_size: int, store: str, i
         say(line)
     if findings["problems"]:
         raise DataError("; ".join(findings["problems"]))
-    _describe(target, source, image_size, shards)
+    _describe(target, source, image_size, shares)
     artifacts.write_file(out / LABELS_FILE, ("\n".join(source["labels"]) + "\n").encode())
     INFO.write(out, _dataset_info(source, target, image_size, index, quarantine))
 
@@ -133,9 +133,9 @@ def _source_warnings(source: Source) -> list[str]:
     return warnings
 
 
-def _dark(shards: Sequence[Shard]) -> list[str]:
+def _dark(shares: Sequence[Share]) -> list[str]:
     """A warning about images of 16 bits that are nearly black, because their values are those of fewer bits."""
-    names = sorted(name for shard in shards for name in shard.get("dark", []))
+    names = sorted(name for share in shares for name in share["dark"])
     if not names:
         return []
     return [
@@ -144,28 +144,27 @@ def _dark(shards: Sequence[Shard]) -> list[str]:
     ]
 
 
-def _missing_shards(shards: Sequence[Shard], expected: int, target: str) -> list[str]:
+def _missing_shards(shares: Sequence[Share], expected: int, target: str) -> list[str]:
     """Problems with the shards and their files in the store."""
-    names, wanted = [shard["shard"] for shard in shards], shard_files.names(expected)
+    names, wanted = sorted(shard for share in shares for shard in share["shards"]), shard_files.names(expected)
     problems = [f"shards: received {names}; expected {wanted}"] if names != wanted else []
-    for shard in shards:
-        for name, entry in shard["files"].items():
+    for share in shares:
+        for name, entry in share["files"].items():
             stat = storage.stat(storage.join(target, name))
             if stat is None or stat.size != entry["bytes"]:
                 problems.append(f"{name}: is missing from the store, or its size has changed; run the pipeline again")
     return problems
 
 
-def _describe(target: str, source: Source, image_size: int, shards: Sequence[Shard]) -> None:
+def _describe(target: str, source: Source, image_size: int, shares: Sequence[Share]) -> None:
     """Write the files into the store that TFDS needs to read the records."""
     files: dict[SplitName, list[ShardFile]] = {split: [] for split in splits.SPLITS}
-    for shard in shards:
-        for entry in shard["files"].values():
-            files[entry["split"]].append(entry)
+    entries = dict(sorted((name, entry) for share in shares for name, entry in share["files"].items()))
+    for entry in entries.values():
+        files[entry["split"]].append(entry)
     with tempfile.TemporaryDirectory() as directory:
-        for shard in shards:  # TFDS reads only the names of the data files, so empty files will do
-            for name in shard["files"]:
-                (Path(directory) / name).touch()
+        for name in entries:  # TFDS reads only the names of the data files, so empty files will do
+            (Path(directory) / name).touch()
         records.describe(Path(directory), source["name"], source["labels"], image_size, files)
         for path in sorted(Path(directory).glob("*.json")) + sorted(Path(directory).glob("*.labels.txt")):
             storage.write_bytes(storage.join(target, path.name), path.read_bytes())

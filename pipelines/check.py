@@ -20,6 +20,15 @@ from frostline.text import one_line
 from pipelines.lint import Node, load
 
 _PLACEHOLDER = re.compile(r"\{\{\$\.inputs\.(?:parameters|artifacts)\['([^']+)'\]")
+_OF_THE_POD = (
+    "base_image",
+    "cpu_limit",
+    "cpu_request",
+    "memory_limit",
+    "memory_request",
+    "accelerator_count",
+    "accelerator_type",
+)
 _CONDITION = re.compile(r"inputs\.parameter_values\['([^']+)'\]")
 
 
@@ -153,7 +162,7 @@ def _inputs(where: str, task: Node, body: Node) -> None:
                 raise ConfigError(f"{where}.inputs.{name}", None, "the component needs this input; it has no default")
         for name in given:
             # KFP passes a parameter of an image, a limit or a variable under a name that no component declares.
-            if name != "base_image" and not name.startswith("pipelinechannel--"):
+            if name not in _OF_THE_POD and not name.startswith("pipelinechannel--"):
                 _known(name, defined, f"{where}.inputs", "an input of the component")
     parameters = task.get("inputs", {}).get("parameters", {})
     for name in _CONDITION.findall(task.get("triggerPolicy", {}).get("condition", "")):

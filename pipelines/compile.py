@@ -43,10 +43,11 @@ def compiled(config: RunConfig | None = None) -> str:
 
     from pipelines.finetune import finetune
 
-    parameters = config.arguments() if config else None
+    given = config.arguments() if config else {}
+    parameters = {name: value for name, value in given.items() if name != "image" or value}
     with tempfile.TemporaryDirectory() as directory:
         file = Path(directory) / "pipeline.yaml"
-        compiler.Compiler().compile(finetune, str(file), pipeline_parameters=parameters)
+        compiler.Compiler().compile(finetune, str(file), pipeline_parameters=parameters or None)
         text = _HEADER + _without_comments(file.read_text())
     check(text)
     findings = lint(text)

@@ -1,47 +1,85 @@
 """Fine-tune a pretrained image model, and replace the model in production only if the evidence allows it.
 
-1. plan        resolve the weights and the freeze policy    (parallel to ingest: a wrong policy fails in seconds)
-2. ingest      list the source's images, labels and splits
-3. preprocess  write TFRecords, one pod per shard
-   featurize   run each shard through the frozen prefix once, if caching its features pays off
-4. validate    check the whole dataset
-5. train       with MirroredStrategy, frozen as planned; certify what did not change
-6. evaluate    the exported model on the original images, compared with the champion
-7. gate        one bool and a written decision
-8. push or hold
+1. plan      check every parameter, resolve the weights and the freeze policy  (a mistake fails in seconds)
+2. ingest    list the source's images, labels and splits, and share them out
+3. prepare   one pod per worker: TFRecords, and features of the frozen prefix if caching them pays off
+4. validate  check the whole dataset
+5. train     with MirroredStrategy, frozen as planned; certify what did not change
+6. evaluate  the exported model on the original images, compared with the champion
+7. gate      one bool and a written decision
+8. release   push or hold; its outcome is that of the run
 """
+
+import re
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
 
 from kfp import dsl, kubernetes
 
 from components.evaluate import evaluate
-from components.featurize import featurize
-from components.gate import gate as decide
-from components.hold import hold
+from components.gate import gate
 from components.ingest import ingest
 from components.plan import plan
-from components.preprocess import preprocess
-from components.push import push
+from components.prepare import prepare
+from components.release import release
 from components.train import train
 from components.validate import validate
 from frostline.config import RunConfig
 
 DEFAULT = RunConfig().arguments()
 VOLUME_CLAIM, VOLUME_PATH = "frostline", "/frostline"
+HOUR = 3600
+TIMEOUTS = {  # seconds: of the work and of the wait for its image; not of the wait for a node
+    "plan": HOUR,
+    "ingest": 6 * HOUR,
+    "prepare": 48 * HOUR,
+    "validate": 6 * HOUR,
+    "train": 120 * HOUR,
+    "evaluate": 12 * HOUR,
+    "gate": HOUR,
+    "release": 6 * HOUR,
+}
+DEADLINE = 168 * HOUR  # of the whole run
 
 
-def on_cluster(task: dsl.PipelineTask, image: str) -> dsl.PipelineTask:
-    """Give a task what it needs on a cluster: the image, the shared volume, retries, and no KFP cache.
+def component(function: Callable[..., Any]) -> Any:
+    """A component whose pod imports the function from its image.
+
+    KFP would put the function's source into the YAML instead, and that is in a workflow six times for every pod. Argo
+    compresses a workflow of more than 1 MiB, and the API then no longer tells the states of its tasks.
+    """
+    made = dsl.component(function, base_image="frostline", install_kfp_package=False)
+    name, command = function.__name__, made.component_spec.implementation.container.command
+    command[-2:] = [re.sub(" +", " ", command[-2]), f"from components.{name} import {name}\n"]
+    return made
+
+
+tasks = SimpleNamespace(
+    **{one.__name__: component(one) for one in (plan, ingest, prepare, validate, train, evaluate, gate, release)}
+)
+
+
+def on_cluster(task: dsl.PipelineTask, image: str, cpu: str, memory: str) -> dsl.PipelineTask:
+    """Give a task what it needs on a cluster: image, resources, volumes, time-out, retries, and no KFP cache.
 
     KFP's cache key is the identity of the inputs, not their content; here the store reuses results. The limit on retry
-    delays counts from the start of the first attempt, so it is longer than the longest step.
+    delays counts from the start of the first attempt, so it is longer than the longest step. Inside a loop, KFP finds
+    parameters of resources only if they are registered.
     """
+    task.register_pipeline_channels([image, cpu, memory])
     task.set_container_image(image)
+    task.set_cpu_request(cpu).set_cpu_limit(cpu).set_memory_request(memory).set_memory_limit(memory)
     task.set_caching_options(False)
-    task.set_retry(3, "30s", 2.0, "86400s")
+    task.set_retry(3, "30s", 2.0, "604800s")
+    kubernetes.set_timeout(task, TIMEOUTS[task.name])
+    kubernetes.set_security_context(task, run_as_non_root=True)
+    kubernetes.empty_dir_mount(task, "tmp", "/tmp")  # noqa: S108  (the pod's own)
     return kubernetes.mount_pvc(task, pvc_name=VOLUME_CLAIM, mount_path=VOLUME_PATH)
 
 
 def finetune_graph(
+    image: str,
     model_name: str = DEFAULT["model_name"],
     source: str = DEFAULT["source"],
     backbone: str = DEFAULT["backbone"],
@@ -52,9 +90,17 @@ def finetune_graph(
     learning_rate: float = DEFAULT["learning_rate"],
     seed: int = DEFAULT["seed"],
     shards: int = DEFAULT["shards"],
+    workers: int = DEFAULT["workers"],
     store: str = DEFAULT["store"],
     registry: str = DEFAULT["registry"],
-    image: str = DEFAULT["image"],
+    cpu: str = DEFAULT["cpu"],
+    memory: str = DEFAULT["memory"],
+    train_cpu: str = DEFAULT["train_cpu"],
+    train_memory: str = DEFAULT["train_memory"],
+    accelerator_type: str = DEFAULT["accelerator_type"],
+    accelerator_count: str = DEFAULT["accelerator_count"],
+    node_selector: dict = DEFAULT["node_selector"],
+    tolerations: list = DEFAULT["tolerations"],
     data: dict = DEFAULT["data"],
     freeze: dict = DEFAULT["freeze"],
     head: dict = DEFAULT["head"],
@@ -64,43 +110,63 @@ def finetune_graph(
     gate: dict = DEFAULT["gate"],
 ) -> str:
     """Fine-tune, certify, evaluate, gate, then push or hold."""
-    planned = on_cluster(plan(backbone=backbone, weights=weights, image_size=image_size, seed=seed, freeze=freeze,
-                              store=store, registry=registry), image)  # fmt: skip
-    ingested = on_cluster(ingest(source=source, data=data, shards=shards, store=store), image)
+    small = (image, cpu, memory)
+    planned = on_cluster(
+        tasks.plan(
+            model_name=model_name, source=source, backbone=backbone, weights=weights, image_size=image_size,
+            epochs=epochs, batch_size=batch_size, learning_rate=learning_rate, seed=seed, shards=shards,
+            workers=workers, store=store, registry=registry, image=image, cpu=cpu, memory=memory, train_cpu=train_cpu,
+            train_memory=train_memory, accelerator_type=accelerator_type, accelerator_count=accelerator_count,
+            node_selector=node_selector, tolerations=tolerations, data=data, freeze=freeze, head=head,
+            training=training, augment=augment, cache=cache, gate=gate,
+        ), *small)  # fmt: skip
+    freeze_plan = planned.outputs["freeze_plan"]
+    ingested = on_cluster(tasks.ingest(source=source, data=data, shards=shards, workers=workers, store=store), *small)
     dataset = ingested.outputs["dataset"]
 
-    with dsl.ParallelFor(ingested.outputs["Output"], name="shards") as shard:
-        preprocessed = on_cluster(preprocess(dataset=dataset, shard=shard, image_size=image_size, store=store), image)
-        featurized = on_cluster(featurize(dataset=dataset, examples=preprocessed.outputs["examples"],
-                                          freeze_plan=planned.outputs["freeze_plan"],
-                                          backbone_weights=planned.outputs["backbone_weights"], epochs=epochs,
-                                          seed=seed, augment=augment, cache=cache, store=store), image)  # fmt: skip
-    validated = on_cluster(validate(dataset=dataset, examples=dsl.Collected(preprocessed.outputs["examples"]),
-                                    image_size=image_size, store=store), image)  # fmt: skip
+    with dsl.ParallelFor(ingested.outputs["Output"], name="workers") as worker:
+        prepared = on_cluster(
+            tasks.prepare(
+                dataset=dataset, worker=worker, image_size=image_size, freeze_plan=freeze_plan, epochs=epochs,
+                seed=seed, augment=augment, cache=cache, store=store,
+            ), *small)  # fmt: skip
+    shares = prepared.outputs["share"]
+    validated = on_cluster(
+        tasks.validate(dataset=dataset, shares=dsl.Collected(shares), image_size=image_size, store=store), *small
+    )
     info = validated.outputs["info"]
 
-    trained = on_cluster(train(info=info, freeze_plan=planned.outputs["freeze_plan"],
-                               backbone_weights=planned.outputs["backbone_weights"],
-                               features=dsl.Collected(featurized.outputs["features"]), head=head, training=training,
-                               augment=augment, cache=cache, epochs=epochs, batch_size=batch_size,
-                               learning_rate=learning_rate, seed=seed, store=store, image=image), image)  # fmt: skip
+    trained = on_cluster(
+        tasks.train(
+            info=info, freeze_plan=freeze_plan, shares=dsl.Collected(shares), head=head, training=training,
+            augment=augment, cache=cache, epochs=epochs, batch_size=batch_size, learning_rate=learning_rate,
+            seed=seed, store=store, image=image,
+        ), image, train_cpu, train_memory)  # fmt: skip
+    trained.set_accelerator_type(accelerator_type).set_accelerator_limit(accelerator_count)
+    kubernetes.add_node_selector_json(trained, node_selector)
+    kubernetes.add_toleration_json(trained, tolerations)
+    # GPUs exchange gradients through shared memory, of which a container has 64 MB otherwise.
+    kubernetes.empty_dir_mount(trained, "shm", "/dev/shm", medium="Memory", size_limit="1Gi")  # noqa: S108
     model = trained.outputs["model"]
-    evaluated = on_cluster(evaluate(dataset=dataset, info=info, model=model, model_name=model_name, gate=gate,
-                                    registry=registry), image)  # fmt: skip
-    evaluation = evaluated.outputs["evaluation"]
-    decided = on_cluster(decide(evaluation=evaluation, model=model, info=info, gate=gate), image)
 
-    with dsl.If(decided.outputs["Output"] == True, name="promote"):  # noqa: E712  (a KFP expression, not a bool)
-        pushed = on_cluster(push(model=model, evaluation=evaluation, decision=decided.outputs["decision"],
-                                 model_name=model_name, registry=registry), image)  # fmt: skip
-    with dsl.Else(name="keep"):
-        kept = on_cluster(hold(decision=decided.outputs["decision"], evaluation=evaluation, model_name=model_name,
-                               registry=registry), image)  # fmt: skip
-    return dsl.OneOf(pushed.outputs["Output"], kept.outputs["Output"])
+    evaluated = on_cluster(
+        tasks.evaluate(dataset=dataset, info=info, model=model, model_name=model_name, gate=gate, registry=registry),
+        *small,
+    )
+    evaluation = evaluated.outputs["evaluation"]
+    decided = on_cluster(tasks.gate(evaluation=evaluation, model=model, info=info, gate=gate), *small)
+    decision = decided.outputs["decision"]
+    released = on_cluster(
+        tasks.release(model=model, evaluation=evaluation, decision=decision, model_name=model_name, registry=registry),
+        *small,
+    )
+    return released.outputs["Output"]
 
 
 # The run form takes the descriptions of its fields from the configuration.
 finetune_graph.__doc__ = f"{finetune_graph.__doc__}\n\nArgs:\n" + "".join(
     f"    {name}: {field.description}\n" for name, field in RunConfig.model_fields.items()
 )
-finetune = dsl.pipeline(name="frostline-finetune")(finetune_graph)
+finetune = dsl.pipeline(
+    name="frostline-finetune", pipeline_config=dsl.PipelineConfig(active_deadline_seconds=DEADLINE)
+)(finetune_graph)

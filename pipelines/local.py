@@ -42,10 +42,10 @@ _POLL_SECONDS = 0.2
 _GRACE_SECONDS = 3.0  # between SIGTERM and SIGKILL for the processes of a run
 # Pages for people: the name beside summary.json, and the path below artifacts/*/.
 _PAGES = {
-    "plan.html": "plan/page",
-    "data.html": "validate/page",
-    "evaluation.html": "evaluate/page",
-    "decision.md": "gate/page",
+    "plan.html": "plan/freeze_plan_page",
+    "data.html": "validate/data_page",
+    "evaluation.html": "evaluate/evaluation_page",
+    "decision.md": "gate/decision_page",
     "report.html": "gate/report",
 }
 

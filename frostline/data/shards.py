@@ -1,4 +1,4 @@
-"""Shards of a dataset: their names, and the state file that lists what preprocessing wrote for one shard.
+"""Shards of a dataset: their names, which worker takes which, and the state file of what was written for one shard.
 
 The state file lies next to the TFRecords and is written last, so a shard that has one is complete.
 """
@@ -17,8 +17,18 @@ def names(count: int) -> list[str]:
     return [f"{number:05d}-of-{count:05d}" for number in range(count)]
 
 
+def share(worker: str, count: int) -> list[str]:
+    """Names of the shards that a worker, `WWWWW-of-NNNNN`, takes of `count`: every Nth.
+
+    Raises:
+        ConfigError: the worker's name is malformed.
+    """
+    number, workers = parse_name(worker)
+    return names(count)[number::workers]
+
+
 def parse_name(shard: str) -> tuple[int, int]:
-    """Number and count of a shard: `00001-of-00004` gives (1, 4).
+    """Number and count of a shard or a worker: `00001-of-00004` gives (1, 4).
 
     Raises:
         ConfigError: the name is malformed.

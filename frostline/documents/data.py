@@ -87,16 +87,17 @@ class ShardFile(TypedDict):
     bytes: int
 
 
-class Shard(Stored):
-    """shard.json: the name of the shard, the address of the records, and the shard's files by name.
+class Share(Stored):
+    """share.json: the shards of one worker, the address of the records, and the files of these shards by name.
 
-    `dark` has the ids of images of 16 bits that use at most a sixteenth of them; earlier versions did not look.
+    `dark` has the ids of images of 16 bits that use at most a sixteenth of them.
     """
 
-    shard: str
+    worker: str
+    shards: list[str]
     records: str
     files: dict[str, ShardFile]
-    dark: NotRequired[list[str]]
+    dark: list[str]
 
 
 class ShardState(Stored):
@@ -143,7 +144,7 @@ SOURCE = Document[Source]("source", "source.json")
 MANIFEST = Rows[ManifestRow]("manifest.jsonl")
 INDEX = Rows[IndexRow]("index.jsonl")
 QUARANTINE = Rows[QuarantineRow]("quarantine.jsonl")
-SHARD = Document[Shard]("shard", "shard.json")
+SHARE = Document[Share]("share", "share.json")
 SHARD_STATE_KIND = "shard_state"
 VALIDATION = Document[Validation]("validation", "report.json")
 INFO = Document[DatasetInfo]("info", "info.json")

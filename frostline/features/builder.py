@@ -132,13 +132,13 @@ class FeatureBuilder:
         model = head.attach(backbone, HeadConfig(), 1)
         return cls(store, model, plan["backbone"], images, cache)
 
-    def make_shard(
-        self, shard: str, wanted: Sequence[tuple[str, int]], manifest: Sequence[ManifestRow]
+    def make(
+        self, shards: Sequence[str], wanted: Sequence[tuple[str, int]], manifest: Sequence[ManifestRow]
     ) -> MadeFeatures:
-        """Compute what one shard lacks of some sets.
+        """Compute what some shards lack of some sets.
 
         Args:
-            shard: name of the shard.
+            shards: their names.
             wanted: layer and view of each set.
             manifest: all images; some are the sample on which the precision is chosen.
 
@@ -148,12 +148,12 @@ class FeatureBuilder:
         """
         layers = dict.fromkeys(layer for layer, _ in wanted)
         verdicts = {layer: self._choose(layer, manifest) for layer in layers}
-        for layer, verdict in verdicts.items() if shard.startswith("00000-") else ():  # the same in every shard
+        for layer, verdict in verdicts.items() if shards[0].startswith("00000-") else ():  # the same for all
             say(f"the prefix up to {layer} computes in {verdict['computed_in']}: {verdict['reason']}")
         sets, reused = [], 0
         for layer, view in wanted:
             described, function = self.describe(layer, view, verdicts[layer]["computed_in"])
-            sources = self.images.sources(view, [shard])
+            sources = self.images.sources(view, shards)
             stored = names_by_image(root_of(self._store, described.address), described.layout)
             ids = {one for source in sources for one in source.examples.ids}
             old = {pack for one in ids for pack in stored.get(one, ())}

@@ -45,12 +45,13 @@ def ingested(tmp_path):
     """Runs the stage and returns shard names, rows and source.json."""
     runs = iter(range(1000))
 
-    def run(source, data=HALF, shards=2, store=None):
+    def run(source, data=HALF, shards=2, workers=None, store=None):
         directory = tmp_path / f"dataset-{next(runs)}"
         names = ingest.run(
             source=str(source),
             data=dict(data),
             shards=shards,
+            workers=workers or shards or 1,
             store=str(store or tmp_path / "store"),
             dataset=str(directory),
         )
@@ -259,8 +260,8 @@ import sys
 from frostline import gate, ingest
 from frostline.evaluation import compare, metrics
 half, store = {json.dumps(HALF)}, {str(tmp_path / "s")!r}
-ingest.run(source={str(photos)!r}, data=half, shards=2, store=store, dataset={str(tmp_path / "d1")!r})
-ingest.run(source="digits", data=half, shards=2, store=store, dataset={str(tmp_path / "d2")!r})
+ingest.run(source={str(photos)!r}, data=half, shards=2, workers=2, store=store, dataset={str(tmp_path / "d1")!r})
+ingest.run(source="digits", data=half, shards=2, workers=2, store=store, dataset={str(tmp_path / "d2")!r})
 heavy = {{"tensorflow", "keras", "tensorflow_datasets", "kfp"}} & set(sys.modules)
 sys.exit(f"imported {{heavy}}" if heavy else 0)
 """

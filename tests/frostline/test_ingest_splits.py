@@ -34,7 +34,8 @@ def ingested(tmp_path):
 
     def run(source, **data):
         out = tmp_path / f"dataset-{next(runs)}"
-        ingest.run(source=str(source), data={**SHARES, **data}, shards=1, store=str(tmp_path), dataset=str(out))
+        options = {"data": {**SHARES, **data}, "shards": 1, "workers": 1, "store": str(tmp_path)}
+        ingest.run(source=str(source), **options, dataset=str(out))
         return MANIFEST.read(out), SOURCE.read(out)
 
     return run

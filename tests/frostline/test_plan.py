@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from frostline import plan as stage
 from frostline import storage
 from frostline.data import lineage
 from frostline.documents.freeze import FREEZE_PLAN, WEIGHTS_SOURCE
@@ -50,7 +51,7 @@ def test_frozen_random_weights_are_pointed_out(bench, capsys):
     [
         ({"freeze": {"through": "block9"}}, PolicyError, "freeze.through: received 'block9'"),
         ({"freeze": {"match": "lstm"}}, PolicyError, "freeze.match: received 'lstm', which matches no layer's name"),
-        ({"freeze": {"none": True}, "size": 8}, ConfigError, "image_size: received 8; SmallConvNet needs at least 16"),
+        ({"freeze": {"none": True}, "backbone": "VGG16", "size": 31}, ConfigError, "VGG16 needs at least 32"),
         ({"freeze": {"none": True}, "backbone": "Inception"}, ConfigError, "backbone: received 'Inception'"),
     ],
 )
@@ -60,3 +61,26 @@ def test_what_cannot_be_planned_is_refused_and_nothing_is_written(bench, options
     assert message in str(caught.value)
     assert caught.value.exit_code == 2
     assert not list(bench.root.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        ({"gate": {"min_acuracy": 0.9}}, "gate.min_acuracy: received 0.9; unknown key; known keys are"),
+        ({"training": {"optimizer": "adam", "patience": 3.0}, "data": {"validation_fraction": 0.0}}, "early stopping"),
+        ({"source": "s3://bucket"}, "source: received 's3://bucket'; expected digits"),
+        ({"head": {"hidden": [0.5]}}, "head.hidden.0: received 0.5"),
+        ({"accelerator_count": "one"}, "accelerator_count: received 'one'"),
+        ({"memory": "4 GB"}, "memory: received '4 GB'"),
+        ({"epochs": 0}, "epochs: received 0"),
+        ({"bach_size": 8}, "bach_size: received 8; unknown key"),
+    ],
+)
+def test_a_mistake_anywhere_in_the_parameters_is_found_before_anything_runs(tmp_path, parameters, message):
+    """As KFP hands them out: numbers in sections are floats."""
+    paths = {name: str(tmp_path / name) for name in ("freeze_plan", "backbone_weights", "page")}
+    with pytest.raises(ConfigError) as caught:
+        stage.run(parameters={"store": str(tmp_path / "store"), **parameters}, **paths)
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert not list(tmp_path.iterdir())

@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from frostline import validate
 from frostline.data import images
-from frostline.documents.data import INFO, LABELS_FILE, MANIFEST, QUARANTINE, SHARD, SOURCE, VALIDATION
+from frostline.documents.data import INFO, LABELS_FILE, MANIFEST, QUARANTINE, SHARE, SOURCE, VALIDATION
 from frostline.errors import DataError
 
 from tests.support.stages import Bench
@@ -135,7 +135,7 @@ def test_a_missing_shard_or_file_is_refused(bench, photos):
     examples = bench.preprocess(shards)
     with pytest.raises(DataError, match="shards: received"):
         bench.validate(examples[:1])
-    shard = SHARD.read(Path(examples[0]))
+    shard = SHARE.read(Path(examples[0]))
     name = next(name for name, entry in shard["files"].items() if entry["examples"])
     path = Path(shard["records"]) / name
     whole = path.read_bytes()

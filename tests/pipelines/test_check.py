@@ -4,6 +4,7 @@ import copy
 
 import pytest
 import yaml
+from kfp import compiler, dsl
 
 from frostline.errors import ConfigError
 from pipelines.check import check
@@ -12,14 +13,40 @@ from pipelines.lint import load
 
 DOCUMENTS = load(SHIPPED.read_text())
 TASKS = "0 root dag tasks"
-PUSHED = "0 components comp-condition-branches-2 dag outputs parameters pipelinechannel--condition-branches-2-oneof-1"
+ONEOF = "0 components comp-condition-branches-1 dag outputs parameters pipelinechannel--condition-branches-1-oneof-1"
 PVC = "1 platforms kubernetes deploymentSpec executors exec-train pvcMount 0 pvcNameParameter"
 DELETE = object()
 
 
-def changed(path, value):
+@pytest.fixture(scope="module")
+def branches(tmp_path_factory):
+    """The document of a pipeline with two branches, of which one gives the output."""
+
+    @dsl.component(install_kfp_package=False)
+    def ask() -> bool:
+        return True
+
+    @dsl.component(install_kfp_package=False)
+    def act(word: str) -> str:
+        return word
+
+    @dsl.pipeline
+    def branched(word: str) -> str:
+        asked = ask()
+        with dsl.If(asked.output == True):  # noqa: E712  (a KFP expression, not a bool)
+            first = act(word=word)
+        with dsl.Else():
+            second = act(word=word)
+        return dsl.OneOf(first.output, second.output)
+
+    path = tmp_path_factory.mktemp("branches") / "pipeline.yaml"
+    compiler.Compiler().compile(branched, str(path))
+    return load(path.read_text())
+
+
+def changed(path, value, documents=DOCUMENTS):
     """The two documents as YAML, with the value at `path` replaced or deleted."""
-    result = copy.deepcopy(DOCUMENTS)
+    result = copy.deepcopy(documents)
     *parents, last = [int(part) if part.isdigit() else part for part in path.split()]
     target = result
     for part in parents:
@@ -51,28 +78,21 @@ def test_the_real_pipeline_is_complete():
             "root.train.inputs.epochs",
         ),
         (f"{TASKS} train inputs parameters epochs", {"taskFinalStatus": {"producerTask": "x"}}, "root.train.inputs"),
-        (
-            "0 components comp-condition-3 dag tasks push inputs artifacts model componentInputArtifact",
-            "x",
-            "comp-condition-3.push.inputs.model",
-        ),
         (f"{TASKS} for-loop-1 parameterIterator itemInput", "x", "root.for-loop-1.itemInput"),
         (f"{TASKS} for-loop-1 parameterIterator items inputParameter", "x", "root.for-loop-1.items"),
         (f"{TASKS} for-loop-1 parameterIterator items", {"raw": "{}"}, "root.for-loop-1.items"),
-        (
-            "0 components comp-condition-branches-2 dag tasks condition-3 triggerPolicy condition",
-            "inputs.parameter_values['x'] == true",
-            "comp-condition-branches-2.condition-3.triggerPolicy",
-        ),
         ("0 root dag outputs parameters Output valueFromParameter producerSubtask", "x", "root.outputs.Output"),
         ("0 root dag outputs parameters Output valueFromParameter outputParameterKey", "x", "root.outputs.Output"),
-        (f"{PUSHED} valueFromOneof parameterSelectors 1 producerSubtask", "x", "comp-condition-branches-2.outputs"),
-        (f"{PUSHED} valueFromOneof parameterSelectors 1 outputParameterKey", "x", "comp-condition-branches-2.outputs"),
         (
-            "0 components comp-for-loop-1 dag outputs artifacts pipelinechannel--preprocess-examples "
+            "0 components comp-for-loop-1 dag tasks prepare inputs artifacts dataset componentInputArtifact",
+            "x",
+            "comp-for-loop-1.prepare.inputs.dataset",
+        ),
+        (
+            "0 components comp-for-loop-1 dag outputs artifacts pipelinechannel--prepare-share "
             "artifactSelectors 0 outputArtifactKey",
             "x",
-            "comp-for-loop-1.outputs.pipelinechannel--preprocess-examples",
+            "comp-for-loop-1.outputs.pipelinechannel--prepare-share",
         ),
         ("0 root outputDefinitions parameters more", {"parameterType": "STRING"}, "root.outputs"),
         ("0 deploymentSpec executors exec-train container image", "{{$.inputs.parameters['x']}}", "root.train"),
@@ -98,6 +118,21 @@ def test_a_reference_that_leads_nowhere_is_refused(path, value, where):
     assert "expected" in message
     assert "\n" not in message
     assert caught.value.exit_code == 2
+
+
+@pytest.mark.parametrize(("path", "value", "where"), [
+    ("0 components comp-condition-2 dag tasks act inputs parameters word componentInputParameter", "x",
+     "comp-condition-2.act.inputs.word"),
+    ("0 components comp-condition-branches-1 dag tasks condition-2 triggerPolicy condition",
+     "inputs.parameter_values['x'] == true", "comp-condition-branches-1.condition-2.triggerPolicy"),
+    (f"{ONEOF} valueFromOneof parameterSelectors 1 producerSubtask", "x", "comp-condition-branches-1.outputs"),
+    (f"{ONEOF} valueFromOneof parameterSelectors 1 outputParameterKey", "x", "comp-condition-branches-1.outputs"),
+])  # fmt: skip
+def test_references_between_branches_are_followed(branches, path, value, where):
+    check(yaml.safe_dump_all(branches))
+    with pytest.raises(ConfigError) as caught:
+        check(changed(path, value, branches))
+    assert str(caught.value).startswith(where)
 
 
 @pytest.mark.parametrize(
@@ -131,7 +166,7 @@ def test_an_unknown_field_is_refused(path, where):
         ("0 pipelineInfo", "pipeline.pipelineInfo.name"),
         ("0 schemaVersion", "pipeline.schemaVersion"),
         ("0 root", "pipeline.root.dag.tasks"),
-        ("0 components", "root.condition-branches-2.componentRef"),
+        ("0 components", "root.evaluate.componentRef"),
         ("0 deploymentSpec", "platforms.kubernetes.executors.exec-evaluate"),
         (f"{TASKS} plan", "root.for-loop-1"),
         (f"{TASKS} train componentRef", "root.train.componentRef"),
@@ -170,7 +205,7 @@ def test_a_wrong_type_is_refused(path, value):
 
 
 def test_a_null_is_an_absent_field():
-    check(changed("0 components comp-condition-3 dag tasks push dependentTasks", None))
+    check(changed("0 components comp-for-loop-1 dag tasks prepare dependentTasks", None))
 
 
 def test_tasks_that_wait_for_each_other_are_refused():

@@ -21,7 +21,8 @@ COMMITTED = REPOSITORY / "pipelines" / "compiled" / "finetune.yaml"
 
 def defaults(text):
     spec = next(iter(yaml.safe_load_all(text)))
-    return {name: entry["defaultValue"] for name, entry in spec["root"]["inputDefinitions"]["parameters"].items()}
+    form = spec["root"]["inputDefinitions"]["parameters"]
+    return {name: entry["defaultValue"] for name, entry in form.items() if "defaultValue" in entry}
 
 
 def test_the_committed_file_is_what_the_graph_compiles_to():
@@ -41,6 +42,16 @@ def test_the_bytes_depend_on_neither_process_nor_hash_seed_nor_working_directory
     assert output.read_text() == compiled()
 
 
+def without_image(arguments):
+    """An image that is not named is no default, so the form asks for it."""
+    return {name: value for name, value in arguments.items() if name != "image"}
+
+
+def test_an_image_in_the_configuration_becomes_the_default(tmp_path):
+    text = compile_pipeline(tmp_path / "named.yaml", RunConfig(image="registry.example/frostline:1")).read_text()
+    assert defaults(text)["image"] == "registry.example/frostline:1"
+
+
 def test_a_configuration_becomes_the_defaults_and_changes_nothing_else(tmp_path):
     config = RunConfig(
         model_name="digits",
@@ -50,8 +61,8 @@ def test_a_configuration_becomes_the_defaults_and_changes_nothing_else(tmp_path)
         head=HeadConfig(hidden=(64,)),
     )
     text = compile_pipeline(tmp_path / "digits.yaml", config).read_text()
-    assert defaults(text) == config.arguments()
-    assert defaults(compiled()) == RunConfig().arguments()  # an earlier configuration leaves no trace
+    assert defaults(text) == without_image(config.arguments())
+    assert defaults(compiled()) == without_image(RunConfig().arguments())  # an earlier configuration leaves no trace
     ours, plain = (list(yaml.safe_load_all(each)) for each in (text, compiled()))
     for documents in (ours, plain):
         del documents[0]["root"]["inputDefinitions"]

@@ -7,8 +7,8 @@ import pytest
 import yaml
 
 from frostline.config import load
+from frostline.consistency import require_consistent
 from frostline.errors import ConfigError
-from pipelines import preflight
 
 CONFIGS = Path(str(files("pipelines") / "configs"))
 NAMES = sorted(path.stem for path in CONFIGS.glob("*.yaml"))
@@ -26,7 +26,7 @@ def test_these_are_the_shipped_configurations():
 def test_each_is_valid_and_starts_by_saying_what_it_does(name):
     assert (CONFIGS / f"{name}.yaml").read_text().startswith("# ")
     overrides = ["source=tfds://tf_flowers"] if name == "folder" else []
-    preflight.check_model(read(name, *overrides))
+    require_consistent(read(name, *overrides))
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -52,7 +52,7 @@ def test_the_second_digits_run_starts_from_the_first_ones_champion_on_other_clas
 
 def test_the_folder_needs_a_source():
     with pytest.raises(ConfigError, match="--set source="):
-        preflight.check_model(read("folder"))
+        require_consistent(read("folder"))
 
 
 def test_photos_use_inception_at_its_own_size_with_imagenet_weights():

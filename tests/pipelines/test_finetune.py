@@ -1,13 +1,14 @@
 """The graph: its parameters are the configuration, its tasks are ready for a cluster, and its edges are the design."""
 
 import inspect
+import json
 
 import pytest
 import yaml
 
 from frostline.config import RunConfig
 from pipelines.compile import SHIPPED
-from pipelines.finetune import VOLUME_CLAIM, VOLUME_PATH, finetune_graph
+from pipelines.finetune import DEADLINE, TIMEOUTS, VOLUME_CLAIM, VOLUME_PATH, finetune_graph
 
 
 @pytest.fixture(scope="module")
@@ -26,25 +27,69 @@ def tasks(documents):
 
 def test_the_parameters_are_the_fields_of_the_configuration_with_their_defaults_and_descriptions(documents):
     parameters = inspect.signature(finetune_graph).parameters
-    assert list(parameters) == list(RunConfig.model_fields)
-    assert {name: parameter.default for name, parameter in parameters.items()} == RunConfig().arguments()
+    assert set(parameters) == set(RunConfig.model_fields)
+    assert parameters["image"].default is inspect.Parameter.empty  # no default could be pulled
+    defaults = {name: parameter.default for name, parameter in parameters.items() if name != "image"}
+    assert {**defaults, "image": ""} == RunConfig().arguments()
 
     form = documents[0]["root"]["inputDefinitions"]["parameters"]
     described = {name: field.description for name, field in RunConfig.model_fields.items()}
     assert {name: entry["description"] for name, entry in form.items()} == described
+    assert "defaultValue" not in form["image"]
 
 
-def test_every_task_has_the_image_retries_no_kfp_cache_and_the_volume(documents, tasks):
-    mounts = documents[1]["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
-    assert len(tasks) == 10
+def test_plan_sees_every_parameter(tasks):
+    inputs = tasks["plan"]["inputs"]["parameters"]
+    assert {name: inputs[name].get("componentInputParameter") for name in RunConfig.model_fields} == {
+        name: name for name in RunConfig.model_fields
+    }
+
+
+def test_every_task_has_what_it_needs_on_a_cluster(documents, tasks):
+    """Image, retries, resources, a time-out, a security context, the volume, a /tmp; and not the cache of KFP."""
+    spec, platform = documents[0], documents[1]["platforms"]["kubernetes"]
+    assert len(tasks) == 8
     for name, task in tasks.items():
-        inputs = task["inputs"]["parameters"]
+        inputs, on_node = task["inputs"]["parameters"], platform["deploymentSpec"]["executors"][f"exec-{name}"]
         assert inputs["base_image"]["runtimeValue"]["constant"].startswith("{{$.inputs.parameters["), name
         assert task["retryPolicy"]["maxRetryCount"] == 3, name
         assert not task["cachingOptions"].get("enableCache"), name
-        (mount,) = mounts[f"exec-{name}"]["pvcMount"]
+        (mount,) = on_node["pvcMount"]
         assert mount["mountPath"] == VOLUME_PATH, name
         assert mount["pvcNameParameter"]["runtimeValue"]["constant"] == VOLUME_CLAIM, name
+        assert on_node["securityContext"] == {"runAsNonRoot": True}, name
+        assert on_node["activeDeadlineSeconds"] == str(TIMEOUTS[name]), name
+        assert {"mountPath": "/tmp", "volumeName": "tmp"} in on_node["emptyDirMounts"], name
+        resources = spec["deploymentSpec"]["executors"][f"exec-{name}"]["container"]["resources"]
+        source = "train_" if name == "train" else ""
+        for kind in ("Cpu", "Memory"):
+            wanted = f"{{{{$.inputs.parameters['pipelinechannel--{source}{kind.lower()}']}}}}"
+            assert (resources[f"resource{kind}Request"], resources[f"resource{kind}Limit"]) == (wanted, wanted), name
+            assert inputs[f"pipelinechannel--{source}{kind.lower()}"], name
+    assert sum(TIMEOUTS.values()) > DEADLINE > max(TIMEOUTS.values())
+    assert platform["pipelineConfig"] == {"activeDeadlineSeconds": DEADLINE}
+
+
+def test_train_alone_has_accelerators_and_chooses_its_node(documents):
+    spec, platform = documents[0], documents[1]["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
+    accelerated = {
+        name: executor["container"]["resources"]["accelerator"]
+        for name, executor in spec["deploymentSpec"]["executors"].items()
+        if "accelerator" in executor["container"]["resources"]
+    }
+    assert list(accelerated) == ["exec-train"]
+    train = platform["exec-train"]
+    assert {"mountPath": "/dev/shm", "volumeName": "shm", "medium": "Memory", "sizeLimit": "1Gi"} in train[
+        "emptyDirMounts"
+    ]
+    (selector,), (toleration,) = [train["nodeSelector"]], train["tolerations"]
+    assert "node_selector" in json.dumps(selector)
+    assert "tolerations" in json.dumps(toleration)
+    types = documents[0]["root"]["inputDefinitions"]["parameters"]
+    assert types["accelerator_count"] == {
+        "defaultValue": "0", "description": RunConfig.model_fields["accelerator_count"].description,
+        "isOptional": True, "parameterType": "STRING",
+    }  # fmt: skip
 
 
 def test_plan_and_ingest_start_at_once_so_that_a_wrong_policy_fails_in_seconds(tasks):
@@ -54,11 +99,9 @@ def test_plan_and_ingest_start_at_once_so_that_a_wrong_policy_fails_in_seconds(t
     ]
 
 
-def test_only_the_gates_verdict_leads_to_push(documents):
-    spec = documents[0]
-    branches = spec["components"]["comp-condition-branches-2"]["dag"]["tasks"]
-    condition = {name: task["triggerPolicy"]["condition"] for name, task in branches.items()}
-    inside = {name: set(spec["components"][f"comp-{name}"]["dag"]["tasks"]) for name in branches}
-    assert inside == {"condition-3": {"push"}, "condition-4": {"hold"}}
-    assert condition["condition-3"].endswith("['pipelinechannel--gate-Output'] == true")
-    assert condition["condition-4"] == f"!({condition['condition-3']})"
+def test_the_outcome_is_that_of_the_last_task_at_the_root(documents, tasks):
+    root = documents[0]["root"]["dag"]
+    assert root["outputs"]["parameters"]["Output"]["valueFromParameter"]["producerSubtask"] == "release"
+    assert not [name for name, task in root["tasks"].items() if "release" in task.get("dependentTasks", [])]
+    assert set(root["tasks"]) == {*tasks, "for-loop-1"} - {"prepare"}
+    assert not [task for task in root["tasks"].values() if "triggerPolicy" in task]

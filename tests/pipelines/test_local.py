@@ -247,7 +247,13 @@ def test_a_root_that_is_a_file_is_refused_in_one_line(tmp_path):
 
 
 def test_pages_are_put_beside_the_summary(tmp_path):
-    for page in ("plan/page", "validate/page", "evaluate/page", "gate/page", "gate/report"):
+    for page in (
+        "plan/freeze_plan_page",
+        "validate/data_page",
+        "evaluate/evaluation_page",
+        "gate/decision_page",
+        "gate/report",
+    ):
         path = tmp_path / "artifacts" / "frostline-finetune-1" / page
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(page)

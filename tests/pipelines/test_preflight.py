@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from frostline.config import RunConfig, parse
+from frostline.consistency import require_consistent
 from frostline.errors import ConfigError
 from pipelines import preflight
 
@@ -235,5 +236,5 @@ def test_the_images_of_the_digits_are_known_without_looking():
     training = {"schedule": "cosine", "warmup_steps": 57}
     settings = {"source": "digits", "epochs": 1, "batch_size": 32}
     with pytest.raises(ConfigError, match=r"at most 57 steps \(1797 images"):
-        preflight.check_model(RunConfig.model_validate({**settings, "training": training}))
-    preflight.check_model(RunConfig.model_validate({**settings, "training": {**training, "warmup_steps": 56}}))
+        require_consistent(RunConfig.model_validate({**settings, "training": training}))
+    require_consistent(RunConfig.model_validate({**settings, "training": {**training, "warmup_steps": 56}}))

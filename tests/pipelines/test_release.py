@@ -73,7 +73,7 @@ def test_what_ships_is_measured_by_slice_and_shown_on_one_page(first):
     page = (first.directory / "report.html").read_text()
     assert all(word in page for word in ("Promote", "studio", "Confusion", "block3"))
     output = json.loads(first.artifact("evaluate/executor_output.json").read_text())["artifacts"]
-    shown = output["classification"]["artifacts"][0]["metadata"]["confusionMatrix"]
+    shown = output["confusion"]["artifacts"][0]["metadata"]["confusionMatrix"]
     assert [row["row"] for row in shown["rows"]] == evaluation["confusion"]
     assert output["metrics"]["artifacts"][0]["metadata"]["accuracy"] == evaluation["accuracy"]["value"]
 
@@ -83,7 +83,7 @@ def test_too_few_images_to_tell_are_inconclusive_and_the_run_says_how_many_would
     assert decision["verdict"] == "inconclusive"
     assert decision["examples_needed"] > 48
     assert unsure.out.startswith("held: ")
-    assert read_json(unsure.artifact("hold/held/held.json"), "held")["verdict"] == "inconclusive"
+    assert read_json(unsure.artifact("release/released/held.json"), "held")["verdict"] == "inconclusive"
     assert registry.champion(place, "colours").version == 1
 
 

@@ -14,11 +14,12 @@ import sys
 import threading
 from pathlib import Path
 
-from frostline import artifacts, digests, push, registry, storage
+from frostline import artifacts, digests, registry, storage
 from frostline.data import lineage
 from frostline.documents.evaluation import EVALUATION_FILES
 from frostline.documents.release import DECISION_FILES
 from frostline.documents.training import MODEL_FILES
+from frostline.publishing import push
 
 from tests.support import processes, reports
 from tests.support.parquet import write_predictions

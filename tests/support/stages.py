@@ -19,17 +19,19 @@ class Bench:
     def ingest(self, source, **data):
         from frostline import ingest
 
-        return ingest.run(source=str(source), data=data, shards=SHARDS, store=self.store, dataset=self.path("dataset"))
+        return ingest.run(
+            source=str(source), data=data, shards=SHARDS, workers=SHARDS, store=self.store, dataset=self.path("dataset")
+        )
 
-    def preprocess(self, shards, size=32):
-        from frostline import preprocess
+    def preprocess(self, workers, size=32):
+        from frostline.data import preprocess
 
-        for shard in shards:
+        for worker in workers:
             preprocess.run(
-                dataset=self.path("dataset"), shard=shard, image_size=size, store=self.store,
-                examples=self.path(f"examples-{shard}"),
+                dataset=self.path("dataset"), worker=worker, image_size=size, store=self.store,
+                examples=self.path(f"examples-{worker}"),
             )  # fmt: skip
-        return [self.path(f"examples-{shard}") for shard in shards]
+        return [self.path(f"examples-{worker}") for worker in workers]
 
     def validate(self, examples, size=32):
         from frostline import validate
@@ -45,30 +47,34 @@ class Bench:
     def plan(self, freeze, backbone="SmallConvNet", weights="random", size=32, seed=0):
         from frostline import plan
 
+        parameters = {
+            "backbone": backbone, "weights": weights, "image_size": size, "seed": seed, "freeze": freeze,
+            "store": self.store, "registry": self.registry,
+        }  # fmt: skip
         plan.run(
-            backbone=backbone, weights=weights, image_size=size, seed=seed, freeze=freeze, store=self.store,
-            registry=self.registry, freeze_plan=self.path("plan"), backbone_weights=self.path("weights"),
+            parameters=parameters, freeze_plan=self.path("plan"), backbone_weights=self.path("weights"),
             page=self.path("plan.html"),
         )  # fmt: skip
 
     def featurize(self, epochs=2, seed=0, augment=None, cache=None):
-        """Every shard, one after the other; the documents that they write."""
-        from frostline import artifacts, featurize
+        """Every share, one after the other; the documents that they write."""
+        from frostline import artifacts
+        from frostline.features import featurize
 
-        for shard in self.shards():
+        for worker in self.workers():
             featurize.run(
-                dataset=self.path("dataset"), examples=self.path(f"examples-{shard}"), freeze_plan=self.path("plan"),
+                dataset=self.path("dataset"), examples=self.path(f"examples-{worker}"), freeze_plan=self.path("plan"),
                 backbone_weights=self.path("weights"), epochs=epochs, seed=seed, augment=augment or {},
                 cache={"mode": "auto"} if cache is None else cache, store=self.store,
-                features=self.path(f"features-{shard}"),
+                features=self.path(f"features-{worker}"),
             )  # fmt: skip
         return [artifacts.read_json(path / "features.json", "features") for path in self.features()]
 
-    def shards(self):
+    def workers(self):
         return sorted(path.name.removeprefix("examples-") for path in self.root.glob("examples-*"))
 
     def features(self):
-        return [self.root / f"features-{shard}" for shard in self.shards()]
+        return [self.root / f"features-{worker}" for worker in self.workers()]
 
     def train(
         self, epochs=2, batch_size=16, learning_rate=0.003, seed=0, head=None, model="model", training=None,
@@ -96,7 +102,7 @@ class Bench:
         )  # fmt: skip
 
     def push(self, name="toy"):
-        from frostline import push
+        from frostline.publishing import push
 
         return push.run(
             model=self.path("model"), evaluation=self.path("evaluation"), decision=self.path("decision"),

@@ -79,7 +79,7 @@ def test_a_position_gives_the_record_label_and_id_that_were_written_there(direct
 def test_what_preprocessing_wrote_is_read_as_tensorflow_reads_it(tmp_path, load):
     bench = Bench(tmp_path)
     [first, _] = bench.preprocess(bench.ingest(pictures.make(tmp_path / "photos", 30)), size=16)
-    where = json.loads((tmp_path / first / "shard.json").read_text())["records"]
+    where = json.loads((tmp_path / first / "share.json").read_text())["records"]
     for split in ("train", "validation", "test"):
         found = load(where, split)
         files = sorted((tmp_path / where).glob(f"*-{split}.tfrecord-*"))

@@ -93,7 +93,7 @@ def test_a_set_holds_training_and_validation_images_or_where_they_vary_one_of_th
 def test_two_shards_together_make_every_set_and_the_second_one_nothing_of_the_firsts(bench, maker, manifest, tmp_path):
     made = maker()
     wanted = [(LAYER, PLAIN), (OTHER, PLAIN)]
-    parts = [made.make_shard(shard, wanted, manifest) for shard in (FIRST, SECOND)]
+    parts = [made.make([shard], wanted, manifest) for shard in (FIRST, SECOND)]
     expected = of(manifest, "train", "validation")
     assert made.computed == parts[1]["computed"] == 2 * len(expected)  # each image for each set
     for layer, shape in ((LAYER, (16, 16, 32)), (OTHER, (128,))):
@@ -107,14 +107,14 @@ def test_the_first_shard_alone_says_what_the_prefix_computes_in(maker, manifest,
     made = maker()
     for shard in (SECOND, FIRST):
         capfd.readouterr()
-        made.make_shard(shard, [(OTHER, PLAIN)], manifest)
+        made.make([shard], [(OTHER, PLAIN)], manifest)
         said = f"the prefix up to {OTHER} computes in float32: as configured" in capfd.readouterr().err
         assert said == (shard == FIRST)
 
 
 def test_made_again_all_is_reused_and_the_packs_have_the_same_names(maker, manifest):
-    first = maker().make_shard(FIRST, [(OTHER, PLAIN)], manifest)
-    second = maker().make_shard(FIRST, [(OTHER, PLAIN)], manifest)
+    first = maker().make([FIRST], [(OTHER, PLAIN)], manifest)
+    second = maker().make([FIRST], [(OTHER, PLAIN)], manifest)
     assert (first["reused"], second["computed"]) == (0, 0)
     assert second["reused"] == first["computed"] > 0
     assert second["sets"] == first["sets"]
@@ -124,7 +124,7 @@ def test_made_again_all_is_reused_and_the_packs_have_the_same_names(maker, manif
 def test_types_and_precisions_have_places_of_their_own(maker, manifest, tmp_path, monkeypatch):
     monkeypatch.setattr(bfloat16, "hardware_has_bfloat16", lambda: True)
     made = {dtype: maker(dtype=dtype) for dtype in ("float32", "float16", "bfloat16")}
-    found = {dtype: one.make_shard(FIRST, [(OTHER, PLAIN)], manifest)["sets"][0] for dtype, one in made.items()}
+    found = {dtype: one.make([FIRST], [(OTHER, PLAIN)], manifest)["sets"][0] for dtype, one in made.items()}
     assert len({one["address"] for one in found.values()}) == 3
     for dtype, one in found.items():
         assert one["layout"] == {"shape": [128], "dtype": dtype}
@@ -170,9 +170,9 @@ def test_no_pack_is_left_when_a_record_is_damaged(maker, records, tmp_path):
 
 def test_tidying_up_removes_the_longest_unused_but_nothing_in_use(maker, manifest, capfd, tmp_path):
     made = maker(limit_gb=0.0001)  # 100 kB; the two sets take some 20 and 1,250 kB
-    made.make_shard(FIRST, [(LAYER, PLAIN)], manifest)
-    small = made.make_shard(FIRST, [(OTHER, PLAIN)], manifest)["sets"][0]["address"]
+    made.make([FIRST], [(LAYER, PLAIN)], manifest)
+    small = made.make([FIRST], [(OTHER, PLAIN)], manifest)["sets"][0]["address"]
     assert "to stay within 0.0001 GB" in capfd.readouterr().err
     assert [path.name for path in (tmp_path / "store" / "features").iterdir() if list(path.glob("*.bin"))] == [small]
-    large = made.make_shard(FIRST, [(LAYER, PLAIN)], manifest)["sets"][0]["address"]
+    large = made.make([FIRST], [(LAYER, PLAIN)], manifest)["sets"][0]["address"]
     assert [path.name for path in (tmp_path / "store" / "features").iterdir() if list(path.glob("*.bin"))] == [large]

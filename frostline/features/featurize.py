@@ -1,6 +1,6 @@
-"""The featurize stage: compute a shard's features of the frozen prefix, once, before training.
+"""Compute the features of the frozen prefix for a worker's shards, once, before training.
 
-Shards are independent of each other, so this work spreads over pods. Only features that no run has computed yet are
+Shares are independent of each other, so this work spreads over pods. Only features that no run has computed yet are
 computed; the others are found by their address.
 """
 
@@ -12,17 +12,16 @@ from pathlib import Path
 from typing import Any
 
 from frostline.data.config import AugmentConfig
-from frostline.documents.data import MANIFEST, SHARD
+from frostline.documents.data import MANIFEST, SHARE
 from frostline.documents.features import FEATURES, MadeFeatures
 from frostline.documents.freeze import FREEZE_PLAN, WEIGHTS_SOURCE
-from frostline.events import say, step
+from frostline.events import say
 from frostline.features import cache_plan
 from frostline.features.config import CacheConfig
 from frostline.freeze.phases import phases
 from frostline.section import parse
 
 
-@step("featurize")
 def run(
     *,
     dataset: str,
@@ -36,13 +35,13 @@ def run(
     store: str,
     features: str,
 ) -> None:
-    """Compute and store the features that this shard lacks; write features.json, which names all of its packs.
+    """Compute and store the features that this share lacks; write features.json, which names all of its packs.
 
     If there is no frozen prefix, or caching does not pay, nothing is computed and TensorFlow is not imported.
 
     Args:
         dataset: directory of the manifest.
-        examples: directory that preprocess wrote for the shard.
+        examples: directory that `frostline.data.preprocess` wrote for the worker.
         freeze_plan, backbone_weights: directories that plan wrote.
         epochs: passes over the training split in the first phase.
         seed: of the augmentation.
@@ -56,12 +55,12 @@ def run(
     """
     cache_config = parse(CacheConfig, cache, field="cache")
     augment_config = parse(AugmentConfig, augment, field="augment")
-    plan, shard = FREEZE_PLAN.read(Path(freeze_plan)), SHARD.read(Path(examples))
+    plan, share = FREEZE_PLAN.read(Path(freeze_plan)), SHARE.read(Path(examples))
     manifest = MANIFEST.read(Path(dataset))
     totals = Counter[str](row["split"] for row in manifest)
     schedule = phases(plan, epochs, 1.0)
     uses = cache_plan.decide(plan, schedule, totals, cache_config, augment_config)
-    for use in uses if shard["shard"].startswith("00000-") else ():  # the same in every shard
+    for use in uses if share["worker"].startswith("00000-") else ():  # the same in every share
         say(f"phase {use.phase}: {use.reason}")
     made: MadeFeatures = {"sets": [], "verdicts": {}, "computed": 0, "reused": 0}
     wanted = cache_plan.needed(uses, schedule, augment_config)
@@ -70,11 +69,11 @@ def run(
 
         source = WEIGHTS_SOURCE.read(Path(backbone_weights))
         with tempfile.TemporaryDirectory() as scratch:
-            images = ImageRecords(shard["records"], plan["image_size"], augment_config, seed, Path(scratch))
+            images = ImageRecords(share["records"], plan["image_size"], augment_config, seed, Path(scratch))
             builder = FeatureBuilder.from_source(store, source, plan, images, cache_config)
-            made = builder.make_shard(shard["shard"], wanted, manifest)
+            made = builder.make(share["shards"], wanted, manifest)
         say(
-            f"shard {shard['shard']}: {made['computed']} images went through the prefix, {made['reused']} were found "
+            f"worker {share['worker']}: {made['computed']} images went through the prefix, {made['reused']} were found "
             "in the store"
         )
     FEATURES.write(

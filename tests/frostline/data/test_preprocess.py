@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 
 from frostline.data import images
-from frostline.documents.data import INDEX, INFO, MANIFEST, QUARANTINE, SHARD
+from frostline.documents.data import INDEX, INFO, MANIFEST, QUARANTINE, SHARE
 from frostline.errors import ConfigError, DataError, StorageError
 
 from tests.support.stages import Bench
@@ -30,10 +30,11 @@ def test_every_image_is_in_the_index_and_in_the_records_of_its_split(bench, phot
     expected = [{key: row[key] for key in ("id", "sha256", "label", "split")} for row in manifest]
     assert sorted(index, key=lambda row: row["id"]) == sorted(expected, key=lambda row: row["id"])
     for path in map(Path, examples):
-        shard, counts = SHARD.read(path), Counter(row["split"] for row in INDEX.read(path))
-        assert path.name == f"examples-{shard['shard']}"
-        for name, entry in shard["files"].items():
-            written = Path(shard["records"]) / name
+        share, counts = SHARE.read(path), Counter(row["split"] for row in INDEX.read(path))
+        assert path.name == f"examples-{share['worker']}"
+        assert share["shards"] == [share["worker"]]
+        for name, entry in share["files"].items():
+            written = Path(share["records"]) / name
             records = list(tf.data.TFRecordDataset(str(written)))
             assert entry["examples"] == len(records) == counts[entry["split"]]
             assert entry["bytes"] == written.stat().st_size
@@ -77,7 +78,9 @@ def test_another_number_of_shards_or_size_has_another_address(bench, photos):
     two = records_of(bench)
     bench.validate(bench.preprocess(bench.ingest(source), size=24), size=24)
     assert records_of(bench) != two
-    three = ingest.run(source=str(source), data={}, shards=3, store=bench.store, dataset=bench.path("dataset"))
+    three = ingest.run(
+        source=str(source), data={}, shards=3, workers=3, store=bench.store, dataset=bench.path("dataset")
+    )
     bench.validate(bench.preprocess(three))
     assert records_of(bench) != two
 

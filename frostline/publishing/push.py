@@ -16,7 +16,7 @@ from frostline.documents.evaluation import EVALUATION, EVALUATION_FILES, Evaluat
 from frostline.documents.release import DECISION, DECISION_FILES, PUBLISHED, SERVICE_FILE, Decision, VersionMetadata
 from frostline.documents.training import MODEL, MODEL_FILES, SERVING_DIRECTORY, ModelDescription
 from frostline.errors import ChampionChanged, DataError, NotFound, RegistryError, StorageError
-from frostline.events import say, step
+from frostline.events import say
 from frostline.registry import Alias, Promotion, Version, inference_service
 from frostline.registry.version import check
 from frostline.reporting import model_card
@@ -24,7 +24,6 @@ from frostline.reporting import model_card
 _PIECE = 2**20  # bytes that are copied at a time
 
 
-@step("push")
 def run(*, model: str, evaluation: str, decision: str, model_name: str, registry: str, published: str) -> str:
     """Publish the model, prove it and move the alias; a repeated push finds its own version and changes nothing.
 

@@ -1,7 +1,8 @@
 import pytest
 
-from frostline import artifacts, hold, registry
+from frostline import artifacts, registry
 from frostline.errors import DataError, RegistryError
+from frostline.publishing import hold
 
 from tests.support.attempts import attempt
 

@@ -1,6 +1,6 @@
-"""The preprocess stage: write the images of one shard as TFRecords into the store.
+"""Write the images of a worker's shards as TFRecords into the store, one shard after the other.
 
-The shard's state file is written last; a retried or repeated run that finds it skips the work.
+A shard's state file is written last; a retried or repeated run that finds it skips the shard.
 """
 
 from __future__ import annotations
@@ -22,58 +22,74 @@ from frostline.documents.data import (
     INDEX,
     MANIFEST,
     QUARANTINE,
-    SHARD,
+    SHARE,
     SOURCE,
     IndexRow,
     ManifestRow,
     QuarantineRow,
     ShardFile,
     ShardState,
+    Source,
 )
 from frostline.errors import DataError
-from frostline.events import progress, say, step
+from frostline.events import progress, say
 from frostline.text import one_line
 
 _CHUNK = 64  # images whose records are in memory at once
 
 
-@step("preprocess")
-def run(*, dataset: str, shard: str, image_size: int, store: str, examples: str) -> None:
-    """Decode, resize and store one shard's images; write index.jsonl, quarantine.jsonl and shard.json.
+def run(*, dataset: str, worker: str, image_size: int, store: str, examples: str) -> None:
+    """Decode, resize and store the images of a worker's shards; write index.jsonl, quarantine.jsonl and share.json.
 
     An image that cannot be decoded is set aside with the reason, and does not fail the shard.
 
     Args:
         dataset: the dataset artifact, with the manifest.
-        shard: name of the shard, `SSSSS-of-NNNNN`.
+        worker: name of the worker, `WWWWW-of-NNNNN`, which decides the shards.
         image_size: stored height and width, in pixels.
         store: root of the store, a directory or gs://.
         examples: the examples artifact, a local directory.
 
     Raises:
-        ConfigError: the name of the shard is malformed.
+        ConfigError: the name of the worker is malformed.
         DataError: an image's bytes are no longer those of the manifest.
         StorageError: the source cannot be read, or the store cannot be written.
     """
-    number, count = shard_files.parse_name(shard)
     source, manifest = SOURCE.read(Path(dataset)), MANIFEST.read(Path(dataset))
     target = storage.join(store, "records", records.address(manifest, source, image_size))
-    rows = manifest[number::count]
-    state = _finished(target, shard)
-    if state is None:
-        with tempfile.TemporaryDirectory() as directory:
-            state = _write(rows, source["name"], shard, image_size, Path(directory))
-            for name in state["files"]:
-                storage.upload_file(Path(directory) / name, storage.join(target, name))
-        shard_files.write_state(target, shard, state)
-    else:
-        say(f"shard {shard}: already finished in the store")
+    shards = shard_files.share(worker, source["shards"])
+    states = [_finish(manifest, source, shard, image_size, target) for shard in shards]
     out = Path(examples)
-    INDEX.write(out, state["index"])
-    QUARANTINE.write(out, state["quarantine"])
-    SHARD.write(out, {"shard": shard, "records": target, "files": state["files"], "dark": state.get("dark", [])})
+    INDEX.write(out, [row for state in states for row in state["index"]])
+    QUARANTINE.write(out, [row for state in states for row in state["quarantine"]])
+    SHARE.write(
+        out,
+        {
+            "worker": worker,
+            "shards": shards,
+            "records": target,
+            "files": {name: file for state in states for name, file in state["files"].items()},
+            "dark": [name for state in states for name in state.get("dark", [])],
+        },
+    )
+
+
+def _finish(manifest: Sequence[ManifestRow], source: Source, shard: str, image_size: int, target: str) -> ShardState:
+    """The state of a shard, whose files are in the store then."""
+    number, count = shard_files.parse_name(shard)
+    state = _finished(target, shard)
+    if state is not None:
+        say(f"shard {shard}: already finished in the store")
+        return state
+    rows = manifest[number::count]
+    with tempfile.TemporaryDirectory() as directory:
+        state = _write(rows, source["name"], shard, image_size, Path(directory))
+        for name in state["files"]:
+            storage.upload_file(Path(directory) / name, storage.join(target, name))
+    shard_files.write_state(target, shard, state)
     if state["quarantine"]:
         say(f"shard {shard}: {len(state['quarantine'])} of {len(rows)} images cannot be read and are set aside")
+    return state
 
 
 def _finished(target: str, shard: str) -> ShardState | None:

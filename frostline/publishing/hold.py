@@ -7,11 +7,10 @@ from pathlib import Path
 from frostline.documents.evaluation import EVALUATION
 from frostline.documents.release import DECISION, HELD
 from frostline.errors import DataError
-from frostline.events import say, step
+from frostline.events import say
 from frostline.registry import conclude
 
 
-@step("hold")
 def run(*, decision: str, evaluation: str, model_name: str, registry: str, held: str) -> str:
     """Write held.json: the gate's verdict, its reason and its checks; and conclude the attempt in the registry.
 

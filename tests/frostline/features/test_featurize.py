@@ -88,7 +88,7 @@ def test_one_new_photo_is_one_image_through_the_prefix_for_each_set(bench, augme
         if manifest(bench, "train") - known:
             break
         path.unlink()
-    bench.preprocess(bench.shards())
+    bench.preprocess(bench.workers())
     assert len(manifest(bench, "train", "validation") - known) == 1
     computed, reused = counts(bench.featurize(epochs=4, augment=augment))
     train, validation = (len(manifest(bench, split)) for split in ("train", "validation"))
@@ -176,7 +176,7 @@ if cache["mode"] != "off":
     Path(out + ".ready").touch()
     while len(list(root.glob("*.ready"))) < 2:
         time.sleep(0.01)
-from frostline import featurize
+from frostline.features import featurize
 shard = sorted(root.glob("examples-*"))[0]
 featurize.run(
     dataset=str(root / "dataset"), examples=str(shard), freeze_plan=str(root / "plan"),

@@ -1,0 +1,21 @@
+"""release: publish the model if the gate promoted it, else hold it."""
+
+from kfp import dsl
+
+
+def release(
+    model: dsl.Input[dsl.Model], evaluation: dsl.Input[dsl.Artifact], decision: dsl.Input[dsl.Artifact],
+    model_name: str, registry: str, released: dsl.Output[dsl.Artifact], metrics: dsl.Output[dsl.Metrics],
+    outcome: dsl.Output[dsl.Markdown],
+) -> str:  # fmt: skip
+    """Push or hold, as the gate decided, and tell the outcome in one line."""
+    from frostline import release as stage
+
+    found = stage.run(
+        model=model.path, evaluation=evaluation.path, decision=decision.path, model_name=model_name,
+        registry=registry, released=released.path, page=outcome.path,
+    )  # fmt: skip
+    metrics.metadata["outcome"] = found["outcome"]
+    for name, value in found["numbers"].items():
+        metrics.log_metric(name, value)
+    return found["outcome"]

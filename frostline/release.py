@@ -1,0 +1,75 @@
+"""The release stage: publish the model if the gate promoted it, else hold it, and tell the outcome of the run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TypedDict
+
+from frostline.artifacts import write_file
+from frostline.documents.evaluation import EVALUATION
+from frostline.documents.freeze import FREEZE_PLAN
+from frostline.documents.release import DECISION
+from frostline.errors import DataError
+from frostline.events import step
+from frostline.publishing import hold, push
+
+
+class Released(TypedDict):
+    """What the run's page shows: the outcome in one line, and numbers by name."""
+
+    outcome: str
+    numbers: dict[str, float]
+
+
+@step("release")
+def run(
+    *, model: str, evaluation: str, decision: str, model_name: str, registry: str, released: str, page: str
+) -> Released:
+    """Push or hold, as decision.json says.
+
+    Args:
+        model, evaluation, decision: directories that train, evaluate and gate wrote.
+        model_name: name of the model in the registry.
+        registry: the registry, a directory or gs://.
+        released: directory to create: version.json and inference_service.yaml, or held.json.
+        page: Markdown file to write.
+
+    Returns:
+        The outcome, which begins with `pushed`, `candidate` or `held`, and the numbers that runs are compared by.
+
+    Raises:
+        DataError, RegistryError, NotFound, StorageError: see `frostline.publishing`.
+    """
+    if DECISION.read(Path(decision)).get("verdict") == "promote":
+        outcome = push.run(
+            model=model,
+            evaluation=evaluation,
+            decision=decision,
+            model_name=model_name,
+            registry=registry,
+            published=released,
+        )
+    else:
+        outcome = hold.run(
+            decision=decision, evaluation=evaluation, model_name=model_name, registry=registry, held=released
+        )
+    numbers = {"promoted": float(outcome.startswith("pushed")), **_numbers(Path(model), Path(evaluation))}
+    rows = "".join(f"| {name} | {value:g} |\n" for name, value in numbers.items())
+    word, reason = outcome.split(": ", 1)
+    write_file(Path(page), f"# {word.capitalize()}\n\n{reason}\n\n| | |\n|---|---|\n{rows}".encode())
+    return {"outcome": outcome, "numbers": numbers}
+
+
+def _numbers(model: Path, evaluation: Path) -> dict[str, float]:
+    """Accuracy, latency, size and frozen share; nothing where the evaluation cannot be read, which the gate held."""
+    try:
+        measured, totals = EVALUATION.read(evaluation), FREEZE_PLAN.read(model)["totals"]
+        serving = measured["serving"]
+        return {
+            "accuracy": measured["accuracy"]["value"],
+            "latency_ms": serving["latency"][0]["p50"],
+            "size_mb": serving["size_bytes"] / 1e6,
+            "frozen_share": totals["frozen_parameters"] / max(totals["parameters"], 1),
+        }
+    except (DataError, LookupError, TypeError):
+        return {}
