@@ -1,4 +1,4 @@
-"""Find the shapes in a compiled pipeline that `kfp.local` runs wrongly, most of them silently.
+"""Find the shapes in a compiled pipeline that `kfp.local`, or the server, runs wrongly, most of them silently.
 
 Each was found by running it in kfp 2.17.3. Its local orchestrator looks values up by the *name* of a channel, so a
 branch can be skipped, or a loop body can read the wrong value, in a run that ends as a success. A pipeline whose YAML
@@ -19,6 +19,7 @@ Node = dict[str, Any]  # a JSON object somewhere in a compiled pipeline
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml if PyYAML has it: ten times faster
 _CHANNEL = "pipelinechannel--"
 _REFERENCE = re.compile(r"inputs\.parameter_values\['([^']+)'\]")
+_RESOURCE = re.compile(rf"inputs\.parameters\['{_CHANNEL}([^']+)'\]")
 _LITERAL = re.compile(r"'[^']*'")
 _OPERATORS = re.compile(r"(?:LITERAL(?!\s*LITERAL)|[\s()!<>=&|]|-?\d[\d.e+-]*|true|false|int|double)*")
 _LARGEST_INTEGER = 2**53
@@ -44,7 +45,7 @@ def lint(text: str) -> list[str]:
     """
     spec = load(text)[0]
     components = spec.get("components", {})
-    found = list(_executors(spec))
+    found = [*_executors(spec), *_resources(spec)]
     for scope, component in [("root", spec["root"]), *components.items()]:
         found += _numbers(scope, component)
         tasks = component.get("dag", {}).get("tasks", {})
@@ -144,6 +145,17 @@ def _executors(spec: Node) -> Iterator[str]:
         command = executor.get("container", {}).get("command", [])
         if "container" in executor and not any("kfp.dsl.executor_main" in part for part in command):
             yield f"{label}: a container component does not run on a laptop; use dsl.component"
+
+
+def _resources(spec: Node) -> Iterator[str]:
+    """Resources from parameters that are no strings: of a number, the server makes an empty text or nothing at all."""
+    types = spec["root"].get("inputDefinitions", {}).get("parameters", {})
+    for label, executor in spec.get("deploymentSpec", {}).get("executors", {}).items():
+        resources = json.dumps(executor.get("container", {}).get("resources", {}))
+        for name in dict.fromkeys(_RESOURCE.findall(resources)):
+            kind = types.get(name, {}).get("parameterType", "STRING")
+            if kind != "STRING":
+                yield f"{label}: a resource from {name}, a {kind}, is dropped silently on a server; make it a string"
 
 
 def _numbers(scope: str, component: Node) -> Iterator[str]:

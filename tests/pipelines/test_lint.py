@@ -143,6 +143,14 @@ def container_step():
     container()
 
 
+def accelerators_by_number(count: int = 1):
+    word().set_accelerator_type("nvidia.com/gpu").set_accelerator_limit(count)
+
+
+def memory_by_number(size: float = 4e9):
+    word().set_memory_limit(size)
+
+
 def large_integer(number: int = 2**53 + 1):
     note(text=f"{number}")
 
@@ -162,6 +170,8 @@ WRONG = [
     (cache_key, "root.word: cache_key"),
     (one_of_artifacts, "OneOf of artifacts"),
     (container_step, "exec-container: a container component"),
+    (accelerators_by_number, "exec-word: a resource from count, a NUMBER_INTEGER, is dropped silently"),
+    (memory_by_number, "exec-word: a resource from size, a NUMBER_DOUBLE, is dropped silently"),
     (large_integer, "root.number: 9007199254740992.0 is beyond 2**53"),
 ]
 
@@ -194,7 +204,12 @@ def body_reads_a_pipeline_parameter(text: str = "x"):
         note(text=item, more=text)
 
 
+def resources_by_text(count: str = "1", memory: str = "4Gi"):
+    word().set_accelerator_type("nvidia.com/gpu").set_accelerator_limit(count).set_memory_limit(memory)
+
+
 RIGHT = [
+    resources_by_text,
     if_and_else_on_a_named_output,
     conditions,
     if_item_of_a_constant_list,
