@@ -35,7 +35,10 @@ def test_a_version_that_reproduces_its_probabilities_passes(version):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda found: found + np.float32(3e-2), r"differs by 0\.03\S*; expected at most 0\.02"),
+        (
+            lambda found: found + np.float32(2e-3),
+            r"differs by 0\.002\S*; expected at most 0\.001; computed on CPU, and",
+        ),
         (lambda found: found * np.float32("nan"), "differs by nan"),
         (lambda found: found[:, :1], r"received probabilities of shape \(3, 2\); expected \(3, 1\)"),
     ],
@@ -66,14 +69,24 @@ def test_a_machine_without_memory_says_nothing_of_the_version(version, monkeypat
         golden.require_reproduced(version)
 
 
-@pytest.mark.parametrize("difference", [2e-5, 1.3e-3])
-def test_what_another_device_explains_is_told_and_no_reason_to_reject(version, capsys, difference):
-    """1.3e-3 is what TensorFloat-32 made of a probability."""
+@pytest.mark.parametrize(("difference", "device"), [(2e-5, "CPU"), (2.3e-3, "NVIDIA A100")])
+def test_what_the_device_explains_is_told_and_no_reason_to_reject(version, capsys, monkeypatch, difference, device):
+    """2.3e-3 is what TensorFloat-32 made of a probability."""
+    monkeypatch.setattr(golden.arithmetic, "device_kind", lambda: device)
     remeasured(version, lambda probabilities: probabilities + np.float32(difference))
+    monkeypatch.undo()
     golden.require_reproduced(version)
     said = capsys.readouterr().err
     assert "the golden batch: a probability differs by" in said
-    assert "computed on CPU in float32, and here on CPU" in said
+    assert f"computed on {device}, and here on CPU" in said
+
+
+def test_what_no_device_explains_is_a_reason_to_reject(version, monkeypatch):
+    monkeypatch.setattr(golden.arithmetic, "device_kind", lambda: "NVIDIA A100")
+    remeasured(version, lambda probabilities: probabilities + np.float32(3e-2))
+    monkeypatch.undo()
+    with pytest.raises(DataError, match=r"differs by 0\.03\S*; expected at most 0\.02; computed on NVIDIA A100, and"):
+        golden.require_reproduced(version)
 
 
 def test_a_golden_batch_of_an_earlier_version_does_not_say_what_computed_it(version, capsys):
