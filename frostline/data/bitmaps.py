@@ -79,7 +79,7 @@ def decode(data: Any) -> Any:
     require(tf.cast(tf.size(raw), tf.int64) == stride * rows, "this BMP ends before its last row")
     raw = tf.reshape(raw, [rows, stride])
     image = tf.cond(bits <= 8, lambda: _by_index(data, header, raw), lambda: _by_mask(data, header, raw))
-    return tf.cond(header.height > 0, lambda: tf.reverse(image, [0]), lambda: image)
+    return tf.reverse(image, tf.boolean_mask([0], [header.height > 0]))  # the last row is the first in most files
 
 
 def _by_index(data: Any, header: _Header, raw: Any) -> Any:

@@ -60,10 +60,8 @@ def take(data: Any, at: Any, length: Any) -> Any:
 
 def numbers(data: Any, at: Any, length: int) -> Any:
     """The bytes at a position as numbers, zeros after the end: [length] int64."""
-    padded = tf.strings.join([take(data, at, length), tf.constant(bytes(length))])
-    return tf.ensure_shape(
-        tf.cast(tf.io.decode_raw(tf.strings.substr(padded, 0, length), tf.uint8), tf.int64), [length]
-    )
+    padded = tf.io.decode_raw(take(data, at, length), tf.uint8, fixed_length=length)
+    return tf.ensure_shape(tf.cast(padded, tf.int64), [length])
 
 
 def number(values: Any, big: bool = False) -> Any:
@@ -123,20 +121,14 @@ def _payload(data: Any, start: int, chunk: Callable[[Header, Any], Found]) -> An
     return take(data, place, length)
 
 
-_LAYOUTS: dict[str, tuple[bytes, int, Callable[[Header, Any], Found]]] = {  # name, first chunk, how chunks are read
-    "jpeg": (_EXIF, 2, _jpeg),
-    "png": (b"eXIf", 8, _png),
-    "webp": (b"EXIF", 12, _webp(b"EXIF")),
-}
-
-
-def mentions_exif(data: Any, kind: str) -> Any:
-    """Whether the name of EXIF is anywhere in a file of this kind: scalar bool.
+def mentions_exif(data: Any) -> Any:
+    """Whether the name of EXIF is anywhere in a JPEG, PNG or WebP file: scalar bool, false for any other file.
 
     Most files have no EXIF, and this finds it out at the speed of memory, before any chunk is read.
     """
-    name = tf.constant(_LAYOUTS[kind][0])
-    return tf.size(tf.raw_ops.StringSplitV2(input=tf.reshape(data, [1]), sep=name, maxsplit=1).values) > 1
+    name = tf.where(is_jpeg(data), _EXIF, tf.where(is_png(data), b"eXIf", tf.where(is_webp(data), b"EXIF", b"")))
+    parts = tf.raw_ops.StringSplitV2(input=tf.reshape(data, [1]), sep=name, maxsplit=1).values
+    return (tf.size(parts) > 1) & (name != b"")
 
 
 def _from_tiff(exif: Any) -> Any:
@@ -163,21 +155,19 @@ def _from_tiff(exif: Any) -> Any:
     return where((big | little) & (found >= 1) & (found <= 8), found, 1)
 
 
-def _orientation(start: int, chunk: Callable[[Header, Any], Found]) -> Callable[[Any], Any]:
-    return apart(lambda data: _from_tiff(_payload(data, start, chunk)))
-
-
-_ORIENTATIONS = {kind: _orientation(start, chunk) for kind, (_, start, chunk) in _LAYOUTS.items()}
-
-
-def orientation(data: Any, kind: str) -> Any:
+@apart
+def orientation(data: Any) -> Any:
     """The EXIF orientation of a JPEG, PNG or WebP file: scalar int64, 1 to 8, and 1 if there is none that is valid.
 
     Args:
         data: scalar string.
-        kind: jpeg, png or webp.
     """
-    return _ORIENTATIONS[kind](data)
+    exif = tf.cond(
+        is_jpeg(data),
+        lambda: _payload(data, 2, _jpeg),
+        lambda: tf.cond(is_png(data), lambda: _payload(data, 8, _png), lambda: _payload(data, 12, _webp(b"EXIF"))),
+    )
+    return _from_tiff(exif)
 
 
 def is_jpeg(data: Any) -> Any:

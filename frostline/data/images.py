@@ -26,7 +26,8 @@ def decode(data: Any) -> Any:
     Raises:
         tf.errors.InvalidArgumentError: the bytes are not such an image.
     """
-    image = tf.cond(containers.is_jpeg(data), lambda: _upright(_plain(data), data, "jpeg"), lambda: _rarer(data))
+    image = tf.cond(containers.is_jpeg(data), lambda: _plain(data), lambda: _rarer(data))
+    image = tf.cond(containers.mentions_exif(data), lambda: _upright(image, data), lambda: image)
     return tf.ensure_shape(image, [None, None, 3])
 
 
@@ -49,14 +50,10 @@ def _plain(data: Any) -> Any:
 def _rarer(data: Any) -> Any:
     """Decode what is no JPEG. JPEG comes first, with as few operations as possible: most pictures are JPEGs."""
 
-    def plain() -> Any:
-        image = _plain(data)
-        return tf.cond(containers.is_png(data), lambda: _upright(image, data, "png"), lambda: image)
-
     return tf.cond(
         containers.is_webp(data),
-        lambda: _upright(_webp(data), data, "webp"),
-        lambda: tf.cond(bitmaps.is_special(data), lambda: bitmaps.decode(data), plain),
+        lambda: _webp(data),
+        lambda: tf.cond(bitmaps.is_special(data), lambda: bitmaps.decode(data), lambda: _plain(data)),
     )
 
 
@@ -85,20 +82,13 @@ def _webp(data: Any) -> Any:
     return tf.cond(containers.is_animated(data), animation, lambda: still(data))
 
 
-def _upright(image: Any, data: Any, kind: str) -> Any:
+def _upright(image: Any, data: Any) -> Any:
     """Turn an image the way that the EXIF orientation of its file says (EXIF 2.3, 4.6.4, tag 274)."""
-
-    def turned() -> Any:
-        value = containers.orientation(data, kind)
-
-        def among(*values: int) -> Any:
-            return tf.reduce_any(value == tf.constant(values, tf.int64))
-
-        result = tf.cond(value >= 5, lambda: tf.transpose(image, [1, 0, 2]), lambda: image)
-        result = tf.cond(among(2, 3, 6, 7), lambda: tf.reverse(result, [1]), lambda: result)
-        return tf.cond(among(3, 4, 7, 8), lambda: tf.reverse(result, [0]), lambda: result)
-
-    return tf.cond(containers.mentions_exif(data, kind), turned, lambda: image)
+    value = containers.orientation(data)
+    turned = tf.transpose(image, tf.where(value >= 5, [1, 0, 2], [0, 1, 2]))
+    upside_down = tf.reduce_any(value == tf.constant([3, 4, 7, 8], tf.int64))
+    mirrored = tf.reduce_any(value == tf.constant([2, 3, 6, 7], tf.int64))
+    return tf.reverse(turned, tf.boolean_mask([0, 1], tf.stack([upside_down, mirrored])))
 
 
 def resize(image: Any, size: int) -> Any:
