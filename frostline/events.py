@@ -23,6 +23,7 @@ R = TypeVar("R")
 T = TypeVar("T")
 
 EVENTS_FILE = "FROSTLINE_EVENTS"
+_POD = "KFP_POD_NAME"  # which Kubeflow sets in the containers of steps
 _INTERVAL = 0.2  # seconds between two progress events: smooth to see, cheap to write
 _FULL_OR_FORBIDDEN = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
 _LONGEST = 2000  # characters of an error's message: TensorFlow's can fill pages
@@ -43,8 +44,9 @@ def emit(kind: str, **fields: Any) -> None:
 
 
 def say(message: str) -> None:
-    """Print a line in the step's log; `frostline run` shows it under the step."""
-    print(message, file=sys.stderr, flush=True)
+    """Print a line in the step's log, with the time in UTC in a pod; `frostline run` shows it under the step."""
+    now = time.strftime("%H:%M:%S ", time.gmtime()) if _POD in os.environ else ""
+    print(f"{now}{message}", file=sys.stderr, flush=True)
     emit("say", message=message)
 
 

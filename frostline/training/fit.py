@@ -71,9 +71,10 @@ class Fit:
         if row["epoch"] not in (1, epochs) and row["epoch"] % max(1, epochs // 10):
             return
         validation = f", validation accuracy {row['validation_accuracy']:.3f}" if "validation_accuracy" in row else ""
+        speed = row["images_per_second"]  # 0 if training resumed after the epoch's last step
         say(
-            f"epoch {row['epoch']}/{epochs}: loss {row['loss']:.4f}, accuracy {row['accuracy']:.3f}{validation}, "
-            f"{row['images_per_second']:.0f} images/s"
+            f"epoch {row['epoch']}/{epochs}: loss {row['loss']:.4f}, accuracy {row['accuracy']:.3f}{validation}"
+            f"{f', {speed:.0f} images/s' if speed else ''}"
         )
 
     def _paired(self) -> list[tuple[Phase, PhaseSources]]:

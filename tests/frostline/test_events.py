@@ -109,6 +109,13 @@ def test_nothing_is_written_without_an_events_file(monkeypatch, capsys):
     assert capsys.readouterr().err == "hello\n"
 
 
+def test_a_line_in_the_log_of_a_pod_has_its_time(monkeypatch, capsys):
+    monkeypatch.setenv("KFP_POD_NAME", "frostline-finetune-1")
+    monkeypatch.setattr(events.time, "gmtime", lambda: (2026, 1, 2, 3, 4, 5, 0, 1, 0))
+    events.say("hello")
+    assert capsys.readouterr().err == "03:04:05 hello\n"
+
+
 def test_a_step_inside_a_step_restores_the_name(written):
     @events.step("inner")
     def inner():

@@ -66,3 +66,10 @@ def test_a_phase_is_over_once_its_checkpoint_is_written(tmp_path):
     assert again.after == []
     assert state == made.fit.state
     assert same(again.weights, made.weights)
+
+
+@pytest.mark.parametrize(("speed", "told"), [(0.0, "accuracy 0.500\n"), (12.4, "accuracy 0.500, 12 images/s\n")])
+def test_an_epoch_of_which_nothing_was_left_after_a_resume_has_no_speed(tmp_path, capsys, speed, told):
+    row = {"epoch": 1, "loss": 0.25, "accuracy": 0.5, "images_per_second": speed}
+    Made(tmp_path, {"none": True}).fit.describe(row)
+    assert capsys.readouterr().err.endswith(told)
