@@ -26,6 +26,7 @@ from components.release import release
 from components.train import train
 from components.validate import validate
 from frostline.config import RunConfig
+from pipelines import description
 
 DEFAULT = RunConfig().arguments()
 VOLUME_CLAIM, VOLUME_PATH = "frostline", "/frostline"
@@ -163,10 +164,12 @@ def finetune_graph(
     return released.outputs["Output"]
 
 
-# The run form takes the descriptions of its fields from the configuration.
+# Every field of the form has its description in the YAML; the UI shows those of the pipeline's own description only.
 finetune_graph.__doc__ = f"{finetune_graph.__doc__}\n\nArgs:\n" + "".join(
     f"    {name}: {field.description}\n" for name, field in RunConfig.model_fields.items()
 )
 finetune = dsl.pipeline(
-    name="frostline-finetune", pipeline_config=dsl.PipelineConfig(active_deadline_seconds=DEADLINE)
+    name="frostline-finetune",
+    description=description.text(),
+    pipeline_config=dsl.PipelineConfig(active_deadline_seconds=DEADLINE),
 )(finetune_graph)

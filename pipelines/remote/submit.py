@@ -20,6 +20,8 @@ from frostline.events import say
 from frostline.model import backbones
 from frostline.text import one_line
 from pipelines.compile import SHIPPED
+from pipelines.lint import load
+from pipelines.plan_view import policy_words
 from pipelines.remote.cluster import Cluster, connected
 from pipelines.remote.cron import six_fields
 from pipelines.remote.run_states import RunStates
@@ -64,13 +66,15 @@ def submit(
     _check_image(config.image, image_on_nodes)
     with connected(cluster) as client:
         pipeline_id, version_id = _version(client, cluster.namespace)
-        run = client.run_pipeline(
-            _experiment(client, experiment, cluster.namespace),
-            f"{config.model_name} {time.strftime('%Y-%m-%d %H:%M:%S', time.gmtime())}",
-            params=config.arguments(),
-            pipeline_id=pipeline_id,
-            version_id=version_id,
-            service_account=cluster.service_account,
+        run = client.runs.run_service_create_run(
+            {  # kfp.Client.run_pipeline takes no description
+                "experiment_id": _experiment(client, experiment, cluster.namespace),
+                "display_name": f"{config.model_name} {time.strftime('%Y-%m-%d %H:%M:%S', time.gmtime())}",
+                "description": _words(config),
+                "pipeline_version_reference": {"pipeline_id": pipeline_id, "pipeline_version_id": version_id},
+                "runtime_config": {"parameters": config.arguments()},
+                "service_account": cluster.service_account,
+            }
         )
         url = f"{cluster.base}/#/runs/details/{run.run_id}"
         if not wait:
@@ -122,6 +126,7 @@ def schedule(
         created = client.create_recurring_run(
             _experiment(client, experiment, cluster.namespace),
             name,
+            description=_words(config),
             cron_expression=expression,
             max_concurrency=1,
             no_catchup=True,
@@ -140,6 +145,15 @@ def schedule(
         replaced += f" ({', '.join(busy)} still runs; the older schedule is disabled, and goes when you schedule again)"
     url = f"{cluster.base}/#/recurringrun/details/{created.recurring_run_id}"
     return f"scheduled {name} at {expression!r}{replaced}: {url}"
+
+
+def _words(config: RunConfig) -> str:
+    """What a person wants to know of a run in a list: the model, what is frozen, and what the gate asks for."""
+    asked = {name: value for name, value in config.gate.model_dump().items() if name in config.gate.model_fields_set}
+    gate = ", ".join(f"{name}: {value}" for name, value in asked.items()) or "as by default"
+    return (
+        f"{config.backbone} with weights {config.weights}; freeze {policy_words(config.freeze.policy())}; gate {gate}"
+    )
 
 
 def _retire(client: Any, older: Sequence[str], namespace: str) -> list[str]:
@@ -193,7 +207,12 @@ def _version(client: Any, namespace: str) -> tuple[str, str]:
     pipeline = _find_or_create(
         lambda: client.list_pipelines(filter=_named(PIPELINE), namespace=namespace or None).pipelines,
         lambda: client.pipelines.pipeline_service_create_pipeline(
-            kfp_server_api.V2beta1Pipeline(name=PIPELINE, display_name=PIPELINE, namespace=namespace or None)
+            kfp_server_api.V2beta1Pipeline(
+                name=PIPELINE,
+                display_name=PIPELINE,
+                description=load(SHIPPED.read_text())[0]["pipelineInfo"]["description"],
+                namespace=namespace or None,
+            )
         ),
     )
     name = f"{PIPELINE}-{digests.of_file(SHIPPED)[:16]}"

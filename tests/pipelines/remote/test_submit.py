@@ -34,6 +34,8 @@ def test_a_run_carries_the_configuration_the_experiment_and_the_service_account(
     (run,) = server.runs
     assert run["runtime_config"]["parameters"] == CONFIG.arguments()
     assert run["service_account"] == "frostline"
+    assert run["description"] == "InceptionV3 with weights imagenet; freeze through: block1; gate as by default"
+    assert server.pipelines[0]["description"].startswith("Fine-tune, certify")
     assert [experiment["display_name"] for experiment in server.experiments] == ["nightly"]
     assert line == f"started {server.host}/#/runs/details/{run['run_id']}"
 
@@ -135,6 +137,7 @@ def test_schedule_makes_a_recurring_run_that_neither_overlaps_nor_catches_up(ser
     assert run["max_concurrency"] == 1
     assert run["no_catchup"] is True
     assert run["mode"] == "ENABLE"
+    assert run["description"].startswith("InceptionV3 with weights imagenet; freeze through: block1")
     assert run["service_account"] == "frostline"
     assert run["runtime_config"]["parameters"] == CONFIG.arguments()
     assert line.startswith("scheduled nightly at '0 30 2 * * *': http")
