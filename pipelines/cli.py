@@ -227,6 +227,9 @@ def gate(
 
 app.command()(cluster_commands.submit)
 app.command()(cluster_commands.schedule)
+app.command()(cluster_commands.resume)
+app.command()(cluster_commands.terminate)
+app.command()(cluster_commands.schedules)
 
 
 def main(arguments: list[str] | None = None) -> NoReturn:

@@ -47,6 +47,10 @@ class Cluster:
         """The address without a slash at its end."""
         return self.host.rstrip("/")
 
+    def run_url(self, run_id: str) -> str:
+        """The page of a run."""
+        return f"{self.base}/#/runs/details/{run_id}"
+
 
 @contextlib.contextmanager
 def connected(cluster: Cluster) -> Iterator[Any]:

@@ -1,9 +1,9 @@
-"""The commands that speak to a cluster: `frostline submit` and `frostline schedule`."""
+"""The commands that speak to a cluster: `frostline submit`, `schedule`, `resume`, `terminate` and `schedules`."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -28,6 +28,11 @@ CaFile = Annotated[
 ServiceAccount = Annotated[
     str, typer.Option("--service-account", metavar="NAME", help="Service account of the pods of a run.")
 ]
+Wait = Annotated[bool, typer.Option("--wait/--no-wait", help="Follow the run until it ends.")]
+Retries = Annotated[
+    int, typer.Option("--retries", metavar="N", min=0, help="How often a followed run that fails is started again.")
+]
+Run = Annotated[str, typer.Argument(metavar="RUN", help="Identifier of the run, the last part of its address.")]
 Experiment = Annotated[str, typer.Option("--experiment", metavar="NAME", help="Experiment of the run.")]
 ImageOnNodes = Annotated[
     bool, typer.Option("--image-on-nodes", help="The nodes have the image already; it needs no registry.")
@@ -38,7 +43,8 @@ def submit(
     config: Config,
     host: Host,
     overrides: Overrides = None,
-    wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Follow the run until it ends.")] = True,
+    wait: Wait = True,
+    retries: Retries = 0,
     experiment: Experiment = "frostline",
     namespace: Namespace = "",
     token_env: TokenEnv = "",
@@ -54,7 +60,11 @@ def submit(
 
     cluster = Cluster(host, namespace, token_env, cookies_env, ca_file, service_account)
     checked = _for_cluster(config, overrides)
-    typer.echo(remote.submit(checked, cluster, experiment=experiment, wait=wait, image_on_nodes=image_on_nodes))
+    typer.echo(
+        remote.submit(
+            checked, cluster, experiment=experiment, wait=wait, retries=retries, image_on_nodes=image_on_nodes
+        )
+    )
 
 
 def schedule(
@@ -97,6 +107,62 @@ def schedule(
             image_on_nodes=image_on_nodes,
         )
     )
+
+
+def resume(
+    run: Run,
+    host: Host,
+    wait: Wait = True,
+    retries: Retries = 0,
+    namespace: Namespace = "",
+    token_env: TokenEnv = "",
+    cookies_env: CookiesEnv = "",
+    ca_file: CaFile = "",
+    debug: Debug = False,
+) -> None:
+    """Start the failed steps of a run on a cluster again."""
+    from pipelines.remote import operate
+    from pipelines.remote.cluster import Cluster
+
+    cluster = Cluster(host, namespace, token_env, cookies_env, ca_file)
+    typer.echo(operate.resume(cluster, run, wait=wait, retries=retries))
+
+
+def terminate(
+    run: Run,
+    host: Host,
+    namespace: Namespace = "",
+    token_env: TokenEnv = "",
+    cookies_env: CookiesEnv = "",
+    ca_file: CaFile = "",
+    debug: Debug = False,
+) -> None:
+    """End a run on a cluster; what it finished stays in the store."""
+    from pipelines.remote import operate
+    from pipelines.remote.cluster import Cluster
+
+    typer.echo(operate.terminate(Cluster(host, namespace, token_env, cookies_env, ca_file), run))
+
+
+def schedules(
+    action: Annotated[Literal["status", "pause", "unpause"], typer.Argument(help="What to do.")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Name of the schedule.")],
+    host: Host,
+    namespace: Namespace = "",
+    token_env: TokenEnv = "",
+    cookies_env: CookiesEnv = "",
+    ca_file: CaFile = "",
+    debug: Debug = False,
+) -> None:
+    """Show a schedule on a cluster and its last runs, pause it, or let it go on."""
+    from pipelines.remote import operate
+    from pipelines.remote.cluster import Cluster
+
+    cluster = Cluster(host, namespace, token_env, cookies_env, ca_file)
+    if action == "status":
+        typer.echo(operate.status(cluster, name))
+    else:
+        typer.echo(operate.set_paused(cluster, name, paused=action == "pause"))
 
 
 def _for_cluster(path: Path, overrides: list[str] | None) -> RunConfig:

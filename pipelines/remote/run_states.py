@@ -38,6 +38,10 @@ class RunStates:
                 lines.append(line)
         return lines
 
+    def began(self) -> bool:
+        """Whether any step began, as far as was told."""
+        return bool(self._told)
+
     def failed(self, run: Any) -> list[str]:
         """The steps that failed, by the names that people know; empty if none of them ever began."""
         tasks = (run.run_details and run.run_details.task_details) or []

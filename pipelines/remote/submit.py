@@ -15,21 +15,17 @@ from typing import Any
 
 from frostline import digests
 from frostline.config import RunConfig
-from frostline.errors import ConfigError, FrostlineError
+from frostline.errors import ConfigError
 from frostline.events import say
 from frostline.model import backbones
-from frostline.text import one_line
 from pipelines.compile import SHIPPED
 from pipelines.lint import load
 from pipelines.plan_view import policy_words
+from pipelines.remote import following
 from pipelines.remote.cluster import Cluster, connected
 from pipelines.remote.cron import six_fields
-from pipelines.remote.run_states import RunStates
 
 PIPELINE = "frostline-finetune"
-POLL_SECONDS = 5.0
-_PATIENCE = 12  # failed polls in a row before following ends: a minute, enough for a gateway to restart
-_ENDED = ("SUCCEEDED", "FAILED", "SKIPPED", "CANCELED")
 _CONFLICT = 409
 _PAGE = 100
 # REGISTRY/NAME, with a tag or a digest: a first part without a dot or colon is the name of a user of Docker's registry.
@@ -44,6 +40,7 @@ def submit(
     *,
     experiment: str = "frostline",
     wait: bool = False,
+    retries: int = 0,
     image_on_nodes: bool = False,
 ) -> str:
     """Upload the pipeline unless it is already there, and start a run.
@@ -53,6 +50,7 @@ def submit(
         cluster: the installation.
         experiment: name of the experiment, created if it does not exist.
         wait: follow the run until it ends, with a line for each change of a step.
+        retries: how often a followed run that fails is started again.
         image_on_nodes: the nodes have the image already, so it needs no registry.
 
     Returns:
@@ -66,25 +64,26 @@ def submit(
     _check_image(config.image, image_on_nodes)
     with connected(cluster) as client:
         pipeline_id, version_id = _version(client, cluster.namespace)
-        run = client.runs.run_service_create_run(
-            {  # kfp.Client.run_pipeline takes no description
-                "experiment_id": _experiment(client, experiment, cluster.namespace),
-                "display_name": f"{config.model_name} {time.strftime('%Y-%m-%d %H:%M:%S', time.gmtime())}",
-                "description": _words(config),
-                "pipeline_version_reference": {"pipeline_id": pipeline_id, "pipeline_version_id": version_id},
-                "runtime_config": {"parameters": config.arguments()},
-                "service_account": cluster.service_account,
-            }
-        )
-        url = f"{cluster.base}/#/runs/details/{run.run_id}"
+        experiment_id = _experiment(client, experiment, cluster.namespace)
+
+        def start() -> str:
+            run = client.runs.run_service_create_run(
+                {  # kfp.Client.run_pipeline takes no description
+                    "experiment_id": experiment_id,
+                    "display_name": f"{config.model_name} {time.strftime('%Y-%m-%d %H:%M:%S', time.gmtime())}",
+                    "description": _words(config),
+                    "pipeline_version_reference": {"pipeline_id": pipeline_id, "pipeline_version_id": version_id},
+                    "runtime_config": {"parameters": config.arguments()},
+                    "service_account": cluster.service_account,
+                }
+            )
+            return str(run.run_id)
+
+        run_id = start()
         if not wait:
-            return f"started {url}"
-        say(f"started {url}")
-        states = RunStates()
-        ended = _follow(client, run.run_id, states)
-    if ended.state != "SUCCEEDED":
-        raise FrostlineError(f"the run ended as {ended.state}, see {url}{_why(ended, states, cluster)}")
-    return f"succeeded, its outcome is that of the step release: {url}"
+            return f"started {cluster.run_url(run_id)}"
+        say(f"started {cluster.run_url(run_id)}")
+        return following.to_its_end(client, cluster, run_id, retries=retries, start=start)
 
 
 def schedule(
@@ -136,7 +135,7 @@ def schedule(
             service_account=cluster.service_account,
         )
         # Of all experiments: a schedule may have moved from one to another.
-        found = _pages(client.list_recurring_runs, "recurring_runs", cluster.namespace)
+        found = pages(client.list_recurring_runs, "recurring_runs", cluster.namespace)
         older = [run.recurring_run_id for run in found if run.display_name == name]
         older.remove(created.recurring_run_id)
         busy = _retire(client, older, cluster.namespace)
@@ -160,8 +159,8 @@ def _retire(client: Any, older: Sequence[str], namespace: str) -> list[str]:
     """Disable recurring runs and delete them, except those that still have a run; returns the names of these runs."""
     for one in older:
         client.disable_recurring_run(one)
-    pages = _pages(client.list_runs, "runs", namespace) if older else iter(())
-    busy = {run.recurring_run_id: run.display_name for run in pages if run.state not in _ENDED}
+    runs = pages(client.list_runs, "runs", namespace) if older else iter(())
+    busy = {run.recurring_run_id: run.display_name for run in runs if run.state not in following.ENDED}
     for one in older:
         if one not in busy:
             client.delete_recurring_run(one)
@@ -241,7 +240,7 @@ def _named(name: str) -> str:
     return json.dumps({"predicates": [{"operation": "EQUALS", "key": "display_name", "stringValue": name}]})
 
 
-def _pages(listing: Callable[..., Any], name: str, namespace: str) -> Iterator[Any]:
+def pages(listing: Callable[..., Any], name: str, namespace: str) -> Iterator[Any]:
     """Everything that a call lists, page by page."""
     token = ""
     while True:
@@ -250,44 +249,3 @@ def _pages(listing: Callable[..., Any], name: str, namespace: str) -> Iterator[A
         token = page.next_page_token or ""
         if not token:
             return
-
-
-def _why(run: Any, states: RunStates, cluster: Cluster) -> str:
-    """What the API tells of a failure, and where the rest is: its message is empty for most."""
-    if run.error and run.error.message:
-        return f": {one_line(run.error.message, 500)}"
-    steps, namespace = states.failed(run), cluster.namespace or "NAMESPACE"
-    if steps:
-        return f": {', '.join(steps)} failed; its log is in the page of the step, its last lines say why"
-    if run.state != "FAILED":
-        return ""
-    return (
-        f": no step began; see kubectl -n {namespace} get events; most often there is no service account "
-        f"{cluster.service_account} or no claim in the namespace in which Kubeflow runs pipelines"
-    )
-
-
-def _follow(client: Any, run_id: str, states: RunStates) -> Any:
-    """Wait until the run ends; kfp.Client's own wait never returns if a run is cancelled."""
-    import kfp_server_api
-    import urllib3
-
-    state, failures = "", 0
-    while True:
-        try:
-            run = client.get_run(run_id)
-            failures = 0
-        except (kfp_server_api.ApiException, urllib3.exceptions.HTTPError) as error:
-            failures += 1
-            permanent = isinstance(error, kfp_server_api.ApiException) and 400 <= error.status < 500
-            if permanent or failures >= _PATIENCE:
-                raise
-        else:
-            for line in states.news(run):
-                say(line)
-            if run.state and run.state != state:
-                state = run.state
-                say(f"run {run_id}: {state}")
-            if state in _ENDED:
-                return run
-        time.sleep(POLL_SECONDS)

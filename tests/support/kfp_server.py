@@ -39,6 +39,7 @@ class KfpServer:
         self.states = ["PENDING", "RUNNING", "SUCCEEDED"]
         self.failures: list[int] = []  # HTTP statuses of the next requests for a run
         self.calls: list[str] = []
+        self.after_retry = ["RUNNING", "SUCCEEDED"]  # the states of a run that is retried
         self.multi_user = False
         self.token = ""  # that is asked for; none if empty
         self.tasks: list[list[dict[str, Any]]] = []  # of a run, one list per request, of which the last one stays
@@ -86,6 +87,8 @@ class KfpServer:
                 tasks = self.tasks.pop(0) if len(self.tasks) > 1 else (self.tasks or [[]])[0]
                 details = {"run_details": {"task_details": tasks}} if tasks else {}
                 return {**_one(self.runs, "run_id", run_id), "state": state, **details}
+            case "POST", ["runs", action]:
+                return self._act(*action.split(":"))
             case "GET", ["runs"]:
                 return _page("runs", self.runs, query)
             case "GET", ["recurringruns"]:
@@ -110,6 +113,14 @@ class KfpServer:
         listed = path in (["experiments"], ["runs"], ["recurringruns"]) and self.method == "GET"
         if self.multi_user and listed and not query.get("namespace"):
             raise Refused(400, "Invalid input error: An experiment cannot have an empty namespace in multi-user mode")
+
+    def _act(self, run_id: str, verb: str) -> dict[str, Any]:
+        run, state = _one(self.runs, "run_id", run_id), self.states[0]
+        if verb == "retry" and state not in ("FAILED", "CANCELED"):
+            raise Refused(409, "Failed to retry a run: Workflow must be Failed/Error to retry: it cannot be retried")
+        run.setdefault("actions", []).append(verb)
+        self.states = {"retry": self.after_retry, "terminate": ["CANCELED"]}[verb]
+        return {}
 
     def _add(
         self, things: list[dict[str, Any]], key: str, thing: dict[str, Any], unique: bool = False

@@ -3,7 +3,7 @@
 import pytest
 
 from pipelines import cli
-from pipelines.remote import submit
+from pipelines.remote import operate, submit
 from pipelines.remote.cluster import Cluster
 
 FLOWERS = "source: tfds://tf_flowers\nmodel_name: flowers\n"
@@ -41,7 +41,7 @@ def test_submit_and_schedule_hand_over_a_checked_configuration(capsys, monkeypat
 
     cluster, options = Cluster("http://localhost:1"), {"experiment": "frostline", "image_on_nodes": False}
     assert calls == [
-        ("flowers", 3, cluster, {**options, "wait": False}),
+        ("flowers", 3, cluster, {**options, "wait": False, "retries": 0}),
         ("flowers", 3, cluster, {**options, "cron": "0 2 * * *", "name": "flowers"}),
         ("flowers", 3, cluster, {**options, "cron": "0 2 * * *", "name": "nightly"}),
     ]
@@ -54,3 +54,27 @@ def test_submit_and_schedule_hand_over_a_checked_configuration(capsys, monkeypat
     assert (code, len(calls)) == (2, 3)
     assert err.startswith("frostline: error: image_size: received 64")
     assert err.count("\n") == 1
+
+
+def test_resume_terminate_and_schedules_hand_over_what_they_were_given(capsys, monkeypatch):
+    calls = []
+
+    def record(name):
+        return lambda *arguments, **options: calls.append((name, *arguments, options)) or name
+
+    for name in ("resume", "terminate", "status", "set_paused"):
+        monkeypatch.setattr(operate, name, record(name))
+    host, cluster = ["--host", "http://localhost:1"], Cluster("http://localhost:1")
+    assert call(capsys, "resume", "run-1", *host, "--no-wait", "--retries", "2")[:2] == (0, "resume\n")
+    for arguments in (["terminate", "run-1"], ["schedules", "status", "n"], ["schedules", "pause", "n"],
+                      ["schedules", "unpause", "n"]):  # fmt: skip
+        assert call(capsys, *arguments, *host)[0] == 0
+    assert calls == [
+        ("resume", cluster, "run-1", {"wait": False, "retries": 2}),
+        ("terminate", cluster, "run-1", {}),
+        ("status", cluster, "n", {}),
+        ("set_paused", cluster, "n", {"paused": True}),
+        ("set_paused", cluster, "n", {"paused": False}),
+    ]
+    assert call(capsys, "schedules", "delete", "n", *host)[0] == 2
+    assert call(capsys, "resume", "run-1", *host, "--retries", "-1")[0] == 2

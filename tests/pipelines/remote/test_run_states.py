@@ -57,5 +57,7 @@ def test_what_failed_is_named_in_the_order_of_the_steps():
     nodes = [node("train", "RUNNING", "FAILED"), node("plan", "FAILED"), node("root-driver(2)", "FAILED")]
     assert states.news(run(*nodes)) == ["plan      failed", "train     failed"]
     assert states.failed(run(*nodes)) == ["plan", "train"]
+    assert states.began()
+    assert not RunStates().began()
     assert states.failed(run(node("root-driver(2)", "FAILED"))) == []
     assert states.failed(V2beta1Run()) == []

@@ -10,6 +10,7 @@ import pytest
 from frostline.config import FreezeConfig, RunConfig
 from frostline.errors import ConfigError, FrostlineError
 from pipelines.compile import SHIPPED
+from pipelines.remote import following
 from pipelines.remote import submit as remote
 from pipelines.remote.cluster import Cluster
 
@@ -22,7 +23,7 @@ CONFIG = RunConfig(model_name="digits", epochs=3, freeze=FreezeConfig(through="b
 @pytest.fixture
 def server(monkeypatch, tmp_path):
     monkeypatch.setattr(kfp.Client, "_LOCAL_KFP_CONTEXT", str(tmp_path / "context.json"))
-    monkeypatch.setattr(remote, "POLL_SECONDS", 0.01)
+    monkeypatch.setattr(following, "POLL_SECONDS", 0.01)
     for name in ("KF_PIPELINES_UI_ENDPOINT", "KF_PIPELINES_IAP_OAUTH2_CLIENT_ID"):
         monkeypatch.delenv(name, raising=False)
     with KfpServer() as running:
@@ -78,49 +79,6 @@ def test_two_submits_at_once_share_what_the_first_one_made(server, monkeypatch):
     remote.submit(CONFIG, Cluster(server.host))
     assert len(server.pipelines) == 1
     assert len(server.runs) == 2
-
-
-def task(name, *states, start=None, end=None):
-    """A node as the API lists it; a state of the past comes first."""
-    history = [{"update_time": "2026-01-01T00:00:00Z", "state": state} for state in states]
-    times = {"start_time": start or "0001-01-01T00:00:00Z", "end_time": end or "0001-01-01T00:00:00Z"}
-    return {"display_name": name, "state": states[-1], "state_history": history, **times}
-
-
-def test_waiting_follows_the_run_to_its_end_with_a_line_for_each_step(server, capsys):
-    server.failures = [503, 503]
-    began, ended = "2026-01-01T00:00:00Z", "2026-01-01T00:00:42Z"
-    server.tasks = [
-        [task("plan-driver", "RUNNING"), task("executor", "RUNNING")],
-        [task("plan", "RUNNING", start=began), task("plan(0)", "RUNNING")],
-        [task("plan", "SUCCEEDED", start=began, end=ended), task("prepare", "RUNNING"), task("prepare", "SUCCEEDED")],
-    ]
-    line = remote.submit(CONFIG, Cluster(server.host), wait=True)
-    assert line.startswith("succeeded, its outcome is that of the step release: http")
-    printed = capsys.readouterr()
-    lines = printed.err.splitlines()[1:]
-    assert [line.split(": ")[1] for line in lines if line.startswith("run ")] == ["PENDING", "RUNNING", "SUCCEEDED"]
-    assert [line for line in lines if not line.startswith("run ")] == [
-        "plan      running",
-        "plan      done in 42 s",
-        "prepare   running, 1 of 2 done",
-    ]
-    assert printed.out == ""
-
-
-@pytest.mark.parametrize("state", ["FAILED", "CANCELED", "SKIPPED"])
-def test_a_run_that_does_not_succeed_is_an_error_with_exit_code_1(server, state):
-    server.states = ["RUNNING", state]
-    with pytest.raises(FrostlineError, match=f"ended as {state}, see {server.host}") as caught:
-        remote.submit(CONFIG, Cluster(server.host), wait=True)
-    assert caught.value.exit_code == 1
-    assert ("no step began; see kubectl -n NAMESPACE get events" in str(caught.value)) == (state == "FAILED")
-
-
-def test_the_step_that_failed_is_named(server):
-    server.states, server.tasks = ["FAILED"], [[task("plan", "SUCCEEDED"), task("train", "RUNNING", "FAILED")]]
-    with pytest.raises(FrostlineError, match=r"ended as FAILED, see .*: train failed; its log is in the page of the"):
-        remote.submit(CONFIG, Cluster(server.host), wait=True)
 
 
 def test_a_run_that_is_gone_is_not_waited_for(server):

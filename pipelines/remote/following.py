@@ -1,0 +1,111 @@
+"""Follow a run on a cluster to its end, and start it again where that helps."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from frostline.errors import FrostlineError
+from frostline.events import say
+from frostline.text import one_line
+from pipelines.remote.cluster import Cluster
+from pipelines.remote.run_states import RunStates
+
+POLL_SECONDS = 5.0
+ENDED = ("SUCCEEDED", "FAILED", "SKIPPED", "CANCELED")
+_PATIENCE = 12  # failed polls in a row before following ends: a minute, enough for a gateway to restart
+
+
+def to_its_end(
+    client: Any, cluster: Cluster, run_id: str, *, retries: int = 0, start: Callable[[], str] | None = None
+) -> str:
+    """Follow a run, with a line for each change of a step.
+
+    A run that fails is retried: its failed steps start again, and train resumes. If none of its steps failed, the
+    engine itself did (below 2.18, a driver that ran twice ends a run, and no retry heals it); then a new run is
+    started, which finds everything that was finished in the store.
+
+    Args:
+        client: a connection.
+        cluster: the installation.
+        run_id: of the run.
+        retries: how often it is started again.
+        start: starts a new run of the same configuration and returns its identifier; None if that is not possible.
+
+    Returns:
+        One line: how it ended, and its address.
+
+    Raises:
+        FrostlineError: the run did not succeed, or the server no longer answers.
+    """
+    for left in range(retries, -1, -1):
+        states = RunStates()
+        ended = _follow(client, run_id, states)
+        url = cluster.run_url(run_id)
+        if ended.state == "SUCCEEDED":
+            return f"succeeded, its outcome is that of the step release: {url}"
+        why = _why(ended, states, cluster)
+        if ended.state != "FAILED" or not left:
+            break
+        if states.failed(ended):
+            retry(client, run_id)
+            say(f"the run failed{why}; it is retried, {left - 1} more left")
+        elif start is not None:
+            run_id = start()
+            say(f"the run failed{why}; a retry does not heal that: started anew as {cluster.run_url(run_id)}")
+        else:
+            break
+    raise FrostlineError(f"the run ended as {ended.state}, see {url}{why}")
+
+
+def retry(client: Any, run_id: str) -> None:
+    """Start the failed steps of a run again, and wait until the API says so, a minute at most."""
+    client.runs.run_service_retry_run(run_id)
+    for _ in range(_PATIENCE):
+        if client.get_run(run_id).state != "FAILED":
+            return
+        time.sleep(POLL_SECONDS)
+
+
+def _why(run: Any, states: RunStates, cluster: Cluster) -> str:
+    """What the API tells of a failure, and where the rest is: its message is empty for most."""
+    if run.error and run.error.message:
+        return f": {one_line(run.error.message, 500)}"
+    steps, namespace = states.failed(run), cluster.namespace or "NAMESPACE"
+    if steps:
+        return f": {', '.join(steps)} failed; its log is in the page of the step, its last lines say why"
+    if run.state != "FAILED":
+        return ""
+    if states.began():
+        return f": none of its steps did; the log of a driver's pod says why: kubectl -n {namespace} get pods"
+    return (
+        f": no step began; see kubectl -n {namespace} get events; most often there is no service account "
+        f"{cluster.service_account} or no claim in the namespace in which Kubeflow runs pipelines"
+    )
+
+
+def _follow(client: Any, run_id: str, states: RunStates) -> Any:
+    """Wait until the run ends; kfp.Client's own wait never returns if a run is cancelled."""
+    import kfp_server_api
+    import urllib3
+
+    state, failures = "", 0
+    while True:
+        try:
+            run = client.get_run(run_id)
+            failures = 0
+        except (kfp_server_api.ApiException, urllib3.exceptions.HTTPError) as error:
+            failures += 1
+            permanent = isinstance(error, kfp_server_api.ApiException) and 400 <= error.status < 500
+            if permanent or failures >= _PATIENCE:
+                raise
+        else:
+            for line in states.news(run):
+                say(line)
+            if run.state and run.state != state:
+                state = run.state
+                say(f"run {run_id}: {state}")
+            if state in ENDED:
+                return run
+        time.sleep(POLL_SECONDS)

@@ -1,0 +1,91 @@
+"""What people do with runs and schedules that are there already; every action can be repeated."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from frostline.errors import FrostlineError
+from frostline.events import say
+from pipelines.remote import following
+from pipelines.remote.cluster import Cluster, connected
+from pipelines.remote.submit import pages
+
+
+def resume(cluster: Cluster, run_id: str, *, wait: bool = True, retries: int = 0) -> str:
+    """Start the failed steps of a run again, as the Retry button does; one that is running is only followed.
+
+    Raises:
+        FrostlineError: there is no such run, it succeeded already, or it fails again.
+    """
+    with connected(cluster) as client:
+        state = client.get_run(run_id).state
+        if state == "SUCCEEDED":
+            raise FrostlineError(f"the run has succeeded already, see {cluster.run_url(run_id)}")
+        if state in following.ENDED:
+            following.retry(client, run_id)
+            say(f"resumed {cluster.run_url(run_id)}")
+        if not wait:
+            return f"resumed {cluster.run_url(run_id)}"
+        return following.to_its_end(client, cluster, run_id, retries=retries)
+
+
+def terminate(cluster: Cluster, run_id: str) -> str:
+    """End a run; its finished work stays in the store. One that has ended is left as it is."""
+    with connected(cluster) as client:
+        state = client.get_run(run_id).state
+        if state in following.ENDED:
+            return f"the run has ended already, as {state}: {cluster.run_url(run_id)}"
+        client.terminate_run(run_id)
+    return f"terminating {cluster.run_url(run_id)}"
+
+
+def set_paused(cluster: Cluster, name: str, *, paused: bool) -> str:
+    """Pause a schedule, or let it go on; its running run is not touched.
+
+    Raises:
+        FrostlineError: there is no schedule of this name.
+    """
+    with connected(cluster) as client:
+        for one in _schedules(client, cluster, name):
+            change = client.disable_recurring_run if paused else client.enable_recurring_run
+            change(one.recurring_run_id)
+    return f"{name} is {'paused' if paused else 'scheduled'}"
+
+
+def status(cluster: Cluster, name: str) -> str:
+    """A schedule in a few lines: when it runs, whether it is paused, and how its last runs ended, the newest first.
+
+    Raises:
+        FrostlineError: there is no schedule of this name.
+    """
+    with connected(cluster) as client:
+        lines = []
+        for one in _schedules(client, cluster, name):
+            state = "paused" if one.status == "DISABLED" else "scheduled"
+            lines.append(f"{name}  {state}  {_cron(one)}  {one.description or ''}".rstrip())
+            runs = [run for run in pages(client.list_runs, "runs", cluster.namespace) if _is_of(run, one)]
+            newest = sorted(runs, key=lambda run: run.created_at, reverse=True)
+            lines += [
+                f"  {run.created_at:%Y-%m-%d %H:%M}  {run.state}  {cluster.run_url(run.run_id)}" for run in newest[:5]
+            ]
+        return "\n".join(lines)
+
+
+def _is_of(run: Any, schedule: Any) -> bool:
+    return bool(run.recurring_run_id == schedule.recurring_run_id)
+
+
+def _cron(schedule: Any) -> str:
+    trigger = schedule.trigger and schedule.trigger.cron_schedule
+    return f"at {trigger.cron!r}" if trigger and trigger.cron else ""
+
+
+def _schedules(client: Any, cluster: Cluster, name: str) -> list[Any]:
+    found = [
+        one
+        for one in pages(client.list_recurring_runs, "recurring_runs", cluster.namespace)
+        if one.display_name == name
+    ]
+    if not found:
+        raise FrostlineError(f"{cluster.host}: there is no schedule {name!r}")
+    return found

@@ -1,0 +1,90 @@
+"""Runs and schedules that are there already: resumed, ended, paused and looked at."""
+
+import kfp
+import pytest
+
+from frostline.config import RunConfig
+from frostline.errors import FrostlineError
+from pipelines.remote import following, operate
+from pipelines.remote import submit as remote
+from pipelines.remote.cluster import Cluster
+
+from tests.support.kfp_server import KfpServer
+
+CONFIG = RunConfig(image=f"registry.example/frostline@sha256:{'0' * 64}")
+
+
+@pytest.fixture
+def server(monkeypatch, tmp_path):
+    monkeypatch.setattr(kfp.Client, "_LOCAL_KFP_CONTEXT", str(tmp_path / "context.json"))
+    monkeypatch.setattr(following, "POLL_SECONDS", 0.01)
+    with KfpServer() as running:
+        yield running
+
+
+@pytest.fixture
+def cluster(server):
+    return Cluster(server.host)
+
+
+@pytest.fixture
+def run(server, cluster):
+    """The identifier of a run."""
+    remote.submit(CONFIG, cluster)
+    return server.runs[0]["run_id"]
+
+
+@pytest.mark.parametrize("state", ["FAILED", "CANCELED"])
+def test_a_run_that_failed_or_was_ended_is_resumed_and_followed(server, cluster, run, state, capsys):
+    server.states = [state]
+    assert operate.resume(cluster, run).startswith("succeeded")
+    assert server.runs[0]["actions"] == ["retry"]
+    assert f"resumed {cluster.run_url(run)}" in capsys.readouterr().err
+
+
+def test_resuming_a_run_that_runs_follows_it_and_one_that_succeeded_is_told(server, cluster, run):
+    server.states = ["RUNNING", "RUNNING", "SUCCEEDED"]
+    assert operate.resume(cluster, run).startswith("succeeded")
+    assert "actions" not in server.runs[0]
+    with pytest.raises(FrostlineError, match="the run has succeeded already"):
+        operate.resume(cluster, run)
+
+
+def test_an_unknown_run_is_one_line(cluster, run):
+    for action in (operate.resume, operate.terminate):
+        with pytest.raises(FrostlineError, match="refused: no run_id 'nowhere'"):
+            action(cluster, "nowhere")
+
+
+def test_a_run_is_ended_once(server, cluster, run):
+    server.states = ["RUNNING"]
+    assert operate.terminate(cluster, run) == f"terminating {cluster.run_url(run)}"
+    assert operate.terminate(cluster, run).startswith("the run has ended already, as CANCELED: ")
+    assert server.runs[0]["actions"] == ["terminate"]
+
+
+def test_a_schedule_is_paused_and_goes_on_however_often_one_says_so(server, cluster):
+    remote.schedule(CONFIG, cluster, cron="0 3 * * *", name="nightly")
+    for _ in range(2):
+        assert operate.set_paused(cluster, "nightly", paused=True) == "nightly is paused"
+        assert server.recurring_runs[0]["mode"] == "DISABLE"
+    assert operate.set_paused(cluster, "nightly", paused=False) == "nightly is scheduled"
+    assert server.recurring_runs[0]["mode"] == "ENABLE"
+    with pytest.raises(FrostlineError, match="there is no schedule 'weekly'"):
+        operate.set_paused(cluster, "weekly", paused=True)
+
+
+def test_the_status_of_a_schedule_has_its_last_runs_the_newest_first(server, cluster, run):
+    remote.schedule(CONFIG, cluster, cron="0 3 * * *", name="nightly")
+    server.recurring_runs[0]["status"] = "DISABLED"
+    schedule = {"recurring_run_id": server.recurring_runs[0]["recurring_run_id"]}
+    for day, state in ((1, "SUCCEEDED"), (3, "RUNNING"), (2, "FAILED")):
+        started = {"run_id": f"r{day}", "display_name": "x", "state": state, "created_at": f"2026-01-0{day}T03:00:00Z"}
+        server.runs.append({**started, **schedule})
+    first, *rest = operate.status(cluster, "nightly").splitlines()
+    assert first.startswith("nightly  paused  at '0 0 3 * * *'  InceptionV3 with weights imagenet; freeze head_only")
+    assert [line.split()[:3] for line in rest] == [
+        ["2026-01-03", "03:00", "RUNNING"],
+        ["2026-01-02", "03:00", "FAILED"],
+        ["2026-01-01", "03:00", "SUCCEEDED"],
+    ]
