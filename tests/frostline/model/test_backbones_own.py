@@ -14,6 +14,7 @@ from frostline.documents.training import KERAS_FILE, SERVING_DIRECTORY
 from frostline.errors import ConfigError, WeightsError
 from frostline.freeze.graph import from_model
 from frostline.model import backbones
+from frostline.model import weights as references
 
 from tests.support import pictures
 from tests.support.stages import Bench
@@ -150,14 +151,14 @@ def test_a_missing_or_broken_file_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize("weights", ["random", "imagenet"])
-def test_weights_by_name_are_refused_for_a_file(tmp_path, saved, weights):
+def test_weights_by_name_are_refused_for_a_file(saved, weights):
     with pytest.raises(WeightsError, match="expected 'own', a file or a registry reference"):
-        Bench(tmp_path / "bench").plan({"none": True}, backbone=saved(convolutions()), weights=weights)
+        references.resolve(weights, saved(convolutions()), 32, 0, "")
 
 
-def test_own_weights_are_refused_for_a_name(tmp_path):
+def test_own_weights_are_refused_for_a_name():
     with pytest.raises(WeightsError, match="for the backbone SmallConvNet expected 'random' or 'imagenet'"):
-        Bench(tmp_path).plan({"none": True}, weights="own")
+        references.resolve("own", "SmallConvNet", 32, 0, "")
 
 
 def test_a_file_that_leaves_the_image_size_free_is_fixed_to_the_runs_own(tmp_path, saved):
