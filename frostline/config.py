@@ -65,7 +65,7 @@ class RunConfig(Section):
     )
     image: str = Field("", description="container image of every step, by digest; a run on this machine needs none")
     cpu: Quantity = Field("1", description="CPU cores of each step except train, as a Kubernetes quantity")
-    memory: Quantity = Field("2Gi", description="memory of each step except train, as a Kubernetes quantity")
+    memory: Quantity = Field("3Gi", description="memory of each step except train, as a Kubernetes quantity")
     train_cpu: Quantity = Field("2", description="CPU cores of train, as a Kubernetes quantity")
     train_memory: Quantity = Field("4Gi", description="memory of train, as a Kubernetes quantity")
     accelerator_type: str = Field(
