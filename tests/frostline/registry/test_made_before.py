@@ -153,7 +153,7 @@ def test_weights_are_found_in_the_store_and_records_and_features_of_an_earlier_f
     bench = Relative()
     examples = bench.preprocess(bench.ingest(Path("photos")), 16)
     assert "already finished in the store" not in capsys.readouterr().err
-    records = {artifacts.read_json(Path(one) / "shard.json", "shard")["records"] for one in examples}
+    records = {artifacts.read_json(Path(one) / "share.json", "share")["records"] for one in examples}
     assert records.isdisjoint(EXPECTED["records"])
     bench.validate(examples, 16)
     bench.plan({"through": "block1"}, backbone="backbone.keras", weights="own", size=16)
