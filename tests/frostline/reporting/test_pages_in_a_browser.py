@@ -134,9 +134,10 @@ def test_no_address_is_in_the_page(tmp_path):
 
 
 @pytest.mark.parametrize(("verdict", "taken"), [("promote", "push"), ("hold", "hold"), ("inconclusive", "hold")])
-def test_the_branch_that_was_taken_stands_out_and_the_verdict_is_told_in_words(tmp_path, verdict, taken):
+def test_what_release_did_stands_out_and_the_verdict_is_told_in_words(tmp_path, verdict, taken):
     text = page(tmp_path / "run.html", decision=reports.decision(verdict, examples_needed=None))
-    assert re.findall(r'class="taken".*?>(push|hold)</text>', text, re.S) == [taken]
+    assert re.findall(r">release</text>.*?>(push|hold)</text>", text, re.S) == [taken]
+    assert ('<g class="taken">' in text) == (taken == "push")
     assert verdict.capitalize() in re.search(r'class="banner">(.*?)</div>', text, re.S)[1]
 
 
