@@ -1,6 +1,5 @@
 """How a connection is made, and why it is refused, against a server with the modes of the real one."""
 
-import kfp
 import pytest
 
 from frostline.config import RunConfig
@@ -8,18 +7,7 @@ from frostline.errors import ConfigError, FrostlineError
 from pipelines.remote import submit as remote
 from pipelines.remote.cluster import Cluster, connected
 
-from tests.support.kfp_server import KfpServer
-
 CONFIG = RunConfig(image=f"registry.example/frostline@sha256:{'0' * 64}")
-
-
-@pytest.fixture
-def server(monkeypatch, tmp_path):
-    monkeypatch.setattr(kfp.Client, "_LOCAL_KFP_CONTEXT", str(tmp_path / "context.json"))
-    for name in ("KF_PIPELINES_UI_ENDPOINT", "KF_PIPELINES_IAP_OAUTH2_CLIENT_ID"):
-        monkeypatch.delenv(name, raising=False)
-    with KfpServer() as running:
-        yield running
 
 
 def test_a_multi_user_installation_needs_a_namespace_and_is_told_before_anything_is_created(server):

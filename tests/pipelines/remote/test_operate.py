@@ -1,25 +1,14 @@
 """Runs and schedules that are there already: resumed, ended, paused and looked at."""
 
-import kfp
 import pytest
 
 from frostline.config import RunConfig
 from frostline.errors import FrostlineError
-from pipelines.remote import following, operate
+from pipelines.remote import operate
 from pipelines.remote import submit as remote
 from pipelines.remote.cluster import Cluster
 
-from tests.support.kfp_server import KfpServer
-
 CONFIG = RunConfig(image=f"registry.example/frostline@sha256:{'0' * 64}")
-
-
-@pytest.fixture
-def server(monkeypatch, tmp_path):
-    monkeypatch.setattr(kfp.Client, "_LOCAL_KFP_CONTEXT", str(tmp_path / "context.json"))
-    monkeypatch.setattr(following, "POLL_SECONDS", 0.01)
-    with KfpServer() as running:
-        yield running
 
 
 @pytest.fixture

@@ -4,30 +4,16 @@ import socket
 import threading
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
-import kfp
 import pytest
 
 from frostline.config import FreezeConfig, RunConfig
 from frostline.errors import ConfigError, FrostlineError
 from pipelines.compile import SHIPPED
-from pipelines.remote import following
 from pipelines.remote import submit as remote
 from pipelines.remote.cluster import Cluster
 
-from tests.support.kfp_server import KfpServer
-
 IMAGE = f"registry.example/frostline@sha256:{'0' * 64}"
 CONFIG = RunConfig(model_name="digits", epochs=3, freeze=FreezeConfig(through="block1"), image=IMAGE)
-
-
-@pytest.fixture
-def server(monkeypatch, tmp_path):
-    monkeypatch.setattr(kfp.Client, "_LOCAL_KFP_CONTEXT", str(tmp_path / "context.json"))
-    monkeypatch.setattr(following, "POLL_SECONDS", 0.01)
-    for name in ("KF_PIPELINES_UI_ENDPOINT", "KF_PIPELINES_IAP_OAUTH2_CLIENT_ID"):
-        monkeypatch.delenv(name, raising=False)
-    with KfpServer() as running:
-        yield running
 
 
 def test_a_run_carries_the_configuration_the_experiment_and_the_service_account(server):
