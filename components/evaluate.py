@@ -5,15 +5,15 @@ from kfp import dsl
 
 def evaluate(
     dataset: dsl.Input[dsl.Dataset], info: dsl.Input[dsl.Dataset], model: dsl.Input[dsl.Model], model_name: str,
-    gate: dict, registry: str, evaluation: dsl.Output[dsl.Artifact], metrics: dsl.Output[dsl.Metrics],
+    gate: dict, store: str, registry: str, evaluation: dsl.Output[dsl.Artifact], metrics: dsl.Output[dsl.Metrics],
     confusion: dsl.Output[dsl.ClassificationMetrics], evaluation_page: dsl.Output[dsl.HTML],
 ):  # fmt: skip
     """Feed original test images to the exported model, and to the champion if there is one."""
-    from frostline import evaluate as stage
+    from frostline import attempts
 
-    found = stage.run(
-        dataset=dataset.path, info=info.path, model=model.path, model_name=model_name, gate=gate, registry=registry,
-        evaluation=evaluation.path, page=evaluation_page.path,
+    found = attempts.run(
+        "evaluate", dataset=dataset.path, info=info.path, model=model.path, model_name=model_name, gate=gate,
+        store=store, registry=registry, evaluation=evaluation.path, page=evaluation_page.path,
     )  # fmt: skip
     for name, value in found["numbers"].items():
         metrics.log_metric(name, value)

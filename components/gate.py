@@ -8,9 +8,9 @@ def gate(
     decision: dsl.Output[dsl.Artifact], decision_page: dsl.Output[dsl.Markdown], report: dsl.Output[dsl.HTML],
 ) -> bool:  # fmt: skip
     """Decide from written evidence alone: True to promote, False to hold."""
-    from frostline import gate as stage
+    from frostline import attempts
 
-    return stage.run(
-        evaluation=evaluation.path, model=model.path, info=info.path, gate=gate, decision=decision.path,
+    return attempts.run(
+        "gate", evaluation=evaluation.path, model=model.path, info=info.path, gate=gate, decision=decision.path,
         page=decision_page.path, report=report.path,
     )  # fmt: skip

@@ -9,6 +9,8 @@ def ingest(
     source: str, data: dict, shards: int, workers: int, store: str, dataset: dsl.Output[dsl.Dataset]
 ) -> List[str]:
     """List the images of the source, and name the workers."""
-    from frostline import ingest as stage
+    from frostline import attempts
 
-    return stage.run(source=source, data=data, shards=shards, workers=workers, store=store, dataset=dataset.path)
+    return attempts.run(
+        "ingest", source=source, data=data, shards=shards, workers=workers, store=store, dataset=dataset.path
+    )

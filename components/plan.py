@@ -14,9 +14,9 @@ def plan(
     """Check every parameter, and resolve the weights and the freeze policy."""
     parameters = {name: value for name, value in locals().items() if isinstance(value, (str, int, float, dict, list))}
 
-    from frostline import plan as stage
+    from frostline import attempts
 
-    stage.run(
-        parameters=parameters, freeze_plan=freeze_plan.path, backbone_weights=freeze_plan.path,
+    attempts.run(
+        "plan", parameters=parameters, freeze_plan=freeze_plan.path, backbone_weights=freeze_plan.path,
         page=freeze_plan_page.path,
     )  # fmt: skip

@@ -8,10 +8,10 @@ def prepare(
     seed: int, augment: dict, cache: dict, store: str, share: dsl.Output[dsl.Artifact],
 ):  # fmt: skip
     """Write records, then features of the frozen prefix."""
-    from frostline import prepare as stage
+    from frostline import attempts
 
-    stage.run(
-        dataset=dataset.path, worker=worker, image_size=image_size, freeze_plan=freeze_plan.path,
+    attempts.run(
+        "prepare", dataset=dataset.path, worker=worker, image_size=image_size, freeze_plan=freeze_plan.path,
         backbone_weights=freeze_plan.path, epochs=epochs, seed=seed, augment=augment, cache=cache, store=store,
         examples=share.path, features=share.path,
     )  # fmt: skip

@@ -9,10 +9,10 @@ def release(
     outcome: dsl.Output[dsl.Markdown],
 ) -> str:  # fmt: skip
     """Push or hold, as the gate decided, and tell the outcome in one line."""
-    from frostline import release as stage
+    from frostline import attempts
 
-    found = stage.run(
-        model=model.path, evaluation=evaluation.path, decision=decision.path, model_name=model_name,
+    found = attempts.run(
+        "release", model=model.path, evaluation=evaluation.path, decision=decision.path, model_name=model_name,
         registry=registry, released=released.path, page=outcome.path,
     )  # fmt: skip
     metrics.metadata["outcome"] = found["outcome"]

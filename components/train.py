@@ -9,10 +9,10 @@ def train(
     seed: int, store: str, image: str, model: dsl.Output[dsl.Model], logs: dsl.Output[dsl.Artifact],
 ):  # fmt: skip
     """Fine-tune the backbone and a new head; emit no model if a frozen weight changed."""
-    from frostline import train as stage
+    from frostline import attempts
 
-    stage.run(
-        info=info.path, freeze_plan=freeze_plan.path, backbone_weights=freeze_plan.path, image=image,
+    attempts.run(
+        "train", info=info.path, freeze_plan=freeze_plan.path, backbone_weights=freeze_plan.path, image=image,
         features=[share.path for share in shares], head=head, training=training, augment=augment, cache=cache,
         epochs=epochs, batch_size=batch_size, learning_rate=learning_rate, seed=seed, store=store,
         model=model.path, logs=logs.path,

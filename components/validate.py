@@ -10,9 +10,9 @@ def validate(
     info: dsl.Output[dsl.Dataset], data_page: dsl.Output[dsl.HTML],
 ):  # fmt: skip
     """Gather the shares, and check labels, splits and counts."""
-    from frostline import validate as stage
+    from frostline import attempts
 
-    stage.run(
-        dataset=dataset.path, examples=[share.path for share in shares], image_size=image_size, store=store,
+    attempts.run(
+        "validate", dataset=dataset.path, examples=[share.path for share in shares], image_size=image_size, store=store,
         info=info.path, page=data_page.path,
     )  # fmt: skip

@@ -32,7 +32,7 @@ from frostline.documents.evaluation import (
 )
 from frostline.documents.freeze import FREEZE_PLAN
 from frostline.documents.training import HISTORY, KERAS_FILE, MODEL, SERVING_DIRECTORY, TRAINING
-from frostline.errors import DataError
+from frostline.errors import DataError, StorageError
 from frostline.evaluation import golden, latency, metrics, mistakes, reuse, skew, slices
 from frostline.evaluation.champion import Challenger, compare_with_champion
 from frostline.evaluation.reference import compare_with_reference
@@ -42,6 +42,7 @@ from frostline.model import arithmetic
 from frostline.model.serving import Served
 from frostline.reporting import pages
 from frostline.section import parse
+from frostline.training.checkpoint import Checkpoints, place
 
 _BATCH = 32  # images per call of the serving signature
 _NUMBERS: tuple[Literal["accuracy", "macro_f1", "log_loss", "brier", "calibration_error"], ...] = (
@@ -61,11 +62,14 @@ def run(
     model: str,
     model_name: str,
     gate: dict[str, Any],
+    store: str,
     registry: str,
     evaluation: str,
     page: str,
 ) -> RunNumbers:
     """Write evaluation.json, predictions.parquet, golden.parquet, worst.json and the report page.
+
+    The model has arrived now: the last checkpoint of its training is removed from the store.
 
     Returns:
         {numbers: for the run's page, by name; labels; confusion: rows are true classes}.
@@ -105,10 +109,19 @@ def run(
     _write_page(out / REPORT_FILE, model_dir, document, worst)
     artifacts.write_file(Path(page), (out / REPORT_FILE).read_bytes())
     EVALUATION.write(out, document)
+    _forget_training(store, model_dir)
     accuracy = document["accuracy"]
     say(f"accuracy {accuracy['value']:.3f} ({accuracy['low']:.3f} to {accuracy['high']:.3f}) on {len(rows)} images")
     numbers: dict[str, float] = {name: document[name]["value"] for name in _NUMBERS}
     return {"numbers": numbers, "labels": labels, "confusion": document["confusion"]}
+
+
+def _forget_training(store: str, model_dir: Path) -> None:
+    checkpoints = Checkpoints(place(store, TRAINING.read(model_dir)["fingerprint"]))
+    try:
+        checkpoints.clear()
+    except StorageError as error:
+        say(f"{error}; the last checkpoint of the training stays in the store")
 
 
 def _evaluate_challenger(

@@ -43,11 +43,16 @@ def emit(kind: str, **fields: Any) -> None:
         os.close(descriptor)
 
 
-def say(message: str) -> None:
-    """Print a line in the step's log, with the time in UTC in a pod; `frostline run` shows it under the step."""
+def say(message: str, step: str = "") -> None:
+    """Print a line in the step's log, with the time in UTC in a pod; `frostline run` shows it under the step.
+
+    Args:
+        message: one line.
+        step: the name of the step; empty for the one that runs in this process.
+    """
     now = time.strftime("%H:%M:%S ", time.gmtime()) if _POD in os.environ else ""
     print(f"{now}{message}", file=sys.stderr, flush=True)
-    emit("say", message=message)
+    emit("say", message=message, **({"step": step} if step else {}))
 
 
 class Progress:

@@ -54,7 +54,8 @@ def run(
         batch_size: images per step, over all replicas.
         learning_rate: step size in the first phase.
         seed: of the head, the order of examples, dropout and augmentation.
-        store: root of the store, a directory or gs://; checkpoints are kept there until the model is complete.
+        store: root of the store, a directory or gs://, where checkpoints are kept. The last one stays until `evaluate`
+            has read the model, so that an attempt whose model did not arrive costs no training.
         image: the container image that this runs in, for the record.
         model: directory to create.
         logs: directory to create, with scalars for TensorBoard.
@@ -88,5 +89,5 @@ def run(
     shutil.copyfile(Path(freeze_plan) / FREEZE_PLAN.file, out / FREEZE_PLAN.file)
     origin = provenance(settings, dataset, plan, source, image)
     emit(session.model, comparison, plan, dataset, settings.head, origin, out)
-    session.checkpoints.clear()
+    session.checkpoints.clear(keep=1)  # `evaluate` removes it: until then this attempt's model can be lost
     storage.sweep(settings.store)

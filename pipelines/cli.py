@@ -186,7 +186,8 @@ def verify(
 
     The exit code is 1 if a check fails.
     """
-    from pipelines import quiet, verify_command
+    from frostline import quiet
+    from pipelines import verify_command
 
     quiet.import_tensorflow()
     from frostline.verification.verify import verify as verify_model

@@ -151,9 +151,9 @@ def finetune_graph(
     model = trained.outputs["model"]
 
     evaluated = on_cluster(
-        tasks.evaluate(dataset=dataset, info=info, model=model, model_name=model_name, gate=gate, registry=registry),
-        *small,
-    )
+        tasks.evaluate(
+            dataset=dataset, info=info, model=model, model_name=model_name, gate=gate, store=store, registry=registry
+        ), *small)  # fmt: skip
     evaluation = evaluated.outputs["evaluation"]
     decided = on_cluster(tasks.gate(evaluation=evaluation, model=model, info=info, gate=gate), *small)
     decision = decided.outputs["decision"]

@@ -7,13 +7,13 @@ import sys
 
 import yaml
 
+from frostline import quiet
 from frostline.documents.freeze import FREEZE_PLAN, FreezePlan, ResolvedWeights
 from frostline.errors import ConfigError, RegistryError, WeightsError
 from frostline.events import say
 from frostline.freeze.config import FreezeConfig
 from frostline.model import backbones, own_model
 from frostline.section import parse
-from pipelines import quiet
 
 
 def plan_of(

@@ -62,7 +62,8 @@ def run(run_dir: Path) -> None:
     handler.replace_python_executable = lambda full_command, new_executable: full_command
     handler.run_local_subprocess = run_step
     os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
-    warnings.filterwarnings("ignore", message="You may be attemping to run a task")  # local runs use no image
+    for unused in ("You may be attemping to run a task", "Task '.*': settings"):  # image and resources, on this machine
+        warnings.filterwarnings("ignore", message=unused)
 
     local.init(local.SubprocessRunner(use_venv=False), pipeline_root=str(run_dir / ARTIFACTS_DIRECTORY))
     pipeline = components.load_component_from_file(str(run_dir / PIPELINE_FILE))

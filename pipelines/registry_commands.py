@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Annotated, TypedDict
 
 import typer
 
+from frostline import quiet
 from frostline.errors import RegistryError
 from frostline.text import one_line
-from pipelines import quiet
 from pipelines.options import AsJson, Debug
 
 if TYPE_CHECKING:

@@ -14,6 +14,8 @@ CONTRACTS = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["import
 COMPONENTS = sorted(path for path in (ROOT / "components").glob("*.py") if path.stem != "__init__")
 STAGES = {path.stem for path in COMPONENTS}
 GROUND = {
+    "attempts",
+    "quiet",
     "config",
     "consistency",
     "section",
@@ -68,7 +70,7 @@ def test_what_a_contract_says_starts_without_tensorflow_does():
 
 
 @pytest.mark.parametrize("path", COMPONENTS, ids=lambda path: path.stem)
-def test_a_component_is_a_short_contract_with_one_lazy_import_of_its_own_stage(path):
+def test_a_component_is_a_short_contract_with_one_call_of_its_own_stage(path):
     text = path.read_text()
     tree = ast.parse(text)
     assert len(text.splitlines()) <= 40
@@ -81,11 +83,14 @@ def test_a_component_is_a_short_contract_with_one_lazy_import_of_its_own_stage(p
     inside = [node for node in ast.walk(function) if isinstance(node, ast.Import | ast.ImportFrom)]
     (lazy,) = inside
     assert isinstance(lazy, ast.ImportFrom)
-    assert (lazy.module, [name.name for name in lazy.names]) == ("frostline", [path.stem])
-    calls = [
-        node for node in ast.walk(function) if isinstance(node, ast.Call) and ast.unparse(node.func) == "stage.run"
+    assert (lazy.module, [name.name for name in lazy.names]) == ("frostline", ["attempts"])
+    (call,) = [
+        node for node in ast.walk(function) if isinstance(node, ast.Call) and ast.unparse(node.func) == "attempts.run"
     ]
-    assert len(calls) == 1
+    assert ast.literal_eval(call.args[0]) == path.stem
+    stage = ast.parse((ROOT / "frostline" / path.name).read_text())
+    (run,) = [node for node in stage.body if isinstance(node, ast.FunctionDef) and node.name == "run"]
+    assert {keyword.arg for keyword in call.keywords} == {argument.arg for argument in run.args.kwonlyargs}
 
 
 def imported(node):

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from frostline import quiet
 from frostline.data import folders, metadata
 from frostline.data.config import Layout
 from frostline.documents.data import SplitName
@@ -191,6 +192,7 @@ def _tfds(source: str, name: str) -> ImageSource:
     """A TFDS dataset: all splits together, in the original encoding. Downloads and prepares it if needed."""
     if not _TFDS_NAME.fullmatch(name):
         raise ConfigError("source", source, "expected tfds://NAME, the name in snake_case as TFDS lists it")
+    quiet.import_tensorflow()
     import tensorflow_datasets as tfds
 
     builder = _tfds_builder(source, name)

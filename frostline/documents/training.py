@@ -91,6 +91,7 @@ class TrainingReport(Stored):
     cache: list[CachedSet]
     precision: dict[str, PrecisionVerdict]
     equality: list[Equivalence]
+    fingerprint: str
     prefix_images: int
     resumed_from: int | None
     replicas: int

@@ -10,7 +10,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from frostline import artifacts, digests, storage
+from frostline import artifacts, digests, quiet, storage
 from frostline import registry as versions
 from frostline.documents.evaluation import EVALUATION, EVALUATION_FILES, Evaluation
 from frostline.documents.release import DECISION, DECISION_FILES, PUBLISHED, SERVICE_FILE, Decision, VersionMetadata
@@ -46,6 +46,7 @@ def run(*, model: str, evaluation: str, decision: str, model_name: str, registry
         NotFound: a file of the model is missing.
         StorageError: the registry cannot be read or written.
     """
+    quiet.import_tensorflow()
     from frostline.verification.verify import require_verified
 
     model_dir, evaluation_dir, decision_dir = Path(model), Path(evaluation), Path(decision)

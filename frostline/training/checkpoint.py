@@ -30,6 +30,7 @@ from frostline.events import say
 from frostline.text import one_line
 
 _NAME = re.compile(r"(\d{12})\.([0-9a-f]{64})\.npz")
+_DIGEST = re.compile("[0-9a-f]{64}")
 _BFLOAT16 = np.dtype(ml_dtypes.bfloat16)  # NumPy's format knows no such type: it is stored as uint16
 _EXTENSION = 2  # `isbuiltin` of a type that another package registered; those of ml_dtypes pass for NumPy's own
 # What zipfile, NumPy and the parser raise for bytes that `save` did not write.
@@ -54,6 +55,21 @@ class _Entry:
     step: int
     digest: str
     uri: str
+
+
+def place(store: str, fingerprint: str) -> str:
+    """The directory or prefix for the checkpoints of a training.
+
+    Args:
+        store: root of the store.
+        fingerprint: digest of what the training's bits depend on; it may come from a document.
+
+    Raises:
+        DataError: it is no digest: the result would be another directory.
+    """
+    if not _DIGEST.fullmatch(fingerprint):
+        raise DataError(f"received the fingerprint {one_line(fingerprint)!r} of a training; expected a SHA-256 digest")
+    return storage.join(store, "checkpoints", fingerprint)
 
 
 class Checkpoints:
@@ -118,13 +134,13 @@ class Checkpoints:
                     say(f"{error}; skipping it")
         return None
 
-    def clear(self) -> None:
-        """Remove every checkpoint, at the end of training; another process may do the same at once.
+    def clear(self, keep: int = 0) -> None:
+        """Remove every checkpoint but the newest `keep`; another process may do the same at once.
 
         Raises:
             StorageError: one cannot be removed.
         """
-        for entry in self._entries():
+        for entry in self._entries()[keep:]:
             storage.delete(entry.uri)
 
     def note(self, name: str, document: Mapping[str, object]) -> str:

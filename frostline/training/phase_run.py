@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from frostline.data import batches
 from frostline.data.batches import BatchSource
 from frostline.documents.training import EpochRow, Equivalence
-from frostline.errors import NonFiniteLoss, Preempted
+from frostline.errors import NonFiniteLoss, Preempted, StorageError
 from frostline.events import Progress, say
 from frostline.freeze import certificate
 from frostline.freeze.phases import Phase
@@ -103,6 +103,10 @@ class PhaseRun:
 
         Args:
             equivalence: how cached features compare with the whole model, as it is now; None without a cache.
+
+        Raises:
+            NonFiniteLoss: a weight is infinite or NaN.
+            StorageError: the checkpoint cannot be written, and it is not that of the last phase.
         """
         state, backbone = self._state, self.subject.backbone
         state.digests.append(certificate.replica_digests(backbone))
@@ -110,7 +114,12 @@ class PhaseRun:
         state.proofs.append(equivalence)
         state.epoch, state.stopping = 0, None
         state.phase += 1
-        self._saver.save(self.subject, state, {})
+        try:
+            self._saver.save(self.subject, state, {})
+        except StorageError as error:
+            if state.phase < len(self.subject.schedule):
+                raise
+            say(f"{error}; training is done and goes on without this checkpoint")
 
     def epoch(self) -> EpochRow:
         """Train the current epoch, or what is left of it, and validate."""

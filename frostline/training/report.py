@@ -18,6 +18,7 @@ def make(
     sets: Sequence[CachedSet],
     verdicts: Mapping[str, PrecisionVerdict],
     *,
+    fingerprint: str,
     computed: int,
     resumed_from: int | None,
     replicas: int,
@@ -30,6 +31,7 @@ def make(
         uses: what was decided about the cache, by phase.
         sets: features that were read from it.
         verdicts: compute type of the features, by layer.
+        fingerprint: digest of everything that the trained bits depend on.
         computed: images that the train step itself sent through the frozen prefix.
         resumed_from: step of the checkpoint that training resumed from; None if it did not.
         replicas: number of replicas.
@@ -42,6 +44,7 @@ def make(
         "cache": list(sets),
         "precision": dict(verdicts),
         "equality": compared,
+        "fingerprint": fingerprint,
         "prefix_images": computed,
         "resumed_from": resumed_from,
         "replicas": replicas,

@@ -10,7 +10,7 @@ from pathlib import Path
 import keras
 import tensorflow as tf
 
-from frostline import digests, storage, telemetry
+from frostline import digests, telemetry
 from frostline.documents.data import DatasetInfo
 from frostline.documents.features import FEATURES
 from frostline.documents.features import Features as FeaturesDocument
@@ -25,7 +25,7 @@ from frostline.freeze import certificate
 from frostline.freeze.phases import phases
 from frostline.model import arithmetic, head, weights
 from frostline.training import feed, loop, report, strategy
-from frostline.training.checkpoint import Checkpoints
+from frostline.training.checkpoint import Checkpoints, place
 from frostline.training.config import SessionSettings
 from frostline.training.feed import Feed, PhaseSources
 from frostline.training.fit import Fit
@@ -51,7 +51,7 @@ class Inputs:
 
 
 class Session:
-    """One training. After `run`: `model`, `state`, `image_ids` (by split) and `checkpoints`."""
+    """One training. After `run`: `model`, `state`, `image_ids` (by split), `fingerprint` and `checkpoints`."""
 
     def __init__(self, settings: SessionSettings, inputs: Inputs, scratch: Path, scalars: telemetry.Scalars) -> None:
         """Check what goes together; nothing is loaded yet.
@@ -73,6 +73,7 @@ class Session:
             raise ConfigError(FEATURES.file, len(self._uses), f"the plan has {len(self._schedule)} phases")
         self.model: keras.Model
         self.state: State
+        self.fingerprint: str
         self.checkpoints: Checkpoints
 
     def run(self) -> None:
@@ -106,7 +107,8 @@ class Session:
         with Feed(settings.store, builder, self._scratch) as self._feed, stop_requested() as stopping:
             self._feed.open(self._sets, float32=float32)
             sources = self._feed.sources(self._uses, self._schedule)
-            self.checkpoints = Checkpoints(storage.join(settings.store, "checkpoints", self._fingerprint(sources)))
+            self.fingerprint = self._digest(sources)
+            self.checkpoints = Checkpoints(place(settings.store, self.fingerprint))
             self._require_complete(sources[0])
             self.image_ids = {
                 "train": sources[0].train.examples.ids,
@@ -156,7 +158,7 @@ class Session:
         backbone = self._inputs.plan["backbone"]
         return equivalence.require_equivalent(self.model, backbone, features, images, view, exact)
 
-    def _fingerprint(self, sources: Sequence[PhaseSources]) -> str:
+    def _digest(self, sources: Sequence[PhaseSources]) -> str:
         """Digest of everything that the trained bits depend on: only the same training resumes from a checkpoint."""
         settings, inputs = self._settings, self._inputs
         return digests.of_json(
@@ -193,6 +195,7 @@ class Session:
             self._uses,
             self._feed.report,
             self._verdicts,
+            fingerprint=self.fingerprint,
             computed=self._computed,
             resumed_from=self._resumed_from,
             replicas=self._strategy.num_replicas_in_sync,

@@ -29,6 +29,13 @@ def bench(tmp_path_factory):
     return bench
 
 
+def test_the_last_checkpoint_of_the_training_is_removed_once_the_model_was_read(bench):
+    checkpoints = bench.checkpoints()
+    checkpoints.save(3, {}, {})
+    bench.evaluate()
+    assert checkpoints.latest() is None
+
+
 def evaluation(bench):
     return artifacts.read_json(Path(bench.path("evaluation")) / "evaluation.json", "evaluation")
 

@@ -79,7 +79,7 @@ def test_a_training_that_was_struck_ends_in_the_same_bits(bench, undisturbed, tm
     again = resuming.run(bench, tmp_path, devices=what["devices"], every=what["every"])
     assert again.returncode == 0, again.stderr[-2000:]
     assert resuming.outcome(tmp_path) == undisturbed[what["devices"]]
-    assert resuming.checkpoints(tmp_path) == []
+    assert len(resuming.checkpoints(tmp_path)) == 1
 
 
 @pytest.mark.parametrize("devices", [1, 2])

@@ -59,7 +59,7 @@ def train(bench, place, **options):
     """Train in this process, with the store and the model below `place`; the store is empty at first."""
     bench = Bench(bench.root)
     bench.store = str(Path(place) / "store")
-    bench.train(**{**OPTIONS, **options}, model=str(Path(place) / "model"), featurize=False)
+    bench.train(**{**OPTIONS, **options}, model=str(Path(place) / "model"), featurize=False, keep=True)
     return outcome(place)
 
 

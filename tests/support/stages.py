@@ -78,9 +78,12 @@ class Bench:
 
     def train(
         self, epochs=2, batch_size=16, learning_rate=0.003, seed=0, head=None, model="model", training=None,
-        augment=None, cache=None, featurize=True,
+        augment=None, cache=None, featurize=True, keep=False,
     ):  # fmt: skip
-        """The two steps that depend on the plan: featurize, then train."""
+        """The two steps that depend on the plan: featurize, then train.
+
+        The last checkpoint is removed unless it is to be kept: a second training would only read the first's result.
+        """
         from frostline import train
 
         cache = {"mode": "auto"} if cache is None else cache
@@ -92,6 +95,15 @@ class Bench:
             augment=augment or {}, cache=cache, epochs=epochs, batch_size=batch_size, learning_rate=learning_rate,
             seed=seed, store=self.store, image="image:1", model=self.path(model), logs=self.path(f"{model}-logs"),
         )  # fmt: skip
+        if not keep:
+            self.checkpoints(model).clear()
+
+    def checkpoints(self, model="model"):
+        """Those of the training that made a model."""
+        from frostline.documents.training import TRAINING
+        from frostline.training import checkpoint
+
+        return checkpoint.Checkpoints(checkpoint.place(self.store, TRAINING.read(self.root / model)["fingerprint"]))
 
     def gate(self, section, model="model"):
         from frostline import gate
@@ -114,5 +126,6 @@ class Bench:
 
         return evaluate.run(
             dataset=self.path("dataset"), info=self.path("info"), model=self.path(model), model_name=name, gate={},
-            registry=self.registry, evaluation=self.path("evaluation"), page=self.path("evaluation.html"),
+            store=self.store, registry=self.registry, evaluation=self.path("evaluation"),
+            page=self.path("evaluation.html"),
         )  # fmt: skip

@@ -208,6 +208,15 @@ def test_tfds_keeps_the_original_bytes_of_every_split(tfds_builders, data_dir):
     assert images[0].id == "tiny_photos/test/0000000"
 
 
+def test_tfds_works_for_a_user_without_a_name(tfds_builders, data_dir, monkeypatch):
+    def nameless(number):
+        raise KeyError(f"not found: {number}")
+
+    monkeypatch.setattr("pwd.getpwuid", nameless)
+    monkeypatch.setattr("grp.getgrgid", nameless)
+    assert open_source("tfds://tiny_photos").total == 10
+
+
 def test_tfds_without_images_is_refused(data_dir):
     with pytest.raises(DataError, match=r"has the features \{'text': 'Text'\}; expected image: Image and label"):
         open_source("tfds://tiny_texts")

@@ -15,7 +15,7 @@ import pytest
 
 from frostline import digests, storage
 from frostline.errors import DataError, StorageError
-from frostline.training.checkpoint import Checkpoints
+from frostline.training.checkpoint import Checkpoints, place
 
 SAVE_FOREVER = """
 import sys
@@ -201,14 +201,14 @@ def test_any_flipped_byte_of_the_newest_is_noticed(root, capsys):
     save(root, 1)
     newest = save(root, 2)
     content = storage.read_bytes(newest)
-    for place in range(0, len(content), 1 if root.startswith("/") else 60):
+    for position in range(0, len(content), 1 if root.startswith("/") else 60):
         flipped = bytearray(content)
-        flipped[place] ^= 0x10
+        flipped[position] ^= 0x10
         if root.startswith("/"):
             Path(newest).write_bytes(flipped)  # without storage's flush to the disk, for speed
         else:
             storage.write_bytes(newest, bytes(flipped))
-        assert Checkpoints(root).latest().step == 1, place
+        assert Checkpoints(root).latest().step == 1, position
         assert "is damaged" in capsys.readouterr().err
 
 
@@ -374,3 +374,9 @@ def test_a_full_disk_is_told_in_one_line_and_the_older_checkpoint_serves(tmp_pat
     assert done.stderr == ""
     assert not list(temporary.iterdir())
     assert not list(store.rglob("*.partial"))
+
+
+@pytest.mark.parametrize("fingerprint", ["", "..", "../../registry", "a" * 63, "A" * 64, f"{'a' * 64}\n", "/etc"])
+def test_a_fingerprint_that_is_no_digest_leads_nowhere(fingerprint):
+    with pytest.raises(DataError, match="expected a SHA-256 digest"):
+        place("/store", fingerprint)

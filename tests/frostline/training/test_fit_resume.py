@@ -14,7 +14,8 @@ from PIL import Image
 
 from frostline import artifacts, digests
 from frostline.data import batches, examples
-from frostline.errors import NonFiniteLoss
+from frostline.errors import NonFiniteLoss, StorageError
+from frostline.training import checkpoint, phase_run
 
 from tests.support import pictures, resuming
 from tests.support.resuming import STEPS
@@ -33,7 +34,7 @@ def bench(tmp_path_factory):
 def undisturbed(bench, tmp_path_factory):
     place = tmp_path_factory.mktemp("undisturbed")
     result = resuming.train(bench, place)
-    assert resuming.checkpoints(place) == []  # a training that is over needs none
+    assert [resuming.step_of(path) for path in resuming.checkpoints(place)] == [5 * STEPS]  # until evaluate has read it
     return result
 
 
@@ -65,7 +66,15 @@ def test_what_goes_on_here_stops_early_goes_back_to_its_best_weights_and_unfreez
 def test_killed_while_it_writes_a_checkpoint_it_goes_on_from_the_one_before(bench, undisturbed, copied):
     assert resuming.train(bench, copied) == undisturbed
     assert resuming.report(copied)["resumed_from"] == 7
-    assert resuming.checkpoints(copied) == []
+    assert [resuming.step_of(path) for path in resuming.checkpoints(copied)] == [5 * STEPS]
+
+
+def test_a_training_whose_model_did_not_arrive_is_not_repeated(bench, undisturbed, copied, monkeypatch):
+    resuming.train(bench, copied)
+    shutil.rmtree(copied / "model")
+    monkeypatch.setattr(phase_run.PhaseRun, "epoch", lambda *_: pytest.fail("an epoch was trained again"))
+    assert resuming.train(bench, copied) == undisturbed
+    assert resuming.report(copied)["resumed_from"] == 5 * STEPS
 
 
 def test_killed_in_a_feature_write_and_once_more_before_the_first_step(bench, undisturbed, tmp_path):
@@ -128,7 +137,7 @@ def test_another_configuration_does_not_go_on_from_these_checkpoints(bench, undi
     finally:
         resuming.featurize(bench)
     assert resuming.report(copied)["resumed_from"] is None
-    assert resuming.checkpoints(copied) == others  # which the old one may still go on from
+    assert set(others) < set(resuming.checkpoints(copied))  # which the old one may still go on from
 
 
 def test_a_disk_that_takes_no_more_is_told_in_one_line_and_once_it_does_training_goes_on(bench, undisturbed, copied):
@@ -143,6 +152,21 @@ def test_a_disk_that_takes_no_more_is_told_in_one_line_and_once_it_does_training
     assert ended.stdout.count("\n") == 1
     assert resuming.train(bench, copied) == undisturbed
     assert resuming.report(copied)["resumed_from"] == 7
+
+
+def test_a_last_checkpoint_that_cannot_be_written_is_a_warning(bench, undisturbed, tmp_path, monkeypatch, capfd):
+    """The disk is full from the end of the second phase on, not before."""
+    original = checkpoint.Checkpoints.save
+
+    def save(self, step, arrays, state):
+        if state["phase"] == 2:
+            raise StorageError(f"{tmp_path}: no space left on device")
+        return original(self, step, arrays, state)
+
+    monkeypatch.setattr(checkpoint.Checkpoints, "save", save)
+    assert resuming.train(bench, tmp_path) == undisturbed
+    assert "no space left on device; training is done and goes on without this checkpoint" in capfd.readouterr().err
+    assert [resuming.step_of(path) for path in resuming.checkpoints(tmp_path)] == [3 * STEPS]
 
 
 def own(make, tmp_path, freeze):

@@ -5,7 +5,7 @@ import subprocess
 import sys
 
 ENVIRONMENT = {key: value for key, value in os.environ.items() if key != "TF_CPP_MIN_LOG_LEVEL"}
-IMPORT = "import os, sys; from pipelines import quiet; quiet.import_tensorflow(); "
+IMPORT = "import os, sys; from frostline import quiet; quiet.import_tensorflow(); "
 
 
 def run(code, **environment):

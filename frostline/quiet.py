@@ -1,4 +1,4 @@
-"""Import TensorFlow without the lines that its C++ libraries write to standard error while they load."""
+"""Import TensorFlow so that neither its C++ libraries nor its deprecations write lines of their own."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ def import_tensorflow() -> None:
         return
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     with _shown_only_on_failure():
-        import tensorflow  # noqa: F401
+        import tensorflow as tf
+    tf.get_logger().setLevel("ERROR")
 
 
 @contextmanager

@@ -1,0 +1,14 @@
+#!/bin/sh
+# Makes a base image from Debian's packages where no image registry is reached: `docker/debian-base.sh NAME [ENGINE]`.
+# Needs root, debootstrap, and docker (or podman, the ENGINE). Debian 12 has Python 3.11.
+set -eu
+name=$1
+engine=${2:-docker}
+folder=$(mktemp -d)
+trap 'rm -rf "$folder"' EXIT
+debootstrap --variant=minbase --include=python3,python3-venv,ca-certificates bookworm "$folder/root" > "$folder/log" || {
+  tail -5 "$folder/log" >&2
+  exit 1
+}
+rm -rf "$folder"/root/var/cache/apt/archives/*.deb "$folder"/root/var/lib/apt/lists/*
+tar -C "$folder/root" -c . | "$engine" import - "$name"
