@@ -75,6 +75,8 @@ def on_cluster(task: dsl.PipelineTask, image: str, cpu: str, memory: str) -> dsl
     task.set_retry(3, "30s", 2.0, "604800s")
     kubernetes.set_timeout(task, TIMEOUTS[task.name])
     kubernetes.set_security_context(task, run_as_non_root=True)
+    kubernetes.add_pod_label(task, "app.kubernetes.io/name", "frostline")  # the network policy selects it
+    kubernetes.add_pod_label(task, "app.kubernetes.io/component", task.name)
     kubernetes.empty_dir_mount(task, "tmp", "/tmp")  # noqa: S108  (the pod's own)
     return kubernetes.mount_pvc(task, pvc_name=VOLUME_CLAIM, mount_path=VOLUME_PATH)
 

@@ -7,8 +7,10 @@ other rules is refused. If kubectl is installed, every test also runs on its ren
 from __future__ import annotations
 
 import copy
+import re
 import shutil
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +41,8 @@ def render(base: Path) -> list[Manifest]:
             metadata["labels"] = metadata.get("labels", {}) | labels
         if "namespace" in kustomization:
             for place in (metadata, *manifest.get("subjects", [])):
-                place["namespace"] = kustomization["namespace"]
+                if manifest["kind"] != "Namespace":
+                    place["namespace"] = kustomization["namespace"]
     for patch in kustomization.get("patches", []):
         target = next(each for each in rendered if identity(each) == (patch["target"]["kind"], patch["target"]["name"]))
         for change in yaml.safe_load(patch["patch"]):
@@ -47,9 +50,12 @@ def render(base: Path) -> list[Manifest]:
             place = target
             for parent in parents:
                 place = place[parent]
-            if change["op"] != "replace" or last not in place:
+            if (change["op"], isinstance(place, list), last) == ("add", True, "-"):
+                place.append(change["value"])
+            elif (change["op"], last in place) in {("replace", True), ("add", False)}:
+                place[last] = change["value"]
+            else:
                 raise ValueError(f"the test's renderer does not know {change}")
-            place[last] = change["value"]
     return rendered
 
 
@@ -101,7 +107,9 @@ def by_identity(manifests: list[Manifest]) -> dict[tuple[str, str], Manifest]:
 def test_every_overlay_renders_to_valid_kubernetes_in_one_namespace(renderer, overlay):
     found = renderer(overlay)
     assert by_identity(found) == by_identity(render(overlay))
-    assert len({each["metadata"]["namespace"] for each in found}) == 1
+    namespaced = {each["metadata"]["namespace"] for each in found if each["kind"] != "Namespace"}
+    assert len(namespaced) == 1
+    assert {each["metadata"]["name"] for each in found if each["kind"] == "Namespace"} <= namespaced
     for manifest in found:
         for version in ("1.31.0", "1.34.0", kubernetes_validate.latest_version()):
             kubernetes_validate.validate(manifest, version, strict=True)
@@ -110,7 +118,7 @@ def test_every_overlay_renders_to_valid_kubernetes_in_one_namespace(renderer, ov
 def test_the_overlays_are_those_of_the_guide():
     guide = (K8S / "README.md").read_text()
     assert [path.relative_to(K8S).as_posix() for path in OVERLAYS] == [
-        "overlays/dev", "overlays/profile", "overlays/standalone", "volume-owner",
+        "overlays/dev", "overlays/gke", "overlays/profile", "overlays/standalone", "volume-owner",
     ]  # fmt: skip
     assert all(f"k8s/{path.relative_to(K8S).as_posix()}" in guide for path in OVERLAYS)
 
@@ -196,3 +204,101 @@ def test_the_role_reports_results_and_reads_single_named_objects(manifests):
         ("", "configmaps", "get", "kfp-launcher"),
         ("", "secrets", "get", "mlpipeline-minio-artifact"),
     }
+
+
+KUBEFLOW_LABEL = ("pipelines.kubeflow.org/v2_component", "true")  # of every pod of a run, as Kubeflow 2.17 makes them
+QUANTITY = re.compile(r"\d+(\.\d+)?(m|k|M|G|T|Ki|Mi|Gi|Ti)?")
+UNITS = {"": 1, "m": 1e-3, "k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12, "Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40}
+
+
+def quantity(text: str) -> float:
+    number, unit = re.fullmatch(r"([\d.]+)([A-Za-z]*)", text).groups()
+    return float(number) * UNITS[unit]
+
+
+def containers(manifest: Manifest) -> list[Manifest]:
+    spec = manifest.get("spec", {}).get("template", {}).get("spec", {})
+    return [*spec.get("initContainers", []), *spec.get("containers", [])]
+
+
+def test_the_policies_select_the_pods_that_the_pipeline_and_kubeflow_label(renderer, pipeline):
+    labels = [
+        executor["podMetadata"]["labels"]
+        for executor in pipeline[1]["platforms"]["kubernetes"]["deploymentSpec"]["executors"].values()
+    ]
+    found = by_identity(renderer(K8S / "overlays" / "profile"))
+    steps = found["NetworkPolicy", "frostline-steps"]["spec"]
+    runs = found["NetworkPolicy", "frostline-runs"]["spec"]
+    assert all(steps["podSelector"]["matchLabels"].items() <= each.items() for each in labels)
+    assert tuple(runs["podSelector"]["matchLabels"].items()) == (KUBEFLOW_LABEL,)
+    for policy in (steps, runs):
+        assert policy["policyTypes"] == ["Ingress", "Egress"]
+        assert "ingress" not in policy  # nobody connects to a step
+        assert all(rule["ports"] for rule in policy["egress"])  # a rule without ports would open all of them
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS, ids=lambda path: path.name)
+def test_names_grants_quantities_and_references_hold(renderer, overlay):
+    found = renderer(overlay)
+    names = {identity(each) for each in found}
+    for manifest in found:
+        assert re.fullmatch(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?", manifest["metadata"]["name"])
+        for rule in manifest.get("rules", []):
+            assert "*" not in [*rule["apiGroups"], *rule["resources"], *rule["verbs"]]
+        if manifest["kind"] == "RoleBinding":
+            assert (manifest["roleRef"]["kind"], manifest["roleRef"]["name"]) in names
+            assert {(each["kind"], each["name"]) for each in manifest["subjects"]} <= names
+    for text in quantities(found):
+        assert QUANTITY.fullmatch(text), text
+
+
+def quantities(node: Any, inside: bool = False) -> Iterator[str]:
+    """Every value below `requests`, `limits`, `hard` and the defaults of a LimitRange."""
+    for key, value in node.items() if isinstance(node, dict) else [("", each) for each in node]:
+        if isinstance(value, dict | list):
+            yield from quantities(value, key in ("requests", "limits", "hard", "default", "defaultRequest"))
+        elif inside:
+            yield value
+
+
+def test_the_quota_admits_every_pod_and_a_run_with_the_default_parameters(renderer):
+    from frostline.config import RunConfig
+
+    found = renderer(K8S / "overlays" / "profile")
+    hard, defaults, run = only(found, "ResourceQuota")["spec"]["hard"], only(found, "LimitRange")["spec"], RunConfig()
+    (limits,) = defaults["limits"]  # for Argo's containers, which declare nothing
+    argo = 2 * quantity(limits["default"]["memory"])
+    workers = run.workers * (quantity(run.memory) + argo)
+    assert 2 * max(workers, quantity(run.train_memory) + argo) <= quantity(hard["limits.memory"])
+    assert 2 * run.workers * quantity(run.cpu) <= quantity(hard["requests.cpu"])
+
+
+def test_only_the_job_that_changes_the_owner_is_root_and_no_pod_can_gain_privileges(renderer):
+    for overlay in OVERLAYS:
+        for manifest in renderer(overlay):
+            for container in containers(manifest):
+                context = container["securityContext"]
+                assert not context["allowPrivilegeEscalation"]
+                assert context["capabilities"]["drop"] == ["ALL"]
+                assert context["seccompProfile"]["type"] == "RuntimeDefault"
+                assert context["readOnlyRootFilesystem"]
+                assert context.get("runAsNonRoot") or manifest["metadata"]["name"] == "frostline-volume-owner"
+                assert {"requests", "limits"} <= set(container["resources"])
+
+
+def test_a_namespace_with_users_enforces_restricted(renderer):
+    namespace = only(renderer(K8S / "overlays" / "profile"), "Namespace")
+    assert namespace["metadata"]["labels"]["pod-security.kubernetes.io/enforce"] == "restricted"
+
+
+def test_the_guides_commands_are_configurations_that_the_pipeline_accepts():
+    """Each `--set` of the guide, read as a shell and the command line read it."""
+    from frostline.config import RunConfig
+
+    guide = (K8S / "README.md").read_text()
+    settings = re.findall(r"--set '([^']+)'", guide)
+    assert len(settings) == 3
+    values = {name: yaml.safe_load(text) for name, _, text in (each.partition("=") for each in settings)}
+    config = RunConfig(**values)
+    assert config.accelerator_count == "1"
+    assert config.tolerations[0]["effect"] == "NoSchedule"
