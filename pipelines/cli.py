@@ -231,6 +231,7 @@ app.command()(cluster_commands.schedule)
 app.command()(cluster_commands.resume)
 app.command()(cluster_commands.terminate)
 app.command()(cluster_commands.schedules)
+app.add_typer(cluster_commands.app, name="cluster")
 
 
 def main(arguments: list[str] | None = None) -> NoReturn:

@@ -11,6 +11,7 @@ import types
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from frostline.errors import ConfigError, FrostlineError
@@ -30,7 +31,8 @@ class Cluster:
     Attributes:
         host: its address, `http://` or `https://`.
         namespace: of a profile, on a multi-user installation; empty on any other.
-        token_env, cookies_env: environment variables with a bearer token, or with cookies; empty if not needed.
+        token_env, cookies_env: environment variables with a bearer token, or with cookies; empty if not needed. Without
+            either, the token is used that Kubeflow mounts into pods (KF_PIPELINES_SA_TOKEN_PATH).
         ca_file: certificates that sign the server's, PEM; empty for those of the system.
         service_account: of the pods of a run.
     """
@@ -138,9 +140,19 @@ def _client(cluster: Cluster, token: str | None, cookies: str | None) -> Any:
         host=cluster.host,
         namespace=cluster.namespace or "kubeflow",
         existing_token=token,
+        credentials=None if token or cookies else _mounted_credentials(),
         cookies=cookies,
         ssl_ca_cert=cluster.ca_file or None,
     )
+
+
+def _mounted_credentials() -> Any:
+    """The token that Kubeflow mounts into pods of a profile, and renews; None where there is none."""
+    from kfp import client
+    from kfp.client.set_volume_credentials import ServiceAccountTokenVolumeCredentials
+
+    path = os.environ.get(client.KF_PIPELINES_SA_TOKEN_ENV, client.KF_PIPELINES_SA_TOKEN_PATH)
+    return ServiceAccountTokenVolumeCredentials(path) if Path(path).is_file() else None
 
 
 def _reason(error: Any) -> str:

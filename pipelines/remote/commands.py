@@ -12,6 +12,7 @@ from pipelines.options import Config, Debug, Overrides
 if TYPE_CHECKING:
     from frostline.config import RunConfig
 
+app = typer.Typer(no_args_is_help=True, help="Look at a cluster.")
 Host = Annotated[str, typer.Option("--host", metavar="URL", help="Address of Kubeflow Pipelines.")]
 Namespace = Annotated[
     str, typer.Option("--namespace", metavar="NAME", help="Namespace of your profile, if Kubeflow is multi-user.")
@@ -32,6 +33,10 @@ Wait = Annotated[bool, typer.Option("--wait/--no-wait", help="Follow the run unt
 Retries = Annotated[
     int, typer.Option("--retries", metavar="N", min=0, help="How often a followed run that fails is started again.")
 ]
+WaitForNode = Annotated[
+    int,
+    typer.Option("--wait-for-node", metavar="SECONDS", min=1, help="How long a pod may wait for a node or its image."),
+]
 Run = Annotated[str, typer.Argument(metavar="RUN", help="Identifier of the run, the last part of its address.")]
 Experiment = Annotated[str, typer.Option("--experiment", metavar="NAME", help="Experiment of the run.")]
 ImageOnNodes = Annotated[
@@ -45,6 +50,7 @@ def submit(
     overrides: Overrides = None,
     wait: Wait = True,
     retries: Retries = 0,
+    wait_for_node: WaitForNode = 1800,
     experiment: Experiment = "frostline",
     namespace: Namespace = "",
     token_env: TokenEnv = "",
@@ -62,7 +68,13 @@ def submit(
     checked = _for_cluster(config, overrides)
     typer.echo(
         remote.submit(
-            checked, cluster, experiment=experiment, wait=wait, retries=retries, image_on_nodes=image_on_nodes
+            checked,
+            cluster,
+            experiment=experiment,
+            wait=wait,
+            retries=retries,
+            wait_for_node=wait_for_node,
+            image_on_nodes=image_on_nodes,
         )
     )
 
@@ -114,6 +126,7 @@ def resume(
     host: Host,
     wait: Wait = True,
     retries: Retries = 0,
+    wait_for_node: WaitForNode = 1800,
     namespace: Namespace = "",
     token_env: TokenEnv = "",
     cookies_env: CookiesEnv = "",
@@ -125,7 +138,7 @@ def resume(
     from pipelines.remote.cluster import Cluster
 
     cluster = Cluster(host, namespace, token_env, cookies_env, ca_file)
-    typer.echo(operate.resume(cluster, run, wait=wait, retries=retries))
+    typer.echo(operate.resume(cluster, run, wait=wait, retries=retries, wait_for_node=wait_for_node))
 
 
 def terminate(
@@ -163,6 +176,34 @@ def schedules(
         typer.echo(operate.status(cluster, name))
     else:
         typer.echo(operate.set_paused(cluster, name, paused=action == "pause"))
+
+
+@app.command()
+def check(
+    host: Host,
+    image: Annotated[
+        str, typer.Option("--image", metavar="IMAGE", help="Image of the steps, to look at its name.")
+    ] = "",
+    context: Annotated[
+        str, typer.Option("--context", metavar="NAME", help="Context of the kubeconfig; default: the current one.")
+    ] = "",
+    namespace: Namespace = "",
+    token_env: TokenEnv = "",
+    cookies_env: CookiesEnv = "",
+    ca_file: CaFile = "",
+    service_account: ServiceAccount = "frostline",
+    image_on_nodes: ImageOnNodes = False,
+    debug: Debug = False,
+) -> None:
+    """Look at what a first run needs on a cluster; exit code 1 if something is missing."""
+    from pipelines.remote import inspection
+    from pipelines.remote.cluster import Cluster
+
+    cluster = Cluster(host, namespace, token_env, cookies_env, ca_file, service_account)
+    found = inspection.check(cluster, image=image, image_on_nodes=image_on_nodes, context=context)
+    typer.echo("\n".join(map(str, found)))
+    if any(one.state == "problem" for one in found):
+        raise typer.Exit(1)
 
 
 def _for_cluster(path: Path, overrides: list[str] | None) -> RunConfig:

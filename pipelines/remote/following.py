@@ -14,11 +14,19 @@ from pipelines.remote.run_states import RunStates
 
 POLL_SECONDS = 5.0
 ENDED = ("SUCCEEDED", "FAILED", "SKIPPED", "CANCELED")
+WAIT_FOR_NODE = 1800
+_TOLD_AFTER = 60.0  # seconds that a pod may wait before a line says so
 _PATIENCE = 12  # failed polls in a row before following ends: a minute, enough for a gateway to restart
 
 
 def to_its_end(
-    client: Any, cluster: Cluster, run_id: str, *, retries: int = 0, start: Callable[[], str] | None = None
+    client: Any,
+    cluster: Cluster,
+    run_id: str,
+    *,
+    retries: int = 0,
+    wait_for_node: int = WAIT_FOR_NODE,
+    start: Callable[[], str] | None = None,
 ) -> str:
     """Follow a run, with a line for each change of a step.
 
@@ -31,17 +39,19 @@ def to_its_end(
         cluster: the installation.
         run_id: of the run.
         retries: how often it is started again.
+        wait_for_node: seconds after which a run ends of which a pod still waits for a node or its image. Nothing in
+            the pipeline bounds a wait for a node promptly.
         start: starts a new run of the same configuration and returns its identifier; None if that is not possible.
 
     Returns:
         One line: how it ended, and its address.
 
     Raises:
-        FrostlineError: the run did not succeed, or the server no longer answers.
+        FrostlineError: the run did not succeed, a pod waited too long, or the server no longer answers.
     """
     for left in range(retries, -1, -1):
         states = RunStates()
-        ended = _follow(client, run_id, states)
+        ended = _follow(client, cluster, run_id, states, _Waits(cluster, wait_for_node))
         url = cluster.run_url(run_id)
         if ended.state == "SUCCEEDED":
             return f"succeeded, its outcome is that of the step release: {url}"
@@ -85,7 +95,29 @@ def _why(run: Any, states: RunStates, cluster: Cluster) -> str:
     )
 
 
-def _follow(client: Any, run_id: str, states: RunStates) -> Any:
+class _Waits:
+    """How long each pod of a run has waited for a node or its image."""
+
+    def __init__(self, cluster: Cluster, limit: int) -> None:
+        self._limit = limit
+        self._help = f"kubectl -n {cluster.namespace or 'NAMESPACE'} describe pods -l app.kubernetes.io/name=frostline"
+        self._since: dict[str, float] = {}
+        self._told: set[str] = set()
+
+    def too_long(self, waiting: dict[str, str]) -> str:
+        """Tell of pods that wait, once; why the run has to end, empty if it has not."""
+        now = time.monotonic()
+        self._since = {pod: self._since.get(pod, now) for pod in waiting}
+        for pod, since in self._since.items():
+            if now - since >= _TOLD_AFTER and waiting[pod] not in self._told:
+                self._told.add(waiting[pod])
+                say(f"a pod of {waiting[pod]} has waited {now - since:.0f} s for a node or its image: {self._help}")
+            if now - since >= self._limit:
+                return f"a pod of {waiting[pod]} had no node or image after {self._limit} s (--wait-for-node)"
+        return ""
+
+
+def _follow(client: Any, cluster: Cluster, run_id: str, states: RunStates, waits: _Waits) -> Any:
     """Wait until the run ends; kfp.Client's own wait never returns if a run is cancelled."""
     import kfp_server_api
     import urllib3
@@ -108,4 +140,8 @@ def _follow(client: Any, run_id: str, states: RunStates) -> Any:
                 say(f"run {run_id}: {state}")
             if state in ENDED:
                 return run
+            why = waits.too_long(states.waiting(run))
+            if why:
+                client.terminate_run(run_id)
+                raise FrostlineError(f"{why}; the run was ended, and can be resumed: {cluster.run_url(run_id)}")
         time.sleep(POLL_SECONDS)

@@ -11,7 +11,9 @@ from pipelines.remote.cluster import Cluster, connected
 from pipelines.remote.submit import pages
 
 
-def resume(cluster: Cluster, run_id: str, *, wait: bool = True, retries: int = 0) -> str:
+def resume(
+    cluster: Cluster, run_id: str, *, wait: bool = True, retries: int = 0, wait_for_node: int = following.WAIT_FOR_NODE
+) -> str:
     """Start the failed steps of a run again, as the Retry button does; one that is running is only followed.
 
     Raises:
@@ -26,7 +28,7 @@ def resume(cluster: Cluster, run_id: str, *, wait: bool = True, retries: int = 0
             say(f"resumed {cluster.run_url(run_id)}")
         if not wait:
             return f"resumed {cluster.run_url(run_id)}"
-        return following.to_its_end(client, cluster, run_id, retries=retries)
+        return following.to_its_end(client, cluster, run_id, retries=retries, wait_for_node=wait_for_node)
 
 
 def terminate(cluster: Cluster, run_id: str) -> str:

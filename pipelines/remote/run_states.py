@@ -14,6 +14,7 @@ from typing import Any
 
 STEPS = ("plan", "ingest", "prepare", "validate", "train", "evaluate", "gate", "release")
 _ATTEMPT = re.compile(r"(?P<step>[a-z]+)\((?P<number>\d+)\)")
+_POD = re.compile(r"executor(\(\d+\))?|[\w-]+-driver\(\d+\)")
 _NEVER = 1  # the year of a time that the API does not know
 
 
@@ -37,6 +38,19 @@ class RunStates:
                 self._told[step] = line
                 lines.append(line)
         return lines
+
+    def waiting(self, run: Any) -> dict[str, str]:
+        """Pods that have no node, or no image, yet: the steps that are running, by the identifier of each pod's node.
+
+        The API lists these pods without their step, so all steps that run are named for each.
+        """
+        tasks = (run.run_details and run.run_details.task_details) or []
+        running = [step for step in STEPS if any(one.display_name == step and one.state == "RUNNING" for one in tasks)]
+        return {
+            task.task_id: " or ".join(running) or "the first step"
+            for task in tasks
+            if task.state == "PENDING" and _POD.fullmatch(task.display_name or "")
+        }
 
     def began(self) -> bool:
         """Whether any step began, as far as was told."""

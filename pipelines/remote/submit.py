@@ -41,6 +41,7 @@ def submit(
     experiment: str = "frostline",
     wait: bool = False,
     retries: int = 0,
+    wait_for_node: int = following.WAIT_FOR_NODE,
     image_on_nodes: bool = False,
 ) -> str:
     """Upload the pipeline unless it is already there, and start a run.
@@ -51,6 +52,7 @@ def submit(
         experiment: name of the experiment, created if it does not exist.
         wait: follow the run until it ends, with a line for each change of a step.
         retries: how often a followed run that fails is started again.
+        wait_for_node: seconds that a pod of a followed run may wait for a node or its image.
         image_on_nodes: the nodes have the image already, so it needs no registry.
 
     Returns:
@@ -61,7 +63,7 @@ def submit(
         FrostlineError: the host does not answer, it refuses the request, or the followed run did not succeed.
     """
     _check_reachable(config)
-    _check_image(config.image, image_on_nodes)
+    check_image(config.image, image_on_nodes)
     with connected(cluster) as client:
         pipeline_id, version_id = _version(client, cluster.namespace)
         experiment_id = _experiment(client, experiment, cluster.namespace)
@@ -83,7 +85,7 @@ def submit(
         if not wait:
             return f"started {cluster.run_url(run_id)}"
         say(f"started {cluster.run_url(run_id)}")
-        return following.to_its_end(client, cluster, run_id, retries=retries, start=start)
+        return following.to_its_end(client, cluster, run_id, retries=retries, wait_for_node=wait_for_node, start=start)
 
 
 def schedule(
@@ -119,7 +121,7 @@ def schedule(
     """
     expression = six_fields(cron)
     _check_reachable(config)
-    _check_image(config.image, image_on_nodes)
+    check_image(config.image, image_on_nodes)
     with connected(cluster) as client:
         pipeline_id, version_id = _version(client, cluster.namespace)
         created = client.create_recurring_run(
@@ -180,7 +182,7 @@ def _check_reachable(config: RunConfig) -> None:
             raise ConfigError(field, value, f"the cluster cannot reach it; use gs:// or a path below {VOLUME_PATH}")
 
 
-def _check_image(image: str, image_on_nodes: bool) -> None:
+def check_image(image: str, image_on_nodes: bool) -> None:
     """Refuse an image that no node can pull: the run would wait for it for as long as its first step may take."""
     if not image:
         raise ConfigError(

@@ -7,6 +7,7 @@ other rules is refused. If kubectl is installed, every test also runs on its ren
 from __future__ import annotations
 
 import copy
+import json
 import re
 import shutil
 import subprocess
@@ -302,3 +303,12 @@ def test_the_guides_commands_are_configurations_that_the_pipeline_accepts():
     config = RunConfig(**values)
     assert config.accelerator_count == "1"
     assert config.tolerations[0]["effect"] == "NoSchedule"
+
+
+def test_the_guides_patch_of_the_controller_is_json_and_yaml_that_retries_steps_and_not_what_is_around_them():
+    guide = (K8S / "README.md").read_text()
+    (patch,) = re.findall(r"--type merge -p \\\n  '(.*)'", guide)
+    strategy = yaml.safe_load(json.loads(patch)["data"]["workflowDefaults"])["spec"]["templateDefaults"][
+        "retryStrategy"
+    ]
+    assert strategy == {"limit": "0", "retryPolicy": "Always"}

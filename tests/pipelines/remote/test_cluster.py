@@ -34,6 +34,13 @@ def test_a_namespace_on_an_installation_without_users_is_refused(server):
         remote.submit(CONFIG, Cluster(server.host, namespace="team-a"))
 
 
+def test_a_token_that_kubeflow_mounts_is_used_where_none_is_named(server, monkeypatch, tmp_path):
+    server.token = "mounted"
+    (tmp_path / "token").write_text("mounted")
+    monkeypatch.setenv("KF_PIPELINES_SA_TOKEN_PATH", str(tmp_path / "token"))
+    assert remote.submit(CONFIG, Cluster(server.host)).startswith("started")
+
+
 def test_a_token_comes_from_the_environment(server, monkeypatch):
     server.token = "abc"
     with pytest.raises(FrostlineError, match="there is no user identity header; say who you are: --token-env"):

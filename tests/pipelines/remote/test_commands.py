@@ -41,7 +41,7 @@ def test_submit_and_schedule_hand_over_a_checked_configuration(capsys, monkeypat
 
     cluster, options = Cluster("http://localhost:1"), {"experiment": "frostline", "image_on_nodes": False}
     assert calls == [
-        ("flowers", 3, cluster, {**options, "wait": False, "retries": 0}),
+        ("flowers", 3, cluster, {**options, "wait": False, "retries": 0, "wait_for_node": 1800}),
         ("flowers", 3, cluster, {**options, "cron": "0 2 * * *", "name": "flowers"}),
         ("flowers", 3, cluster, {**options, "cron": "0 2 * * *", "name": "nightly"}),
     ]
@@ -70,7 +70,7 @@ def test_resume_terminate_and_schedules_hand_over_what_they_were_given(capsys, m
                       ["schedules", "unpause", "n"]):  # fmt: skip
         assert call(capsys, *arguments, *host)[0] == 0
     assert calls == [
-        ("resume", cluster, "run-1", {"wait": False, "retries": 2}),
+        ("resume", cluster, "run-1", {"wait": False, "retries": 2, "wait_for_node": 1800}),
         ("terminate", cluster, "run-1", {}),
         ("status", cluster, "n", {}),
         ("set_paused", cluster, "n", {"paused": True}),

@@ -88,3 +88,33 @@ def test_a_run_that_someone_ended_is_not_started_again(server):
         remote.submit(CONFIG, Cluster(server.host), wait=True, retries=3)
     assert len(server.runs) == 1
     assert "actions" not in server.runs[0]
+
+
+def pending(pod, *steps):
+    return [*(task(step, "RUNNING") for step in steps), {**task(pod, "PENDING"), "task_id": pod}]
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """Time that passes a minute with each poll."""
+    from types import SimpleNamespace
+
+    from pipelines.remote import following
+
+    now = iter(range(0, 10**6, 60))
+    monkeypatch.setattr(following, "time", SimpleNamespace(monotonic=lambda: next(now), sleep=lambda _: None))
+
+
+def test_a_wait_for_a_node_is_told_once_and_ended_after_its_limit(server, clock, capsys):
+    server.states, server.tasks = ["RUNNING"], [pending("executor(0)", "train")]
+    with pytest.raises(FrostlineError, match=r"train had no node or image after 300 s .* can be resumed: http"):
+        remote.submit(CONFIG, Cluster(server.host), wait=True, wait_for_node=300)
+    assert server.runs[0]["actions"] == ["terminate"]
+    (told,) = [line for line in capsys.readouterr().err.splitlines() if "has waited" in line]
+    assert "kubectl -n NAMESPACE describe pods -l app.kubernetes.io/name=frostline" in told
+
+
+def test_pods_that_wait_one_after_the_other_do_not_add_up(server, clock):
+    server.states = ["RUNNING"] * 8 + ["SUCCEEDED"]
+    server.tasks = [pending(f"executor({number % 2})", "plan") for number in range(8)]
+    assert remote.submit(CONFIG, Cluster(server.host), wait=True, wait_for_node=100).startswith("succeeded")
