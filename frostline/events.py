@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any, ParamSpec, TypeVar
 
 from frostline.errors import FrostlineError, StorageError
-from frostline.text import one_line
+from frostline.text import one_line, os_reason
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -132,7 +132,7 @@ def _as_storage_error(error: Exception) -> StorageError | None:
         return None
     text = _message(error)
     if isinstance(error, OSError) and error.errno in _FULL_OR_FORBIDDEN:
-        return StorageError(f"{error.filename or 'a file of this step'}: {error.strerror}")
+        return StorageError(f"{error.filename or 'a file of this step'}: {os_reason(error)}")
     if "No space left on device" in text or "errno = 28" in text:
         return StorageError(f"no space left on device: {text[:200]}")
     return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Sequence
 
@@ -15,6 +16,14 @@ def one_line(value: object, longest: int = 300) -> str:
     """
     text = str(value)
     return " ".join("".join(letter if letter.isprintable() else " " for letter in text).split())[:longest]
+
+
+def os_reason(error: OSError) -> str:
+    """Why the system refused, in a clause; a permission is told with the user who lacks it: in a pod it has no name."""
+    reason = error.strerror or str(error)
+    if isinstance(error, PermissionError):
+        return f"{reason} for user {os.getuid()}, who has to own the folder or volume, or be let in by its group"
+    return reason
 
 
 def listed(names: Sequence[str], shown: int = 3, separator: str = ", ") -> str:

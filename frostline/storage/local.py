@@ -21,6 +21,7 @@ from stat import S_ISREG
 
 from frostline.errors import NotFound, PreconditionFailed, StorageError
 from frostline.storage.base import ABSENT, Stat
+from frostline.text import os_reason
 
 _TEMPORARY_SUFFIXES = (".partial", ".lock")
 _OWN_PARTIAL = re.compile(r"\.(.+\.)?[0-9a-f]{32}\.partial")
@@ -269,4 +270,4 @@ def _as_storage_error(uri: str, what: str) -> Iterator[None]:
     except OSError as error:
         if what == "read" and isinstance(error, FileNotFoundError | NotADirectoryError):
             raise NotFound(f"{uri}: there is no such file") from None
-        raise StorageError(f"{uri}: cannot be {what}: {error.strerror or error}") from error
+        raise StorageError(f"{uri}: cannot be {what}: {os_reason(error)}") from error

@@ -1,11 +1,14 @@
 """Text for people: one line, short lists, sizes, and Markdown that shows a text as it is."""
 
+import errno
+import os
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
-from frostline.text import listed, markdown, one_line, size_words
+from frostline.text import listed, markdown, one_line, os_reason, size_words
 
 
 @pytest.mark.parametrize(
@@ -93,3 +96,10 @@ def test_markdown_breaks_the_bare_addresses_that_renderers_turn_into_links():
 
 def test_markdown_does_not_cut():
     assert markdown("x" * 10_000) == "x" * 10_000
+
+
+def test_a_missing_permission_names_the_user_and_other_reasons_do_not():
+    told = os_reason(PermissionError(errno.EACCES, "Permission denied"))
+    assert told.startswith(f"Permission denied for user {os.getuid()}, who has to own")
+    assert os_reason(OSError(errno.ENOSPC, "No space left on device")) == "No space left on device"
+    assert os_reason(OSError("strange")) == "strange"
