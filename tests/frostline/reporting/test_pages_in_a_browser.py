@@ -72,9 +72,21 @@ def page(path, evaluation=None, **changed):
     return path.read_text()
 
 
-def look(browser, tmp_path, text, width, scheme="light"):
+CLICK = """
+<script>
+addEventListener("load", () => {
+  document.querySelector('nav a[href="#serving"]').click();
+  const top = document.querySelector("#serving").getBoundingClientRect().top;
+  const found = {scrolled: scrollY > 0, seen: top < innerHeight, parent: parent.location.hash};
+  parent.document.title = JSON.stringify(found);
+});
+</script>
+"""
+
+
+def look(browser, tmp_path, text, width, scheme="light", measure=MEASURE):
     """What the page measures of itself in a frame of that width: a browser's own window is never so narrow."""
-    copy = text.replace("<head>", f"<head>{WATCH}", 1).replace("</body>", f"{MEASURE}</body>")
+    copy = text.replace("<head>", f"<head>{WATCH}", 1).replace("</body>", f"{measure}</body>")
     frame = f'<iframe width="{width}" height="900" srcdoc="{html.escape(copy)}"></iframe>'
     (tmp_path / "frame.html").write_text(f"<!doctype html><meta charset=utf-8><title></title><body>{frame}")
     dark = ["--blink-settings=preferredColorScheme=0"] if scheme == "dark" else []
@@ -102,6 +114,12 @@ def test_the_page_fits_its_window_and_needs_nothing_but_itself(browser, tmp_path
     assert found["empty"] == found["errors"] == found["requests"] == []
     assert (found["images"], found["broken"]) == (8, 0)
     assert found["scripts"] == 2  # the test's own
+
+
+def test_a_link_to_a_section_scrolls_in_a_frame_without_an_address(browser, tmp_path):
+    """As Kubeflow shows the page; there, the address of a link is that of the page around the frame."""
+    found = look(browser, tmp_path, page(tmp_path / "run.html"), 700, measure=CLICK)
+    assert found == {"scrolled": True, "seen": True, "parent": ""}
 
 
 def test_hostile_names_stay_text_and_do_not_widen_a_phones_page(browser, tmp_path):
