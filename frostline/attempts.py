@@ -24,7 +24,7 @@ from types import FrameType
 from typing import Any
 
 from frostline import quiet
-from frostline.errors import FrostlineError
+from frostline.errors import ConfigError, FrostlineError
 from frostline.events import emit, say
 from frostline.text import one_line, size_words
 
@@ -132,6 +132,12 @@ def _tell(message: str) -> None:
     print("\n".join(textwrap.wrap(message, _WIDTH, break_on_hyphens=False)), file=sys.stderr, flush=True)
 
 
+def _advice_first(error: FrostlineError) -> str:
+    if isinstance(error, ConfigError):
+        return one_line(f"{error.field}: {error.expected} (received {error.received!r})", _LONGEST)
+    return one_line(error, _LONGEST)
+
+
 def main(stage: str, result: str) -> None:
     """Be the process of a stage; it dies with its parent."""
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
@@ -141,7 +147,7 @@ def main(stage: str, result: str) -> None:
     try:
         returned = importlib.import_module(f"frostline.{stage}").run(**arguments)
     except FrostlineError as error:
-        _tell(f"{stage} failed: {one_line(error, _LONGEST)}")
+        _tell(f"{stage} failed: {_advice_first(error)}")
         sys.exit(error.exit_code)
     Path(result).write_text(json.dumps(returned))
 

@@ -48,7 +48,7 @@ def compiled(config: RunConfig | None = None) -> str:
     with tempfile.TemporaryDirectory() as directory:
         file = Path(directory) / "pipeline.yaml"
         compiler.Compiler().compile(finetune, str(file), pipeline_parameters=parameters or None)
-        text = _HEADER + _without_comments(file.read_text())
+        text = _HEADER + _with_choices(_without_comments(file.read_text()))
     check(text)
     findings = lint(text)
     if findings:
@@ -62,6 +62,21 @@ def is_current(path: Path, config: RunConfig | None = None) -> bool:
         return path.read_bytes() == compiled(config).encode()
     except FileNotFoundError:
         return False
+
+
+def _with_choices(text: str) -> str:
+    """The YAML with the values of `workers`, of which the web form makes a drop-down; KFP's compiler cannot write them.
+
+    It is the only parameter that has a few values and no others.
+    """
+    bounds = RunConfig.model_json_schema()["properties"]["workers"]
+    choices = "".join(f"        - {number}\n" for number in range(bounds["minimum"], bounds["maximum"] + 1))
+    before, name, after = text.partition("\n      workers:\n        defaultValue:")
+    return (
+        before
+        + name
+        + after.replace("        parameterType:", f"        literals:\n{choices}        parameterType:", 1)
+    )
 
 
 def _without_comments(text: str) -> str:

@@ -93,9 +93,9 @@ def test_an_error_of_the_stage_is_not_tried_again_and_fits_on_a_narrow_page(log,
         probe(log, "refuse", "fine")
     assert ended.value.code == 2
     lines = capfd.readouterr().err.splitlines()
-    assert lines[0].startswith("probe failed: freeze.through: received 'blok1'; expected the name of a layer; did you")
+    assert lines[0].startswith("probe failed: freeze.through: expected the name of a layer; did you mean block1 more")
     assert max(map(len, lines)) <= 100
-    assert " ".join(lines).endswith("more more")
+    assert " ".join(lines).endswith("more more (received 'blok1')")
 
 
 def test_a_bug_shows_its_traceback_and_is_not_tried_again(log, capfd):

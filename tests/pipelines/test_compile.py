@@ -110,3 +110,18 @@ def test_compiling_imports_no_tensorflow():
 def test_the_lint_alone_imports_no_kfp():
     program = "import sys, pipelines.lint; sys.exit('kfp' in sys.modules)"
     subprocess.run([sys.executable, "-c", program], check=True, cwd=REPOSITORY)
+
+
+def test_the_form_offers_the_numbers_of_workers_that_are_accepted():
+    """The web form makes a drop-down of `literals`, and the server enforces them."""
+    from google.protobuf import json_format
+    from kfp.pipeline_spec import pipeline_spec_pb2
+
+    spec = next(yaml.safe_load_all(compiling.SHIPPED.read_text()))
+    parsed = json_format.ParseDict(spec, pipeline_spec_pb2.PipelineSpec())
+    parameters = parsed.root.input_definitions.parameters
+    assert [one.number_value for one in parameters["workers"].literals] == list(range(1, 9))
+    assert [name for name, one in parameters.items() if one.literals] == ["workers"]
+    for number in (0, 9):
+        with pytest.raises(ValueError, match="workers"):
+            RunConfig(workers=number)
