@@ -10,7 +10,7 @@ export PYTHONDONTWRITEBYTECODE :=
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test soak check format compile lock image image-check clean
+.PHONY: help setup demo test soak check format compile lock image image-check accept clean
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -72,6 +72,9 @@ image: ## build the image of the steps with docker or podman
 	  --label org.opencontainers.image.version=$(VERSION) \
 	  --label org.opencontainers.image.revision=$$(git rev-parse HEAD) \
 	  $(if $(PIP_CONFIG),--secret id=pip$(comma)src=$(PIP_CONFIG)) $(BUILD_OPTIONS) .
+
+accept: setup ## try a real Kubeflow: KFP_HOST, FROSTLINE_IMAGE and the current kubeconfig name it
+	$(BIN)/pytest tests/acceptance
 
 image-check: ## run the demo in the image: any user, read-only, no network, no capability
 	$(PYTHON) docker/check.py $(ENGINE) $(IMAGE)

@@ -23,7 +23,7 @@ R = TypeVar("R")
 T = TypeVar("T")
 
 EVENTS_FILE = "FROSTLINE_EVENTS"
-_POD = "KFP_POD_NAME"  # which Kubeflow sets in the containers of steps
+IN_A_POD = "KFP_POD_NAME"  # which Kubeflow sets in the containers of steps
 _INTERVAL = 0.2  # seconds between two progress events: smooth to see, cheap to write
 _FULL_OR_FORBIDDEN = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
 _LONGEST = 2000  # characters of an error's message: TensorFlow's can fill pages
@@ -50,7 +50,7 @@ def say(message: str, step: str = "") -> None:
         message: one line.
         step: the name of the step; empty for the one that runs in this process.
     """
-    now = time.strftime("%H:%M:%S ", time.gmtime()) if _POD in os.environ else ""
+    now = time.strftime("%H:%M:%S ", time.gmtime()) if IN_A_POD in os.environ else ""
     print(f"{now}{message}", file=sys.stderr, flush=True)
     emit("say", message=message, **({"step": step} if step else {}))
 

@@ -5,6 +5,7 @@ The alias moves only if the champion is still the one that the model was compare
 
 from __future__ import annotations
 
+import os
 import shlex
 import shutil
 import tempfile
@@ -16,7 +17,7 @@ from frostline.documents.evaluation import EVALUATION, EVALUATION_FILES, Evaluat
 from frostline.documents.release import DECISION, DECISION_FILES, PUBLISHED, SERVICE_FILE, Decision, VersionMetadata
 from frostline.documents.training import MODEL, MODEL_FILES, SERVING_DIRECTORY, ModelDescription
 from frostline.errors import ChampionChanged, DataError, NotFound, RegistryError, StorageError
-from frostline.events import say
+from frostline.events import IN_A_POD, say
 from frostline.registry import Alias, Promotion, Version, inference_service
 from frostline.registry.version import check
 from frostline.reporting import model_card
@@ -191,7 +192,7 @@ def _promote(root: str, version: Version, measured: Evaluation, decided: Decisio
     name, number = version.model, version.number
     rollback = _rolled_back(root, version)
     if rollback is not None:  # a person's decision holds, however often a scheduled run trains this model again
-        command = f"frostline registry rollback {shlex.quote(root)} {name} --to {number} --approver NAME --reason TEXT"
+        command = _command("rollback", root, name, f"--to {number}")
         by = f"{name} version {number} was rolled back by {rollback.approver}"
         return f"held: {by}; to make it the champion again: {command}"
     opponent, split = measured["champion"], measured["test_split"]["digest"]
@@ -200,7 +201,7 @@ def _promote(root: str, version: Version, measured: Evaluation, decided: Decisio
         attempt.require_same_reference(version)
         if decided["approval"] == "required":
             versions.nominate(root, version, compared_with=expected, test_split=split, attempt=attempt.name)
-            command = f"frostline registry promote {shlex.quote(root)} {name} {number} --approver NAME --reason TEXT"
+            command = _command("promote", root, name, str(number))
             return f"candidate: {name} version {number} waits for approval; {command}"
         versions.promote(
             root, version, expected=expected, reason=decided["reason"], test_split=split, attempt=attempt.name
@@ -233,3 +234,11 @@ def _write(published: Path, version: Version, outcome: str) -> None:
             "outcome": outcome,
         },
     )
+
+
+def _command(action: str, root: str, name: str, version: str) -> str:
+    """What a person types; a registry on the volume of a cluster is reached in a pod that mounts it."""
+    command = f"frostline registry {action} {shlex.quote(root)} {name} {version} --approver NAME --reason TEXT"
+    if IN_A_POD in os.environ and not root.startswith("gs://"):
+        return f"kubectl exec frostline-shell -- {command} (the pod of k8s/shell)"
+    return command

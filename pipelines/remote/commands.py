@@ -158,7 +158,7 @@ def terminate(
 
 
 def schedules(
-    action: Annotated[Literal["status", "pause", "unpause"], typer.Argument(help="What to do.")],
+    action: Annotated[Literal["status", "pause", "unpause", "delete"], typer.Argument(help="What to do.")],
     name: Annotated[str, typer.Argument(metavar="NAME", help="Name of the schedule.")],
     host: Host,
     namespace: Namespace = "",
@@ -167,13 +167,15 @@ def schedules(
     ca_file: CaFile = "",
     debug: Debug = False,
 ) -> None:
-    """Show a schedule on a cluster and its last runs, pause it, or let it go on."""
+    """Show a schedule on a cluster and its last runs, pause it, let it go on, or delete it."""
     from pipelines.remote import operate
     from pipelines.remote.cluster import Cluster
 
     cluster = Cluster(host, namespace, token_env, cookies_env, ca_file)
     if action == "status":
         typer.echo(operate.status(cluster, name))
+    elif action == "delete":
+        typer.echo(operate.delete(cluster, name))
     else:
         typer.echo(operate.set_paused(cluster, name, paused=action == "pause"))
 

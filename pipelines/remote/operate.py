@@ -8,7 +8,7 @@ from frostline.errors import FrostlineError
 from frostline.events import say
 from pipelines.remote import following
 from pipelines.remote.cluster import Cluster, connected
-from pipelines.remote.submit import pages
+from pipelines.remote.submit import pages, retire
 
 
 def resume(
@@ -52,6 +52,21 @@ def set_paused(cluster: Cluster, name: str, *, paused: bool) -> str:
             change = client.disable_recurring_run if paused else client.enable_recurring_run
             change(one.recurring_run_id)
     return f"{name} is {'paused' if paused else 'scheduled'}"
+
+
+def delete(cluster: Cluster, name: str) -> str:
+    """Disable a schedule, and delete it unless a run of it still goes on, which Kubeflow would end and never forget.
+
+    Raises:
+        FrostlineError: a run of it still goes on; the schedule is paused.
+    """
+    with connected(cluster) as client:
+        listed = pages(client.list_recurring_runs, "recurring_runs", cluster.namespace)
+        found = [one.recurring_run_id for one in listed if one.display_name == name]
+        busy = retire(client, found, cluster.namespace)
+    if busy:
+        raise FrostlineError(f"{name} is paused; delete it once {', '.join(busy)} has ended")
+    return f"{name} is deleted" if found else f"there is no schedule {name!r}"
 
 
 def status(cluster: Cluster, name: str) -> str:

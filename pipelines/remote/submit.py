@@ -140,7 +140,7 @@ def schedule(
         found = pages(client.list_recurring_runs, "recurring_runs", cluster.namespace)
         older = [run.recurring_run_id for run in found if run.display_name == name]
         older.remove(created.recurring_run_id)
-        busy = _retire(client, older, cluster.namespace)
+        busy = retire(client, older, cluster.namespace)
     replaced = f", replacing {len(older)} older" if older else ""
     if busy:
         replaced += f" ({', '.join(busy)} still runs; the older schedule is disabled, and goes when you schedule again)"
@@ -157,7 +157,7 @@ def _words(config: RunConfig) -> str:
     )
 
 
-def _retire(client: Any, older: Sequence[str], namespace: str) -> list[str]:
+def retire(client: Any, older: Sequence[str], namespace: str) -> list[str]:
     """Disable recurring runs and delete them, except those that still have a run; returns the names of these runs."""
     for one in older:
         client.disable_recurring_run(one)

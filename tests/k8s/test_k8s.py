@@ -119,7 +119,7 @@ def test_every_overlay_renders_to_valid_kubernetes_in_one_namespace(renderer, ov
 def test_the_overlays_are_those_of_the_guide():
     guide = (K8S / "README.md").read_text()
     assert [path.relative_to(K8S).as_posix() for path in OVERLAYS] == [
-        "overlays/dev", "overlays/gke", "overlays/profile", "overlays/standalone", "volume-owner",
+        "overlays/dev", "overlays/gke", "overlays/profile", "overlays/standalone", "shell", "volume-owner",
     ]  # fmt: skip
     assert all(f"k8s/{path.relative_to(K8S).as_posix()}" in guide for path in OVERLAYS)
 
@@ -218,7 +218,8 @@ def quantity(text: str) -> float:
 
 
 def containers(manifest: Manifest) -> list[Manifest]:
-    spec = manifest.get("spec", {}).get("template", {}).get("spec", {})
+    spec = manifest.get("spec", {})
+    spec = spec if manifest["kind"] == "Pod" else spec.get("template", {}).get("spec", {})
     return [*spec.get("initContainers", []), *spec.get("containers", [])]
 
 
@@ -281,9 +282,11 @@ def test_only_the_job_that_changes_the_owner_is_root_and_no_pod_can_gain_privile
                 context = container["securityContext"]
                 assert not context["allowPrivilegeEscalation"]
                 assert context["capabilities"]["drop"] == ["ALL"]
-                assert context["seccompProfile"]["type"] == "RuntimeDefault"
+                profile = context.get("seccompProfile") or manifest["spec"]["securityContext"]["seccompProfile"]
+                assert profile["type"] == "RuntimeDefault"
                 assert context["readOnlyRootFilesystem"]
-                assert context.get("runAsNonRoot") or manifest["metadata"]["name"] == "frostline-volume-owner"
+                as_user = context.get("runAsNonRoot") or manifest["spec"].get("securityContext", {}).get("runAsNonRoot")
+                assert as_user or manifest["metadata"]["name"] == "frostline-volume-owner"
                 assert {"requests", "limits"} <= set(container["resources"])
 
 

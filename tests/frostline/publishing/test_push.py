@@ -55,6 +55,15 @@ def test_the_next_model_replaces_the_champion_that_it_was_compared_with(root, ma
     assert registry.promotions_decided_on(root, "digits", "another") == 0
 
 
+def test_in_a_pod_the_advice_is_what_a_person_outside_of_it_types(root, made, tmp_path, monkeypatch):
+    monkeypatch.setenv("KFP_POD_NAME", "frostline-finetune-abc-1")
+    Run(tmp_path / "first", root, made).push()
+    told = Run(tmp_path / "run", root, made, "d2", compared_with(root), approval="required").push()
+    within = f"frostline registry promote {root} digits 2 --approver NAME --reason TEXT"
+    exec_in = "" if root.startswith("gs://") else "kubectl exec frostline-shell -- "
+    assert f"waits for approval; {exec_in}{within}" in told
+
+
 def test_a_champion_that_changed_meanwhile_holds_the_push(root, made, tmp_path):
     Run(tmp_path / "first", root, made).push()
     compared = compared_with(root)

@@ -62,12 +62,12 @@ def test_resume_terminate_and_schedules_hand_over_what_they_were_given(capsys, m
     def record(name):
         return lambda *arguments, **options: calls.append((name, *arguments, options)) or name
 
-    for name in ("resume", "terminate", "status", "set_paused"):
+    for name in ("resume", "terminate", "status", "set_paused", "delete"):
         monkeypatch.setattr(operate, name, record(name))
     host, cluster = ["--host", "http://localhost:1"], Cluster("http://localhost:1")
     assert call(capsys, "resume", "run-1", *host, "--no-wait", "--retries", "2")[:2] == (0, "resume\n")
     for arguments in (["terminate", "run-1"], ["schedules", "status", "n"], ["schedules", "pause", "n"],
-                      ["schedules", "unpause", "n"]):  # fmt: skip
+                      ["schedules", "unpause", "n"], ["schedules", "delete", "n"]):  # fmt: skip
         assert call(capsys, *arguments, *host)[0] == 0
     assert calls == [
         ("resume", cluster, "run-1", {"wait": False, "retries": 2, "wait_for_node": 1800}),
@@ -75,6 +75,7 @@ def test_resume_terminate_and_schedules_hand_over_what_they_were_given(capsys, m
         ("status", cluster, "n", {}),
         ("set_paused", cluster, "n", {"paused": True}),
         ("set_paused", cluster, "n", {"paused": False}),
+        ("delete", cluster, "n", {}),
     ]
-    assert call(capsys, "schedules", "delete", "n", *host)[0] == 2
+    assert call(capsys, "schedules", "remove", "n", *host)[0] == 2
     assert call(capsys, "resume", "run-1", *host, "--retries", "-1")[0] == 2

@@ -77,3 +77,17 @@ def test_the_status_of_a_schedule_has_its_last_runs_the_newest_first(server, clu
         ["2026-01-02", "03:00", "FAILED"],
         ["2026-01-01", "03:00", "SUCCEEDED"],
     ]
+
+
+def test_a_schedule_is_deleted_once_nothing_of_it_runs_and_however_often_one_says_so(server, cluster):
+    remote.schedule(CONFIG, cluster, cron="0 5 * * *", name="nightly")
+    (one,) = server.recurring_runs
+    remote.submit(CONFIG, cluster)
+    server.runs[-1] |= {"recurring_run_id": one["recurring_run_id"], "state": "RUNNING", "display_name": "tonight"}
+    with pytest.raises(FrostlineError, match="nightly is paused; delete it once tonight has ended"):
+        operate.delete(cluster, "nightly")
+    assert one["mode"] == "DISABLE"
+    server.runs[-1]["state"] = "FAILED"
+    assert operate.delete(cluster, "nightly") == "nightly is deleted"
+    assert server.recurring_runs == []
+    assert operate.delete(cluster, "nightly") == "there is no schedule 'nightly'"
