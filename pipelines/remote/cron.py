@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from frostline.errors import ConfigError
 
 
@@ -20,3 +22,13 @@ def six_fields(text: str) -> str:
     if len(fields) != 6:
         raise ConfigError("cron", text, "expected 5 fields (minutes hours day month weekday), or 6 with seconds first")
     return " ".join(fields)
+
+
+def next_run(expression: str, after: datetime) -> datetime | None:
+    """When a schedule of six fields runs next, in the time zone of `after`; None if it never does again."""
+    from croniter import CroniterError, croniter
+
+    try:
+        return croniter(expression, after, second_at_beginning=True).get_next(datetime)  # type: ignore[no-any-return]
+    except CroniterError:
+        return None

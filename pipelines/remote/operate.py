@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 from frostline.errors import FrostlineError
 from frostline.events import say
 from pipelines.remote import following
 from pipelines.remote.cluster import Cluster, connected
+from pipelines.remote.cron import next_run
 from pipelines.remote.submit import pages, retire
 
 
@@ -70,7 +72,9 @@ def delete(cluster: Cluster, name: str) -> str:
 
 
 def status(cluster: Cluster, name: str) -> str:
-    """A schedule in a few lines: when it runs, whether it is paused, and how its last runs ended, the newest first.
+    """A schedule in a few lines: when it runs next, or that it is paused, and its last runs, the newest first.
+
+    Times are in UTC, which is Kubeflow's own for schedules unless its administrator chose another.
 
     Raises:
         FrostlineError: there is no schedule of this name.
@@ -78,8 +82,8 @@ def status(cluster: Cluster, name: str) -> str:
     with connected(cluster) as client:
         lines = []
         for one in _schedules(client, cluster, name):
-            state = "paused" if one.status == "DISABLED" else "scheduled"
-            lines.append(f"{name}  {state}  {_cron(one)}  {one.description or ''}".rstrip())
+            expression = _cron(one)
+            lines.append(f"{name}  {_state(one, expression)}  at {expression!r}  {one.description or ''}".rstrip())
             runs = [run for run in pages(client.list_runs, "runs", cluster.namespace) if _is_of(run, one)]
             newest = sorted(runs, key=lambda run: run.created_at, reverse=True)
             lines += [
@@ -94,7 +98,14 @@ def _is_of(run: Any, schedule: Any) -> bool:
 
 def _cron(schedule: Any) -> str:
     trigger = schedule.trigger and schedule.trigger.cron_schedule
-    return f"at {trigger.cron!r}" if trigger and trigger.cron else ""
+    return trigger.cron if trigger and trigger.cron else ""
+
+
+def _state(schedule: Any, expression: str) -> str:
+    if schedule.status == "DISABLED":
+        return "paused"
+    when = next_run(expression, datetime.now(UTC))
+    return f"next {when:%Y-%m-%d %H:%M} UTC" if when else "scheduled"
 
 
 def _schedules(client: Any, cluster: Cluster, name: str) -> list[Any]:

@@ -1,5 +1,8 @@
 """Runs and schedules that are there already: resumed, ended, paused and looked at."""
 
+import re
+from datetime import UTC, datetime, timedelta
+
 import pytest
 
 from frostline.config import RunConfig
@@ -77,6 +80,13 @@ def test_the_status_of_a_schedule_has_its_last_runs_the_newest_first(server, clu
         ["2026-01-02", "03:00", "FAILED"],
         ["2026-01-01", "03:00", "SUCCEEDED"],
     ]
+
+
+def test_the_status_of_a_schedule_that_is_not_paused_says_when_it_runs_next(server, cluster):
+    remote.schedule(CONFIG, cluster, cron="0 3 * * *", name="nightly")
+    told = operate.status(cluster, "nightly")
+    when = datetime.strptime(re.match(r"nightly  next (\S+ 03:00 UTC)  at", told)[1], "%Y-%m-%d %H:%M UTC")
+    assert timedelta(0) < when.replace(tzinfo=UTC) - datetime.now(UTC) <= timedelta(days=1)
 
 
 def test_a_schedule_is_deleted_once_nothing_of_it_runs_and_however_often_one_says_so(server, cluster):
