@@ -69,7 +69,7 @@ def test_a_stage_that_a_signal_killed_is_started_again(log, capfd, number):
     assert probe(log, number, number, "fine") == {"way": "fine", "number": 2}
     first, second = [line for line in capfd.readouterr().err.splitlines() if "killed" in line]
     assert re.fullmatch(
-        rf"probe was killed by {signal.Signals(number).name} \(memory: it used up to [0-9.]+ MB of 2 GB, the memory "
+        rf"probe was killed by {signal.Signals(number).name} \(memory: it used up to [0-9.]+ [MG]B of 2 GB, the memory "
         r"limit\); starting it again, at most 3 more times",
         first,
     )
@@ -184,5 +184,6 @@ def test_a_training_that_is_killed_goes_on_from_its_checkpoint_in_the_same_pod(t
 def kill_after_first_checkpoint(place):
     while not resuming.checkpoints(place):
         time.sleep(0.005)
-    (child,) = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
-    os.kill(int(child), signal.SIGKILL)
+    children = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
+    [child] = [int(pid) for pid in children if b"frostline.attempts" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+    os.kill(child, signal.SIGKILL)
