@@ -117,9 +117,10 @@ def run(
 
 
 def _forget_training(store: str, model_dir: Path) -> None:
-    checkpoints = Checkpoints(place(store, TRAINING.read(model_dir)["fingerprint"]))
+    if not (model_dir / TRAINING.file).exists():
+        return
     try:
-        checkpoints.clear()
+        Checkpoints(place(store, TRAINING.read(model_dir)["fingerprint"])).clear()
     except StorageError as error:
         say(f"{error}; the last checkpoint of the training stays in the store")
 

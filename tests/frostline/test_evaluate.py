@@ -239,7 +239,9 @@ def test_every_stage_works_on_buckets(tmp_path, gcs, photos):
 def test_what_training_says_of_itself_is_on_the_page_and_another_schema_is_refused(bench):
     summary = Path(bench.path("model")) / "training.json"
     try:
-        artifacts.write_json(summary, "training", {"sentences": ["The prefix ran once an image."]})
+        artifacts.write_json(
+            summary, "training", {"sentences": ["The prefix ran once an image."], "fingerprint": "0" * 64}
+        )
         bench.evaluate()
         assert "The prefix ran once an image." in (Path(bench.path("evaluation")) / "report.html").read_text()
         artifacts.write_json(summary, "elsewhere", {"sentences": []})

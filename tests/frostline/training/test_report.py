@@ -24,7 +24,7 @@ def make(history, proofs=(PROOF, None), resumed_from=None, computed=0):
     verdicts = {"pool": {"computed_in": "float32", "reason": "as configured", "uri": ""}}
     return report.make(
         state, USES, [{"layer": "pool"}], verdicts,
-        computed=computed, resumed_from=resumed_from, replicas=2, memory=MEMORY,
+        fingerprint="0" * 64, computed=computed, resumed_from=resumed_from, replicas=2, memory=MEMORY,
     )  # fmt: skip
 
 
