@@ -6,9 +6,9 @@ name=$1
 engine=${2:-docker}
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
-debootstrap --variant=minbase --include=python3,python3-venv,ca-certificates bookworm "$folder/root" > "$folder/log" || {
+debootstrap --variant=minbase --include=python3,python3-venv,ca-certificates bookworm "$folder/debian" > "$folder/log" || {
   tail -5 "$folder/log" >&2
   exit 1
 }
-rm -rf "$folder"/root/var/cache/apt/archives/*.deb "$folder"/root/var/lib/apt/lists/*
-tar -C "$folder/root" -c . | "$engine" import - "$name"
+rm -rf "$folder"/debian/var/cache/apt/archives/*.deb "$folder"/debian/var/lib/apt/lists/*
+tar -C "$folder/debian" -c . | "$engine" import - "$name"
