@@ -26,5 +26,5 @@ Debug = Annotated[bool, typer.Option("--debug", callback=set_debug, help="Show t
 Config = Annotated[Path, typer.Argument(metavar="CONFIG", help="YAML file with the run's configuration.")]
 Overrides = Annotated[
     list[str] | None,
-    typer.Option("--set", metavar="KEY=VALUE", help=r"Override a value, such as epochs=3 or data.classes=\[cat,dog]."),
+    typer.Option("--set", metavar="KEY=VALUE", help=r"Override a value, such as epochs=3 or data.classes=\[a,b]."),
 ]
