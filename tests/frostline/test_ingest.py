@@ -6,58 +6,24 @@ import shutil
 import subprocess
 import sys
 from collections import Counter
-from pathlib import Path
 
-import numpy as np
 import pytest
 from PIL import Image as Pillow
 
-from frostline import digests, ingest, storage
+from frostline import digests, storage
 from frostline.data import splits
-from frostline.documents.data import MANIFEST, SOURCE
-from frostline.errors import ConfigError, DataError, FrostlineError
 
-HALF = {"validation_fraction": 0.2, "test_fraction": 0.3}
-
-
-def photo(number):
-    buffer = io.BytesIO()
-    Pillow.fromarray(np.random.default_rng(number).integers(0, 256, (4, 4, 3), np.uint8)).save(buffer, "PNG")
-    return buffer.getvalue()
-
-
-def put(root, **images):
-    """`put(root, cats=range(3))` writes cats/0.png to cats/2.png; equal numbers are equal images."""
-    for label, numbers in images.items():
-        (root / label).mkdir(parents=True, exist_ok=True)
-        for number in numbers:
-            (root / label / f"{number}.png").write_bytes(photo(number))
-    return root
+from tests.support.ingesting import HALF, photo, put, runner, three_classes
 
 
 @pytest.fixture
 def photos(tmp_path):
-    return put(tmp_path / "photos", cats=range(30), dogs=range(100, 130), owls=range(200, 230))
+    return three_classes(tmp_path / "photos")
 
 
 @pytest.fixture
 def ingested(tmp_path):
-    """Runs the stage and returns shard names, rows and source.json."""
-    runs = iter(range(1000))
-
-    def run(source, data=HALF, shards=2, workers=None, store=None):
-        directory = tmp_path / f"dataset-{next(runs)}"
-        names = ingest.run(
-            source=str(source),
-            data=dict(data),
-            shards=shards,
-            workers=workers or shards or 1,
-            store=str(store or tmp_path / "store"),
-            dataset=str(directory),
-        )
-        return names, MANIFEST.read(directory), SOURCE.read(directory)
-
-    return run
+    return runner(tmp_path)
 
 
 def test_every_row_finds_its_original_bytes(photos, ingested):
@@ -158,76 +124,6 @@ def test_a_bucket_serves_as_source_and_store(gcs, ingested):
     assert digests.of_bytes(storage.read_bytes(row["uri"], offset=row["offset"], length=row["size"])) == row["sha256"]
 
 
-@pytest.mark.parametrize(
-    ("data", "shards", "message"),
-    [
-        (
-            {"classes": ["cat", "dogs"]},
-            2,
-            r"data\.classes: received 'cat'; did you mean cats\? the source's labels are",
-        ),
-        ({"classes": ["bats?!", "dogs"]}, 2, r"the source's labels are cats, dogs, owls"),
-        ({"classes": ["cats", "dogs", "cats"]}, 2, r"data\.classes: received .* expected each label once"),
-        ({}, 91, r"shards: received 91; expected 1 to 90, the number of images used"),
-        ({}, 0, r"shards: received 0"),
-        ({"clases": []}, 2, r"data\.clases: received \[\]; unknown key"),
-        ({"test_fraction": "much"}, 2, r"data\.test_fraction: received 'much'"),
-    ],
-)
-def test_wrong_configuration(photos, ingested, tmp_path, data, shards, message):
-    with pytest.raises(ConfigError, match=message):
-        ingested(photos, {**HALF, **data}, shards)
-    assert not list(tmp_path.glob("dataset-*/*"))  # nothing that a later step could use
-
-
-def _one_class(root):
-    put(root, cats=range(30))
-
-
-def _no_image_in_a_class(root):
-    put(root, cats=range(30), dogs=())
-    (root / "dogs" / "readme.txt").write_text("none yet")
-
-
-def _too_few_to_test(root):
-    put(root, cats=range(30), dogs=[100])
-
-
-def _too_few_to_validate(root):
-    put(root, cats=range(2), dogs=range(100, 102))
-
-
-@pytest.mark.parametrize(
-    ("make", "data", "message"),
-    [
-        (lambda root: None, HALF, "which is not a directory"),
-        (Path.mkdir, HALF, "has no class folder"),
-        (_one_class, HALF, "source: received only one class, 'cats'; expected images of at least two"),
-        (
-            _no_image_in_a_class,
-            HALF,
-            r"class 'dogs': has no images; add images, .*; files left out: 1 .txt \(not images\)",
-        ),
-        (
-            _too_few_to_test,
-            HALF,
-            r"class 'dogs' \(1 train, 0 validation, 0 test\): has no images in the train or test split; a class needs",
-        ),
-        (
-            _too_few_to_validate,
-            {"validation_fraction": 0.001, "test_fraction": 0.5},
-            r"there are no images in the validation split; raise data\.validation_fraction",
-        ),
-    ],
-)
-def test_data_that_cannot_be_used(ingested, tmp_path, make, data, message):
-    make(tmp_path / "photos")
-    with pytest.raises(DataError, match=message) as caught:
-        ingested(tmp_path / "photos", data)
-    assert "\n" not in str(caught.value)
-    assert not list(tmp_path.glob("dataset-*/*"))
-
-
 def test_the_validation_split_can_be_empty_if_configured(photos, ingested):
     _, rows, source = ingested(photos, {"validation_fraction": 0.0, "test_fraction": 0.3})
     assert "validation" not in {row["split"] for row in rows}
@@ -237,13 +133,6 @@ def test_the_validation_split_can_be_empty_if_configured(photos, ingested):
 def test_classes_without_an_image_do_not_matter_when_not_chosen(photos, ingested):
     (photos / "empty").mkdir()
     assert ingested(photos, {**HALF, "classes": ["cats", "dogs"]})[2]["labels"] == ["cats", "dogs"]
-
-
-def test_a_store_that_cannot_be_written_fails_in_one_line(ingested, tmp_path):
-    (tmp_path / "file").write_text("in the way")
-    with pytest.raises(FrostlineError, match="file") as caught:
-        ingested("digits", store=tmp_path / "file" / "store")
-    assert "\n" not in str(caught.value)
 
 
 def test_left_out_files_are_reported(photos, ingested, capfd):

@@ -1,12 +1,6 @@
 """A checkpoint comes back bit for bit, or not at all; whatever happens to the newest, the one before is there."""
 
 import json
-import os
-import random
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import ml_dtypes
@@ -16,44 +10,6 @@ import pytest
 from frostline import digests, storage
 from frostline.errors import DataError, StorageError
 from frostline.training.checkpoint import Checkpoints, place
-
-SAVE_FOREVER = """
-import sys
-import numpy as np
-from frostline.training.checkpoint import Checkpoints
-checkpoints = Checkpoints(sys.argv[1])
-found = checkpoints.latest()
-step = found.step if found else 0
-while True:
-    step += 1
-    checkpoints.save(step, {"w": np.full(300_000, step, np.float32)}, {"step": step})
-    print(step, flush=True)
-"""
-SAVE_THE_SAME = """
-import sys
-import numpy as np
-from frostline.training.checkpoint import Checkpoints
-checkpoints = Checkpoints(sys.argv[1])
-print("ready", flush=True)
-sys.stdin.readline()
-for step in range(40):
-    checkpoints.save(step, {"w": np.full(1000, step + float(sys.argv[2]), np.float32)}, {})
-"""
-SAVE_INTO_LITTLE_SPACE = """
-import sys
-import numpy as np
-from frostline.training.checkpoint import Checkpoints
-from frostline.errors import StorageError
-checkpoints = Checkpoints(sys.argv[1])
-checkpoints.save(1, {"w": np.ones(1000, np.float32)}, {})
-try:
-    checkpoints.save(2, {"w": np.ones(1_000_000, np.float32)}, {})
-except StorageError as error:
-    print(error)
-print(checkpoints.latest().step)
-checkpoints.save(3, {"w": np.ones(1000, np.float32)}, {})
-print(checkpoints.latest().step)
-"""
 
 
 @pytest.fixture(params=["local", "gcs"])
@@ -219,66 +175,6 @@ def test_where_all_are_damaged_there_is_none(root, capsys):
     assert len(capsys.readouterr().err.splitlines()) == 2
 
 
-def forged(tmp_path, root, step, *arrays, **entries):
-    """An .npz that `save` did not write, under the name that its content gives it."""
-    path = tmp_path / "forged.npz"
-    np.savez(path, *arrays, **entries)
-    return storage.upload_file(path, storage.join(root, f"{step:012d}.{digests.of_file(path)}.npz")).uri
-
-
-def document(step=2, **changed):
-    fields = {"schema": "frostline/checkpoint/v1", "step": step, "names": ["w"], "bfloat16": [], "state": {}, **changed}
-    return np.frombuffer(json.dumps(fields).encode(), np.uint8)
-
-
-W = np.arange(3)
-
-
-@pytest.mark.parametrize(
-    ("arrays", "entries"),
-    [
-        ([W], {}),
-        ([W], {"document": np.frombuffer(b"{", np.uint8)}),
-        ([W], {"document": document(schema="frostline/checkpoint/v9")}),
-        ([W], {"document": document(step=3)}),
-        ([W], {"document": document(names=["w", "v"])}),
-        ([W], {"document": document(names=None)}),
-        ([W], {"document": document(bfloat16=["v"])}),
-        ([np.float64(1.0)], {"document": document(bfloat16=["w"])}),
-        ([np.array([print], object)], {"document": document()}),
-        ([W], {"document": document(), "../../escaped": W}),
-    ],
-)
-def test_a_file_that_save_did_not_write_is_passed_over_whatever_it_holds(tmp_path, capsys, arrays, entries):
-    root = str(tmp_path / "root")
-    save(root, 1)
-    uri = forged(tmp_path, root, 2, *arrays, **entries)
-    assert Checkpoints(root).latest().step == 1
-    [line] = capsys.readouterr().err.splitlines()
-    assert line.startswith(f"{uri}: is not a checkpoint of this version: ")
-
-
-def test_bytes_that_are_no_archive_are_passed_over_even_under_their_right_name(tmp_path, capsys):
-    root = str(tmp_path)
-    save(root, 1)
-    one_array = tmp_path / "one.npy"
-    np.save(one_array, W)
-    for content in (b"", b"text", b"PK\x03\x04" + bytes(100), one_array.read_bytes()):
-        uri = storage.join(root, f"{2:012d}.{digests.of_bytes(content)}.npz")
-        storage.write_bytes(uri, content)
-        assert Checkpoints(root).latest().step == 1
-        assert f"{uri}: is not a checkpoint" in capsys.readouterr().err
-        Path(uri).unlink()
-
-
-@pytest.mark.parametrize("array", [np.array([{}], object), np.array(["text"]), np.array([1.0], ml_dtypes.float8_e5m2)])
-def test_what_cannot_come_back_bit_for_bit_is_refused(tmp_path, array):
-    root = str(tmp_path / "root")
-    with pytest.raises(DataError, match=r"^odd: received an array of "):
-        Checkpoints(root).save(1, {"w": W, "odd": array}, {})
-    assert Checkpoints(root).latest() is None
-
-
 def test_a_bucket_or_directory_that_cannot_be_read_is_an_error_and_not_an_empty_one(tmp_path, gcs):
     (tmp_path / "file").write_text("")
     with pytest.raises(StorageError, match="no such"):
@@ -295,85 +191,6 @@ def test_a_temporary_directory_that_is_gone_is_told_in_one_line(tmp_path, monkey
         save(root, 1)
     assert str(caught.value).startswith(f"{root}: ")
     assert "\n" not in str(caught.value)
-
-
-def test_a_process_killed_at_any_moment_leaves_what_it_had_saved(root, tmp_path, capsys, monkeypatch):
-    monkeypatch.setenv("TMPDIR", str(tmp_path))  # whoever is killed does not clean up
-    moments, returned = random.Random(5), 0
-    for _ in range(10 if root.startswith("/") else 3):
-        process = subprocess.Popen([sys.executable, "-c", SAVE_FOREVER, root], stdout=subprocess.PIPE, text=True)
-        lines = [process.stdout.readline()]  # at least one is saved
-        time.sleep(moments.uniform(0, 0.1))
-        process.send_signal(signal.SIGKILL)
-        lines += process.stdout.readlines()
-        process.stdout.close()
-        process.wait()
-        returned = max([returned, *(int(line) for line in lines if line.endswith("\n"))])
-        found = Checkpoints(root).latest()
-        assert found.step in (returned, returned + 1)  # killed between the upload and the line
-        assert found.state == {"step": found.step}
-        assert (found.arrays["w"] == found.step).all()
-    assert capsys.readouterr().err == ""  # and none of what is there is damaged
-    assert returned >= 3
-
-
-@pytest.mark.parametrize("second", ["0", "0.5"], ids=["the same content", "another content"])
-def test_two_processes_may_save_the_same_steps_at_once(root, second, capsys):
-    running = [
-        subprocess.Popen(
-            [sys.executable, "-c", SAVE_THE_SAME, root, offset],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for offset in ("0", second)
-    ]
-    for process in running:
-        assert process.stdout.readline() == "ready\n"
-    for process in running:
-        process.stdin.write("\n")
-        process.stdin.flush()
-    for process in running:
-        assert process.communicate(timeout=120)[1] == ""
-        assert process.returncode == 0
-    found = Checkpoints(root).latest()
-    assert found.step == 39
-    assert set(found.arrays["w"]) <= {39.0, 39.5}
-    assert capsys.readouterr().err == ""
-
-
-def mounts():
-    """A command that runs another with a file system of its own at $1, or None where the system forbids it."""
-    user = [] if os.geteuid() == 0 else ["--map-root-user"]
-    command = ["unshare", *user, "--mount", "sh", "-c"]
-    works = subprocess.run([*command, "mount -t tmpfs tmpfs /mnt"], capture_output=True, check=False).returncode == 0
-    return command if works else None
-
-
-@pytest.mark.parametrize("full", ["store", "temporary"])
-def test_a_full_disk_is_told_in_one_line_and_the_older_checkpoint_serves(tmp_path, full):
-    """Where mounting is forbidden, a limit on the size of files stands in for the small disk."""
-    store, temporary = tmp_path / "store", tmp_path / "temporary"
-    store.mkdir()
-    temporary.mkdir()
-    namespace = mounts()
-    script = 'mount -t tmpfs -o size=300k tmpfs "$1"; shift; exec "$@"'
-    prefix = [*namespace, script, "sh", str(tmp_path / full)] if namespace else ["prlimit", "--fsize=300000"]
-    done = subprocess.run(
-        [*prefix, sys.executable, "-c", SAVE_INTO_LITTLE_SPACE, str(store)],
-        env={**os.environ, "TMPDIR": str(temporary)},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    message, after, again = done.stdout.splitlines()
-    assert message.startswith(str(store))
-    assert ("No space left on device" if namespace else "File too large") in message
-    assert (after, again) == ("1", "3")
-    assert done.stderr == ""
-    assert not list(temporary.iterdir())
-    assert not list(store.rglob("*.partial"))
 
 
 @pytest.mark.parametrize("fingerprint", ["", "..", "../../registry", "a" * 63, "A" * 64, f"{'a' * 64}\n", "/etc"])
