@@ -156,9 +156,10 @@ def _mounted_credentials() -> Any:
 
 
 def _reason(error: Any) -> str:
-    """The server's message in one line, or the HTTP status."""
+    """The server's words for people in one line, without the chain of its own functions; or the HTTP status."""
     try:
         body = json.loads(error.body)
-        return one_line(body.get("message") or body["error"], 500)
+        told = [detail["message"] for detail in body.get("details") or [] if detail.get("message")]
+        return one_line(told[0] if told else body["message"], 500)
     except (TypeError, ValueError, KeyError, AttributeError):
         return f"HTTP {error.status} {error.reason or ''}".strip()

@@ -10,10 +10,9 @@ from frostline.errors import FrostlineError
 from frostline.events import say
 from frostline.text import one_line
 from pipelines.remote.cluster import Cluster
-from pipelines.remote.run_states import RunStates
+from pipelines.remote.run_states import ENDED, RunStates, state_of
 
 POLL_SECONDS = 5.0
-ENDED = ("SUCCEEDED", "FAILED", "SKIPPED", "CANCELED")
 WAIT_FOR_NODE = 1800
 _TOLD_AFTER = 60.0  # seconds that a pod may wait before a line says so
 _PATIENCE = 12  # failed polls in a row before following ends: a minute, enough for a gateway to restart
@@ -53,10 +52,11 @@ def to_its_end(
         states = RunStates()
         ended = _follow(client, cluster, run_id, states, _Waits(cluster, wait_for_node))
         url = cluster.run_url(run_id)
-        if ended.state == "SUCCEEDED":
+        state = state_of(ended)
+        if state == "SUCCEEDED":
             return f"succeeded, its outcome is that of the step release: {url}"
         why = _why(ended, states, cluster)
-        if ended.state != "FAILED" or not left:
+        if state != "FAILED" or not left:
             break
         if states.failed(ended):
             retry(client, run_id)
@@ -66,7 +66,7 @@ def to_its_end(
             say(f"the run failed{why}; a retry does not heal that: started anew as {cluster.run_url(run_id)}")
         else:
             break
-    raise FrostlineError(f"the run ended as {ended.state}, see {url}{why}")
+    raise FrostlineError(f"the run ended as {state}, see {url}{why}")
 
 
 def retry(client: Any, run_id: str) -> None:
@@ -80,6 +80,8 @@ def retry(client: Any, run_id: str) -> None:
 
 def _why(run: Any, states: RunStates, cluster: Cluster) -> str:
     """What the API tells of a failure, and where the rest is: its message is empty for most."""
+    if state_of(run) == "CANCELED":
+        return ": someone ended it; frostline resume goes on with it"
     if run.error and run.error.message:
         return f": {one_line(run.error.message, 500)}"
     steps, namespace = states.failed(run), cluster.namespace or "NAMESPACE"
@@ -135,8 +137,8 @@ def _follow(client: Any, cluster: Cluster, run_id: str, states: RunStates, waits
         else:
             for line in states.news(run):
                 say(line)
-            if run.state and run.state != state:
-                state = run.state
+            if run.state and state_of(run) != state:
+                state = state_of(run)
                 say(f"run {run_id}: {state}")
             if state in ENDED:
                 return run

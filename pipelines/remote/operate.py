@@ -10,6 +10,7 @@ from frostline.events import say
 from pipelines.remote import following
 from pipelines.remote.cluster import Cluster, connected
 from pipelines.remote.cron import next_run
+from pipelines.remote.run_states import ENDED, state_of
 from pipelines.remote.submit import pages, retire
 
 
@@ -22,10 +23,10 @@ def resume(
         FrostlineError: there is no such run, it succeeded already, or it fails again.
     """
     with connected(cluster) as client:
-        state = client.get_run(run_id).state
+        state = state_of(client.get_run(run_id))
         if state == "SUCCEEDED":
             raise FrostlineError(f"the run has succeeded already, see {cluster.run_url(run_id)}")
-        if state in following.ENDED:
+        if state in ENDED:
             following.retry(client, run_id)
             say(f"resumed {cluster.run_url(run_id)}")
         if not wait:
@@ -36,10 +37,11 @@ def resume(
 def terminate(cluster: Cluster, run_id: str) -> str:
     """End a run; its finished work stays in the store. One that has ended is left as it is."""
     with connected(cluster) as client:
-        state = client.get_run(run_id).state
-        if state in following.ENDED:
+        state = state_of(client.get_run(run_id))
+        if state in ENDED:
             return f"the run has ended already, as {state}: {cluster.run_url(run_id)}"
-        client.terminate_run(run_id)
+        if state != "CANCELING":
+            client.terminate_run(run_id)
     return f"terminating {cluster.run_url(run_id)}"
 
 
@@ -87,7 +89,8 @@ def status(cluster: Cluster, name: str) -> str:
             runs = [run for run in pages(client.list_runs, "runs", cluster.namespace) if _is_of(run, one)]
             newest = sorted(runs, key=lambda run: run.created_at, reverse=True)
             lines += [
-                f"  {run.created_at:%Y-%m-%d %H:%M}  {run.state}  {cluster.run_url(run.run_id)}" for run in newest[:5]
+                f"  {run.created_at:%Y-%m-%d %H:%M}  {state_of(run)}  {cluster.run_url(run.run_id)}"
+                for run in newest[:5]
             ]
         return "\n".join(lines)
 

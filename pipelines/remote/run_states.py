@@ -2,7 +2,7 @@
 
 The API lists every node of Argo's workflow: for a step `train` these are `train`, a node for each attempt `train(N)`,
 `train-driver`, and nameless ones called `executor`. The step's own name tells its state, its attempts how often it was
-retried.
+retried. Where a run ends early, what was still to come is listed without a state.
 """
 
 from __future__ import annotations
@@ -15,7 +15,21 @@ from typing import Any
 STEPS = ("plan", "ingest", "prepare", "validate", "train", "evaluate", "gate", "release")
 _ATTEMPT = re.compile(r"(?P<step>[a-z]+)\((?P<number>\d+)\)")
 _POD = re.compile(r"executor(\(\d+\))?|[\w-]+-driver\(\d+\)")
+ENDED = ("SUCCEEDED", "FAILED", "SKIPPED", "CANCELED")
 _NEVER = 1  # the year of a time that the API does not know
+
+
+def state_of(run: Any) -> str:
+    """The state of a run, empty if unknown; CANCELED too where the API says FAILED of a run that someone ended.
+
+    Args:
+        run: a V2beta1Run.
+    """
+    states = [each.state for each in run.state_history or []]
+    since = len(states) - states[::-1].index("RUNNING") if "RUNNING" in states else 0  # a retry makes it run again
+    if run.state == "FAILED" and "CANCELING" in states[since:]:
+        return "CANCELED"
+    return run.state or ""
 
 
 class RunStates:
@@ -64,7 +78,7 @@ class RunStates:
 
 def _line(step: str, tasks: list[Any]) -> str:
     """A step's state in words; empty before it begins. Several workers are counted."""
-    mine = [task for task in tasks if task.display_name == step]
+    mine = [task for task in tasks if task.display_name == step and task.state]
     if not mine:
         return ""
     states = Counter(task.state for task in mine)

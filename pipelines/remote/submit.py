@@ -24,6 +24,7 @@ from pipelines.plan_view import policy_words
 from pipelines.remote import following
 from pipelines.remote.cluster import Cluster, connected
 from pipelines.remote.cron import six_fields
+from pipelines.remote.run_states import ENDED
 
 PIPELINE = "frostline-finetune"
 _CONFLICT = 409
@@ -162,7 +163,7 @@ def retire(client: Any, older: Sequence[str], namespace: str) -> list[str]:
     for one in older:
         client.disable_recurring_run(one)
     runs = pages(client.list_runs, "runs", namespace) if older else iter(())
-    busy = {run.recurring_run_id: run.display_name for run in runs if run.state not in following.ENDED}
+    busy = {run.recurring_run_id: run.display_name for run in runs if run.state not in ENDED}
     for one in older:
         if one not in busy:
             client.delete_recurring_run(one)

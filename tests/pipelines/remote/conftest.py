@@ -1,4 +1,7 @@
-"""A server that answers as Kubeflow Pipelines does, and a client that does not wait between two polls."""
+"""A server that answers as Kubeflow Pipelines does, and a client that does not wait between two polls.
+
+After each test, what both sent is what the models of kfp-server-api allow.
+"""
 
 import kfp
 import pytest
@@ -16,3 +19,4 @@ def server(monkeypatch, tmp_path):
         monkeypatch.delenv(name, raising=False)
     with KfpServer() as running:
         yield running
+    assert running.faults == []

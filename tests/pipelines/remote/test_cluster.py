@@ -43,7 +43,9 @@ def test_a_token_that_kubeflow_mounts_is_used_where_none_is_named(server, monkey
 
 def test_a_token_comes_from_the_environment(server, monkeypatch):
     server.token = "abc"
-    with pytest.raises(FrostlineError, match="there is no user identity header; say who you are: --token-env"):
+    with pytest.raises(
+        FrostlineError, match="User identity is empty in the request header; say who you are: --token-env"
+    ):
         remote.submit(CONFIG, Cluster(server.host))
     with pytest.raises(ConfigError, match="--token-env: received 'KFP_TOKEN'; there is no such environment variable"):
         remote.submit(CONFIG, Cluster(server.host, token_env="KFP_TOKEN"))

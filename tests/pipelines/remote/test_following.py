@@ -4,6 +4,7 @@ import pytest
 
 from frostline.config import RunConfig
 from frostline.errors import FrostlineError
+from pipelines.remote import operate
 from pipelines.remote import submit as remote
 from pipelines.remote.cluster import Cluster
 
@@ -18,7 +19,7 @@ def task(name, *states, start=None, end=None):
 
 
 def test_waiting_follows_the_run_to_its_end_with_a_line_for_each_step(server, capsys):
-    server.failures = [503, 503]
+    server.failures = [503, 500]
     began, ended = "2026-01-01T00:00:00Z", "2026-01-01T00:00:42Z"
     server.tasks = [
         [task("plan-driver", "RUNNING"), task("executor", "RUNNING")],
@@ -58,7 +59,7 @@ def test_a_run_whose_step_failed_is_retried(server, capsys):
     line = remote.submit(CONFIG, Cluster(server.host), wait=True, retries=2)
     assert line.startswith("succeeded")
     (run,) = server.runs
-    assert run["actions"] == ["retry"]
+    assert server.actions[run["run_id"]] == ["retry"]
     assert "the run failed: train failed; its log is in" in capsys.readouterr().err
 
 
@@ -67,7 +68,7 @@ def test_a_run_that_fails_again_and_again_is_given_up_after_so_many(server):
     server.after_retry = ["RUNNING", "FAILED"]
     with pytest.raises(FrostlineError, match="ended as FAILED"):
         remote.submit(CONFIG, Cluster(server.host), wait=True, retries=2)
-    assert server.runs[0]["actions"] == ["retry", "retry"]
+    assert server.actions[server.runs[0]["run_id"]] == ["retry", "retry"]
 
 
 def test_a_run_in_which_the_engine_failed_is_started_anew(server, capsys):
@@ -82,12 +83,24 @@ def test_a_run_in_which_the_engine_failed_is_started_anew(server, capsys):
     assert "a retry does not heal that: started anew as" in told
 
 
-def test_a_run_that_someone_ended_is_not_started_again(server):
-    server.states = ["CANCELED"]
-    with pytest.raises(FrostlineError, match="ended as CANCELED"):
+@pytest.mark.parametrize("states", [["CANCELED"], ["RUNNING", "CANCELING", "FAILED"]])
+def test_a_run_that_someone_ended_is_not_started_again(server, states):
+    """Kubeflow 2.17 calls it FAILED at last."""
+    server.states, server.tasks = states, [[task("train", "RUNNING", "FAILED")]]
+    with pytest.raises(FrostlineError, match=r"ended as CANCELED, see .*: someone ended it; frostline resume goes on"):
         remote.submit(CONFIG, Cluster(server.host), wait=True, retries=3)
     assert len(server.runs) == 1
-    assert "actions" not in server.runs[0]
+    assert server.actions == {}
+
+
+def test_a_run_that_was_ended_and_resumed_and_then_fails_is_retried(server):
+    server.states = ["RUNNING", "CANCELING", "FAILED", "RUNNING", "FAILED"]
+    server.tasks = [[task("train", "RUNNING", "FAILED")]]
+    with pytest.raises(FrostlineError, match="ended as CANCELED"):
+        remote.submit(CONFIG, Cluster(server.host), wait=True)
+    run_id = server.runs[0]["run_id"]
+    assert operate.resume(Cluster(server.host), run_id, retries=1).startswith("succeeded")
+    assert server.actions[run_id] == ["retry"]
 
 
 def pending(pod, *steps):
@@ -109,7 +122,7 @@ def test_a_wait_for_a_node_is_told_once_and_ended_after_its_limit(server, clock,
     server.states, server.tasks = ["RUNNING"], [pending("executor(0)", "train")]
     with pytest.raises(FrostlineError, match=r"train had no node or image after 300 s .* can be resumed: http"):
         remote.submit(CONFIG, Cluster(server.host), wait=True, wait_for_node=300)
-    assert server.runs[0]["actions"] == ["terminate"]
+    assert server.actions[server.runs[0]["run_id"]] == ["terminate"]
     (told,) = [line for line in capsys.readouterr().err.splitlines() if "has waited" in line]
     assert "kubectl -n NAMESPACE describe pods -l app.kubernetes.io/name=frostline" in told
 

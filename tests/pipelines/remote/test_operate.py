@@ -30,29 +30,30 @@ def run(server, cluster):
 def test_a_run_that_failed_or_was_ended_is_resumed_and_followed(server, cluster, run, state, capsys):
     server.states = [state]
     assert operate.resume(cluster, run).startswith("succeeded")
-    assert server.runs[0]["actions"] == ["retry"]
+    assert server.actions[server.runs[0]["run_id"]] == ["retry"]
     assert f"resumed {cluster.run_url(run)}" in capsys.readouterr().err
 
 
 def test_resuming_a_run_that_runs_follows_it_and_one_that_succeeded_is_told(server, cluster, run):
     server.states = ["RUNNING", "RUNNING", "SUCCEEDED"]
     assert operate.resume(cluster, run).startswith("succeeded")
-    assert "actions" not in server.runs[0]
+    assert server.actions == {}
     with pytest.raises(FrostlineError, match="the run has succeeded already"):
         operate.resume(cluster, run)
 
 
 def test_an_unknown_run_is_one_line(cluster, run):
     for action in (operate.resume, operate.terminate):
-        with pytest.raises(FrostlineError, match="refused: no run_id 'nowhere'"):
+        with pytest.raises(FrostlineError, match=r"refused: Run nowhere not found$"):
             action(cluster, "nowhere")
 
 
 def test_a_run_is_ended_once(server, cluster, run):
     server.states = ["RUNNING"]
     assert operate.terminate(cluster, run) == f"terminating {cluster.run_url(run)}"
-    assert operate.terminate(cluster, run).startswith("the run has ended already, as CANCELED: ")
-    assert server.runs[0]["actions"] == ["terminate"]
+    assert operate.terminate(cluster, run) == f"terminating {cluster.run_url(run)}"  # it is CANCELING
+    assert operate.terminate(cluster, run).startswith("the run has ended already, as CANCELED: ")  # the API says FAILED
+    assert server.actions[server.runs[0]["run_id"]] == ["terminate"]
 
 
 def test_a_schedule_is_paused_and_goes_on_however_often_one_says_so(server, cluster):

@@ -78,7 +78,7 @@ def test_schedule_makes_a_recurring_run_that_neither_overlaps_nor_catches_up(ser
     (run,) = server.recurring_runs
     assert run["display_name"] == "nightly"
     assert run["trigger"] == {"cron_schedule": {"cron": "0 30 2 * * *"}}
-    assert run["max_concurrency"] == 1
+    assert run["max_concurrency"] == "1"
     assert run["no_catchup"] is True
     assert run["mode"] == "ENABLE"
     assert run["description"].startswith("InceptionV3 with weights imagenet; freeze through: block1")
