@@ -8,7 +8,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -23,10 +23,10 @@ from frostline.documents.evaluation import (
     PREDICTIONS_FILE,
     REPORT_FILE,
     WORST,
+    Confusion,
     Evaluation,
     Measured,
     Mistake,
-    RunNumbers,
     Serving,
     Skew,
 )
@@ -45,13 +45,6 @@ from frostline.section import parse
 from frostline.training.checkpoint import Checkpoints, place
 
 _BATCH = 32  # images per call of the serving signature
-_NUMBERS: tuple[Literal["accuracy", "macro_f1", "log_loss", "brier", "calibration_error"], ...] = (
-    "accuracy",
-    "macro_f1",
-    "log_loss",
-    "brier",
-    "calibration_error",
-)
 
 
 @step("evaluate")
@@ -66,13 +59,13 @@ def run(
     registry: str,
     evaluation: str,
     page: str,
-) -> RunNumbers:
+) -> Confusion:
     """Write evaluation.json, predictions.parquet, golden.parquet, worst.json and the report page.
 
     The model has arrived now: the last checkpoint of its training is removed from the store.
 
     Returns:
-        {numbers: for the run's page, by name; labels; confusion: rows are true classes}.
+        {labels, confusion: rows are true classes}.
 
     Raises:
         DataError: there is no test image, an image changed since it was ingested, or a file of the model is missing.
@@ -112,8 +105,7 @@ def run(
     _forget_training(store, model_dir)
     accuracy = document["accuracy"]
     say(f"accuracy {accuracy['value']:.3f} ({accuracy['low']:.3f} to {accuracy['high']:.3f}) on {len(rows)} images")
-    numbers: dict[str, float] = {name: document[name]["value"] for name in _NUMBERS}
-    return {"numbers": numbers, "labels": labels, "confusion": document["confusion"]}
+    return {"labels": labels, "confusion": document["confusion"]}
 
 
 def _forget_training(store: str, model_dir: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TypedDict
+from typing import Literal, TypedDict
 
 from frostline.artifacts import write_file
 from frostline.documents.evaluation import EVALUATION
@@ -12,6 +12,14 @@ from frostline.documents.release import DECISION
 from frostline.errors import DataError
 from frostline.events import step
 from frostline.publishing import hold, push
+
+_MEASURES: tuple[Literal["accuracy", "macro_f1", "log_loss", "brier", "calibration_error"], ...] = (
+    "accuracy",
+    "macro_f1",
+    "log_loss",
+    "brier",
+    "calibration_error",
+)
 
 
 class Released(TypedDict):
@@ -61,12 +69,12 @@ def run(
 
 
 def _numbers(model: Path, evaluation: Path) -> dict[str, float]:
-    """Accuracy, latency, size and frozen share; nothing where the evaluation cannot be read, which the gate held."""
+    """Measures, latency, size and frozen share; nothing where the evaluation cannot be read, which the gate held."""
     try:
         measured, totals = EVALUATION.read(evaluation), FREEZE_PLAN.read(model)["totals"]
         serving = measured["serving"]
         return {
-            "accuracy": measured["accuracy"]["value"],
+            **{name: measured[name]["value"] for name in _MEASURES},
             "latency_ms": serving["latency"][0]["p50"],
             "size_mb": serving["size_bytes"] / 1e6,
             "frozen_share": totals["frozen_parameters"] / max(totals["parameters"], 1),

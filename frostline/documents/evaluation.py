@@ -257,10 +257,9 @@ class Worst(Stored):
     images: list[Mistake]
 
 
-class RunNumbers(TypedDict):
-    """What the run's page in Kubeflow shows; rows of the confusion matrix are true classes."""
+class Confusion(TypedDict):
+    """The confusion matrix that the run's page in Kubeflow shows; rows are true classes."""
 
-    numbers: dict[str, float]
     labels: list[str]
     confusion: list[list[int]]
 

@@ -51,7 +51,7 @@ def test_predictions_cover_the_readable_test_images_and_agree_with_the_metrics(b
     np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-5)
     assert table["predicted"] == probabilities.argmax(axis=1).tolist()
     correct = np.mean(np.array(table["predicted"]) == np.array(table["label"]))
-    assert found["accuracy"]["value"] == returned["numbers"]["accuracy"] == pytest.approx(correct)
+    assert found["accuracy"]["value"] == pytest.approx(correct)
     assert found["accuracy"]["low"] <= correct <= found["accuracy"]["high"]
     assert sum(map(sum, found["confusion"])) == found["examples"] == len(readable)
     assert correct > 0.6  # three plain colours are learned: a model fed the wrong bytes or labels is not

@@ -23,7 +23,7 @@ def test_a_promoted_model_is_pushed_with_the_numbers_that_runs_are_compared_by(m
     assert registry.champion(str(root), NAME).version == 1
     assert PUBLISHED.read(run.directory / "released")["version"] == 1
     numbers = found["numbers"]
-    assert (numbers["promoted"], numbers["accuracy"]) == (1.0, 0.9)
+    assert (numbers["promoted"], numbers["accuracy"], numbers["macro_f1"]) == (1.0, 0.9, 0.8845)
     assert 0 < numbers["frozen_share"] < 1
     assert numbers["latency_ms"] > 0 < numbers["size_mb"]
     page = (run.directory / "outcome.md").read_text()

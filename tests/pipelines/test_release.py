@@ -75,6 +75,7 @@ def test_what_ships_is_measured_by_slice_and_shown_on_one_page(first):
     output = json.loads(first.artifact("evaluate/executor_output.json").read_text())["artifacts"]
     shown = output["confusion"]["artifacts"][0]["metadata"]["confusionMatrix"]
     assert [row["row"] for row in shown["rows"]] == evaluation["confusion"]
+    output = json.loads(first.artifact("release/executor_output.json").read_text())["artifacts"]
     assert output["metrics"]["artifacts"][0]["metadata"]["accuracy"] == evaluation["accuracy"]["value"]
 
 
