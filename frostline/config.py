@@ -53,7 +53,11 @@ class RunConfig(Section):
     )
     shards: Integer = Field(4, ge=1, le=1000, description="number of TFRecord shards")
     workers: Integer = Field(
-        4, ge=1, le=8, description="number of pods that prepare shards; no more than there are shards are started"
+        4,
+        ge=1,
+        le=8,
+        description="number of pods that prepare shards; no more than there are shards are started, and at most 8: "
+        "with more, the states that Kubeflow shows of a run no longer change",
     )
     store: str = Field(
         "/frostline/store",
