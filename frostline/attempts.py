@@ -86,6 +86,8 @@ class _Child:
         before = signal.signal(signal.SIGTERM, self._stop)
         try:
             with subprocess.Popen(command, stdin=subprocess.PIPE) as self._process:  # noqa: S603  (our own module)
+                if self.stopping:  # the signal came before there was a process to pass it on to
+                    self._process.terminate()
                 self._process.communicate(data)
             return self._process.returncode
         finally:

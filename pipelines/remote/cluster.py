@@ -126,7 +126,9 @@ def _client(cluster: Cluster, token: str | None, cookies: str | None) -> Any:
         def get_kfp_healthz(self, sleep_duration: int = 0) -> Any:
             try:
                 answer = self._healthz_api.healthz_service_get_healthz(_preload_content=False)
-                return types.SimpleNamespace(multi_user=bool(json.loads(answer.data).get("multi_user", False)))
+                told = json.loads(answer.data)
+                version = one_line(told.get("tag_name") or "unknown", 50)
+                return types.SimpleNamespace(multi_user=bool(told.get("multi_user", False)), version=version)
             except (ValueError, AttributeError):
                 raise FrostlineError(f"{cluster.host}: this is a web server, but not Kubeflow Pipelines") from None
             except kfp_server_api.ApiException as error:

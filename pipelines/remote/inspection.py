@@ -56,7 +56,9 @@ def _server(cluster: Cluster) -> Iterator[Finding]:
     try:
         with connected(cluster) as client:
             mode = "multi-user" if cluster.namespace else "without users"
-            yield Finding(what, "ok", f"{cluster.base} answers as Kubeflow Pipelines, {mode}")
+            version = client.get_kfp_healthz().version
+            told = f"version {version}" if version != "unknown" else "which does not tell its version"
+            yield Finding(what, "ok", f"{cluster.base} answers as Kubeflow Pipelines, {told}, {mode}")
             what = "identity"
             client.list_experiments(page_size=1, namespace=cluster.namespace or None)
             client.list_recurring_runs(page_size=1, namespace=cluster.namespace or None)

@@ -187,3 +187,9 @@ def kill_after_first_checkpoint(place):
     children = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
     [child] = [int(pid) for pid in children if b"frostline.attempts" in Path(f"/proc/{pid}/cmdline").read_bytes()]
     os.kill(child, signal.SIGKILL)
+
+
+def test_a_signal_that_came_before_there_was_a_process_ends_it_too():
+    child = attempts._Child()
+    child.stopping = True
+    assert child.run(["sleep", "60"], b"") == -signal.SIGTERM

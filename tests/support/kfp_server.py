@@ -52,6 +52,7 @@ class KfpServer:
         self.actions: dict[str, list[str]] = {}  # of each run: what was asked of it
         self.after_retry = ["RUNNING", "SUCCEEDED"]  # the states of a run that is retried
         self.multi_user = False
+        self.version = "unknown"  # as of an installation that was not built by a release
         self.token = ""  # that is asked for; none if empty
         self.namespaces: set[str] | None = None  # those that the user may see; all if None
         self.tasks: list[list[Thing]] = []  # of a run, one list per request, of which the last one stays
@@ -77,7 +78,7 @@ class KfpServer:
         if method == "GET" and path == ["healthz"]:
             return {
                 "commit_sha": "unknown",
-                "tag_name": "unknown",
+                "tag_name": self.version,
                 "multi_user": self.multi_user,
                 "pipeline_store": "database",
             }

@@ -80,6 +80,12 @@ def test_an_installation_that_is_right_has_nothing_to_mend(server, objects):
     assert not [call for call in server.calls if not call.startswith("GET")]  # nothing is changed
 
 
+def test_the_version_is_told_where_the_server_tells_it(server, objects):
+    assert "as Kubeflow Pipelines, which does not tell its version, without users" in found(server, "server").words
+    server.version = "2.17.0"
+    assert "as Kubeflow Pipelines, version 2.17.0, without users" in found(server, "server").words
+
+
 @pytest.mark.parametrize(("path", "what"), [
     ("/api/v1/namespaces/kubeflow/serviceaccounts/frostline", "service account"),
     (CLAIM, "claim"),
