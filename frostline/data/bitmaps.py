@@ -10,12 +10,12 @@ from typing import Any, NamedTuple
 
 import tensorflow as tf
 
-from frostline.data.containers import number, numbers, require, take, where
+from frostline.data.containers import checked, number, numbers, take, where
 
 _OS2 = 12  # bytes of the header that OS/2 wrote: sizes of 16 bits, and palette entries of three bytes
 _MASKS = 3  # the kind of compression that is none: masks say which bits are red, green and blue
 _RGB555, _RGB888 = (0x7C00, 0x3E0, 0x1F), (0xFF0000, 0xFF00, 0xFF)
-_MOST_PIXELS = 2**28
+_MOST_PIXELS = 2**24  # each takes up to 60 bytes on the way
 
 
 class _Header(NamedTuple):
@@ -61,6 +61,13 @@ def is_special(data: Any) -> Any:
     return (start[0] == ord("B")) & (start[1] == ord("M")) & (bits | other)
 
 
+def dimensions(data: Any) -> Any:
+    """Height and width that the header of a BMP file says: [2] int64, 0 for any other file."""
+    start, header = numbers(data, 0, 2), _header(data)
+    is_bitmap = (start[0] == ord("B")) & (start[1] == ord("M"))
+    return where(is_bitmap, tf.stack([tf.abs(header.height), tf.abs(header.width)]), 0)
+
+
 def decode(data: Any) -> Any:
     """Decode a BMP file that `is_special`: scalar string to [height, width, 3] uint8.
 
@@ -70,14 +77,14 @@ def decode(data: Any) -> Any:
     header = _header(data)
     rows, bits = tf.abs(header.height), header.bits
     plain = (header.compression == 0) | ((header.compression == _MASKS) & (bits > 8))
-    require(plain, "a run-length encoded BMP cannot be read; save it as PNG")
+    data = checked(data, plain, "a run-length encoded BMP cannot be read; save it as PNG")
     known = tf.reduce_any(bits == tf.constant([1, 4, 8, 16, 24, 32], tf.int64))
     fits = (header.width <= _MOST_PIXELS) & (rows <= _MOST_PIXELS // tf.maximum(header.width, 1))
-    require(known & (header.width > 0) & (rows > 0) & fits, "the size of this BMP is wrong")
+    data = checked(data, known & (header.width > 0) & (rows > 0) & fits, "the size of this BMP is wrong or too large")
     stride = (header.width * bits + 31) // 32 * 4
     raw = tf.io.decode_raw(take(data, header.pixels_at, stride * rows), tf.uint8)
-    require(tf.cast(tf.size(raw), tf.int64) == stride * rows, "this BMP ends before its last row")
-    raw = tf.reshape(raw, [rows, stride])
+    complete = tf.cast(tf.size(raw), tf.int64) == stride * rows
+    raw = tf.reshape(checked(raw, complete, "this BMP ends before its last row"), [rows, stride])
     image = tf.cond(bits <= 8, lambda: _by_index(data, header, raw), lambda: _by_mask(data, header, raw))
     return tf.reverse(image, tf.boolean_mask([0], [header.height > 0]))  # the last row is the first in most files
 
@@ -100,7 +107,7 @@ def _by_mask(data: Any, header: _Header, raw: Any) -> Any:
     masks = tf.stack([number(given[place : place + 4]) for place in (0, 4, 8)])
     usual = tf.where(header.bits == 16, tf.constant(_RGB555, tf.int64), tf.constant(_RGB888, tf.int64))
     masks = tf.where(header.compression == _MASKS, masks, usual)
-    require(tf.reduce_all(masks > 0), "a mask of this BMP is empty")
+    masks = checked(masks, tf.reduce_all(masks > 0), "a mask of this BMP is empty")
     lowest = tf.bitwise.bitwise_and(masks, -masks)
     values = tf.bitwise.bitwise_and(pixels[:, :, None], masks) // lowest
     return tf.cast(values * 255 // (masks // lowest), tf.uint8)

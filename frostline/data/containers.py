@@ -39,16 +39,18 @@ def apart(function: Callable[[Any], Any]) -> Callable[[Any], Any]:
     return call
 
 
-def require(condition: Any, message: str) -> None:
-    """Refuse a file, unless a scalar bool is true.
+def checked(data: Any, condition: Any, message: str) -> Any:
+    """The bytes of a file, for operations that may only run if a scalar bool is true.
 
     Raises:
         tf.errors.InvalidArgumentError: it is false.
     """
     if not tf.executing_eagerly():
-        tf.debugging.Assert(condition, [message])
-    elif not condition:
+        with tf.control_dependencies([tf.debugging.Assert(condition, [message])]):
+            return tf.identity(data)
+    if not condition:
         raise tf.errors.InvalidArgumentError(None, None, message)
+    return data
 
 
 def take(data: Any, at: Any, length: Any) -> Any:
@@ -173,6 +175,12 @@ def orientation(data: Any) -> Any:
 def is_jpeg(data: Any) -> Any:
     """Whether these bytes start as a JPEG file: scalar bool."""
     return tf.strings.substr(data, 0, 3) == tf.constant(b"\xff\xd8\xff")
+
+
+def is_gif(data: Any) -> Any:
+    """Whether these bytes start as a GIF file: scalar bool."""
+    head = numbers(data, 0, 6)
+    return _equal(head[:4], b"GIF8") & _equal(head[5:], b"a")
 
 
 def is_png(data: Any) -> Any:

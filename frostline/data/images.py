@@ -10,7 +10,10 @@ from typing import Any
 
 import tensorflow as tf
 
-from frostline.data import bitmaps, containers
+from frostline.data import bitmaps, containers, dimensions, gifs
+
+_AT_ONCE = 10  # small images
+_TOO_MANY = f"it has more than {dimensions.MOST_PIXELS:,} pixels; make it smaller"
 
 
 def decode(data: Any) -> Any:
@@ -24,11 +27,21 @@ def decode(data: Any) -> Any:
         upper 8, palettes are applied.
 
     Raises:
-        tf.errors.InvalidArgumentError: the bytes are not such an image.
+        tf.errors.InvalidArgumentError: the bytes are not such an image, or it has more pixels than are decoded.
     """
+    fits = dimensions.at_most(dimensions.of(data), dimensions.MOST_PIXELS)
+    return _decode(containers.checked(data, fits, _TOO_MANY))
+
+
+def _decode(data: Any) -> Any:
     image = tf.cond(containers.is_jpeg(data), lambda: _plain(data), lambda: _rarer(data))
     image = tf.cond(containers.mentions_exif(data), lambda: _upright(image, data), lambda: image)
     return tf.ensure_shape(image, [None, None, 3])
+
+
+def is_large(data: Any) -> Any:
+    """Whether decoding this image takes so much memory that it is done alone: scalar bool."""
+    return ~dimensions.at_most(dimensions.of(data), dimensions.LARGE)
 
 
 def uses_a_sixteenth(data: bytes) -> bool:
@@ -53,7 +66,11 @@ def _rarer(data: Any) -> Any:
     return tf.cond(
         containers.is_webp(data),
         lambda: _webp(data),
-        lambda: tf.cond(bitmaps.is_special(data), lambda: bitmaps.decode(data), lambda: _plain(data)),
+        lambda: tf.cond(
+            containers.is_gif(data),
+            lambda: _plain(gifs.first_frame(data)[0]),
+            lambda: tf.cond(bitmaps.is_special(data), lambda: bitmaps.decode(data), lambda: _plain(data)),
+        ),
     )
 
 
@@ -70,13 +87,10 @@ def _webp(data: Any) -> Any:
     def animation() -> Any:
         file, box = containers.first_frame(data)
         left, top, width, height, whole_width, whole_height = tf.unstack(tf.cast(box, tf.int32))
-        frame = still(file)
-        containers.require(
-            (left + width <= whole_width)
-            & (top + height <= whole_height)
-            & tf.reduce_all(tf.shape(frame)[:2] == tf.stack([height, width])),
-            "the first frame of this WebP animation does not fit",
-        )
+        fits, message = (left + width <= whole_width) & (top + height <= whole_height), "the first frame does not fit"
+        frame = still(containers.checked(file, fits, message))
+        same = tf.reduce_all(tf.shape(frame)[:2] == tf.stack([height, width]))
+        frame = containers.checked(frame, same, message)
         return tf.image.pad_to_bounding_box(frame, top, left, whole_height, whole_width)
 
     return tf.cond(containers.is_animated(data), animation, lambda: still(data))
@@ -108,3 +122,24 @@ def resize(image: Any, size: int) -> Any:
 def from_bytes(data: Any, size: int) -> Any:
     """Decode and resize one encoded image: scalar string to [size, size, 3] uint8."""
     return resize(decode(data), size)
+
+
+def batch(files: Any, size: int) -> Any:
+    """Decode and resize images, as a server gets them: [n] string to [n, size, size, 3] uint8.
+
+    Several are decoded at once, unless one of them is large.
+
+    Raises:
+        tf.errors.InvalidArgumentError: one of them is no image, or has more pixels than are decoded.
+    """
+    sizes = tf.map_fn(dimensions.of, files, fn_output_signature=tf.TensorSpec([2], tf.int64))
+    files = containers.checked(files, tf.reduce_all(dimensions.at_most(sizes, dimensions.MOST_PIXELS)), _TOO_MANY)
+
+    def decoded(at_once: int) -> Any:
+        spec = tf.TensorSpec([size, size, 3], tf.uint8)
+        return tf.map_fn(
+            lambda file: resize(_decode(file), size), files, parallel_iterations=at_once, fn_output_signature=spec
+        )
+
+    small = tf.reduce_all(dimensions.at_most(sizes, dimensions.LARGE))
+    return tf.cond(small, lambda: decoded(_AT_ONCE), lambda: decoded(1))

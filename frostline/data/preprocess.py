@@ -5,9 +5,11 @@ A shard's state file is written last; a retried or repeated run that finds it sk
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import tempfile
+import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -36,6 +38,7 @@ from frostline.events import progress, say
 from frostline.text import one_line
 
 _CHUNK = 64  # images whose records are in memory at once
+_MOST_THREADS = 16  # of which each can take 40 MB: a node has more cores than a pod may use
 
 
 def run(*, dataset: str, worker: str, image_size: int, store: str, examples: str) -> None:
@@ -132,15 +135,19 @@ def _records(rows: Sequence[ManifestRow], image_size: int) -> Iterator[tuple[Man
     The third value says whether the image is of 16 bits and uses at most a sixteenth of them.
     """
 
+    large_ones = threading.Lock()
+
     def record(row: ManifestRow) -> tuple[ManifestRow, bytes | str, bool]:
         data = records.original(row)
         try:
-            image = images.from_bytes(tf.constant(data), image_size)
+            with large_ones if images.is_large(data) else contextlib.nullcontext():
+                image = images.from_bytes(tf.constant(data), image_size)
+                narrow = images.uses_a_sixteenth(data)
         except tf.errors.InvalidArgumentError as error:
             return row, _known(data) or _reason(error), False
-        return row, records.serialize(image, row["label"], row["sha256"]), images.uses_a_sixteenth(data)
+        return row, records.serialize(image, row["label"], row["sha256"]), narrow
 
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ThreadPoolExecutor(min(os.cpu_count() or 1, _MOST_THREADS)) as pool:
         for start in range(0, len(rows), _CHUNK):
             yield from pool.map(record, rows[start : start + _CHUNK])
 

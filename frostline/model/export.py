@@ -27,12 +27,8 @@ class Servable(tf.Module):
 
         @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="image_bytes")])
         def serve(image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
-            pixels = tf.map_fn(
-                lambda data: images.from_bytes(data, image_size),
-                image_bytes,
-                fn_output_signature=tf.TensorSpec([image_size, image_size, 3], tf.uint8),
-            )
-            probabilities = model(backbones.normalise(pixels, backbone), training=False)
+            pixels = backbones.normalise(images.batch(image_bytes, image_size), backbone)
+            probabilities = model(pixels, training=False)
             return {"probabilities": probabilities, "label": tf.gather(self.labels, tf.argmax(probabilities, axis=-1))}
 
         self.serve = serve

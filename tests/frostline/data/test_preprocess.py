@@ -11,6 +11,7 @@ from frostline.data import images
 from frostline.documents.data import INDEX, INFO, MANIFEST, QUARANTINE, SHARE
 from frostline.errors import ConfigError, DataError, StorageError
 
+from tests.support import bombs
 from tests.support.stages import Bench
 
 
@@ -51,6 +52,17 @@ def test_an_unreadable_file_is_set_aside_with_a_short_reason(bench, photos, capf
     assert not any(mark in reason for reason in quarantine.values() for mark in ("\n", "{{", "[Op", "job:"))
     assert sum(len(INDEX.read(Path(path))) for path in examples) == 72
     assert "images cannot be read and are set aside" in capfd.readouterr().err
+
+
+def test_a_small_file_that_claims_a_huge_picture_is_set_aside_and_named(bench, photos):
+    source = photos(per_class=24)
+    for name, data in (("huge.png", bombs.make()["png"]), ("huge.jpg", bombs.make()["jpeg"])):
+        (source / "jade" / name).write_bytes(data)
+    examples = bench.preprocess(bench.ingest(source))
+    quarantine = {row["id"]: row["reason"] for path in examples for row in QUARANTINE.read(Path(path))}
+    assert quarantine == dict.fromkeys(
+        ("jade/huge.jpg", "jade/huge.png"), "it has more than 67,108,864 pixels; make it smaller"
+    )
 
 
 def test_a_repeated_run_reuses_finished_shards_and_rewrites_a_damaged_one(bench, photos, monkeypatch):

@@ -6,10 +6,10 @@ import pytest
 import tensorflow as tf
 
 from frostline.data import images
-from frostline.model import backbones, export, head
+from frostline.model import backbones, export, head, serving
 from frostline.model.config import HeadConfig
 
-from tests.support import pictures
+from tests.support import bombs, pictures
 
 LABELS = ["amber", "cobalt", "jade"]
 SIZE = 32
@@ -49,6 +49,14 @@ def test_the_session_loader_that_servers_use_predicts_what_the_model_predicts(di
         found = session.run(names, feeds)
     np.testing.assert_allclose(found["probabilities"], expected, atol=1e-6)
     assert [label.decode() for label in found["label"]] == [LABELS[index] for index in expected.argmax(axis=1)]
+
+
+def test_a_served_model_refuses_a_huge_picture_and_serves_on(directory, photos, expected):
+    with serving.Served(directory) as served:
+        for name in ("png", "jpeg", "gif"):
+            with pytest.raises(tf.errors.InvalidArgumentError, match="more than 67,108,864 pixels; make it smaller"):
+                served.predict([photos[0], bombs.make()[name]])
+        np.testing.assert_allclose(served.predict(photos), expected, atol=1e-6)
 
 
 def test_the_python_loader_does_too_for_any_number_of_images(directory, photos, expected):

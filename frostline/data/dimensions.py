@@ -1,0 +1,64 @@
+"""Height and width from the header of an image file, in TensorFlow operations, before anything of it is decoded.
+
+A few hundred bytes can claim a picture of gigabytes. Sources of the layouts: ISO 15948 (PNG), 11.2.2; "Graphics
+Interchange Format, Version 89a", CompuServe, section 20; RFC 9649 (WebP), sections 2.5 to 2.7.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import tensorflow as tf
+
+from frostline.data import bitmaps, gifs
+from frostline.data.containers import apart, is_gif, is_jpeg, is_png, is_webp, number, numbers
+
+# Decoded, 200 MB, or 600 MB while a progressive JPEG is read. A server has 1 GiB for that and itself.
+MOST_PIXELS = 2**26
+LARGE = 2**22  # pixels; images above are decoded one at a time
+
+
+def of(data: Any) -> Any:
+    """What the header of a JPEG, PNG, GIF, BMP or WebP file says: [2] int64, height and width, 0 for any other file.
+
+    Args:
+        data: scalar string. Of a GIF the size is that of its first frame, of an animated WebP that of the whole.
+
+    Raises:
+        tf.errors.InvalidArgumentError: the bytes start as a JPEG file and have no valid header.
+    """
+    return tf.cond(is_jpeg(data), lambda: tf.io.extract_jpeg_shape(data, tf.int64)[:2], lambda: _rarer(data))
+
+
+def at_most(size: Any, most: int) -> Any:
+    """Whether pictures have at most so many pixels: [..., 2] int64 to [...] bool. A product could overflow."""
+    height, width = size[..., 0], size[..., 1]
+    return (width <= most) & (height <= most // tf.maximum(width, 1))
+
+
+@apart
+def _rarer(data: Any) -> Any:
+    return tf.case(
+        [
+            (is_png(data), lambda: _png(data)),
+            (is_gif(data), lambda: gifs.first_frame(data)[1]),
+            (is_webp(data), lambda: _webp(data)),
+        ],
+        default=lambda: bitmaps.dimensions(data),
+    )
+
+
+def _png(data: Any) -> Any:
+    head = numbers(data, 16, 8)
+    return tf.stack([number(head[4:], big=True), number(head[:4], big=True)])
+
+
+def _webp(data: Any) -> Any:
+    """Of the first chunk: `VP8 `, a frame of video; `VP8L`, without loss; or `VP8X`, the canvas of all frames."""
+    head = numbers(data, 12, 18)
+    kind = head[3]
+    lossy = tf.stack([number(head[16:18]), number(head[14:16])]) % 2**14
+    packed = number(head[9:13])
+    lossless = tf.stack([1 + packed // 2**14 % 2**14, 1 + packed % 2**14])
+    canvas = tf.stack([1 + number(head[15:18]), 1 + number(head[12:15])])
+    return tf.where(kind == ord("X"), canvas, tf.where(kind == ord("L"), lossless, lossy))
