@@ -24,7 +24,7 @@ from types import FrameType
 from typing import Any
 
 from frostline import quiet
-from frostline.errors import ConfigError, FrostlineError
+from frostline.errors import ConfigError, FrostlineError, shown
 from frostline.events import emit, say
 from frostline.text import one_line, size_words
 
@@ -136,7 +136,7 @@ def _tell(message: str) -> None:
 
 def _advice_first(error: FrostlineError) -> str:
     if isinstance(error, ConfigError):
-        return one_line(f"{error.field}: {error.expected} (received {error.received!r})", _LONGEST)
+        return one_line(f"{error.field}: {error.expected} (received {shown(error.received)})", _LONGEST)
     return one_line(error, _LONGEST)
 
 

@@ -18,6 +18,22 @@ FrostlineError            exit code 1: the run failed, or the answer is no
 
 from __future__ import annotations
 
+_LONGEST = 300  # characters of a value in a message
+
+
+def shown(received: object) -> str:
+    """A value as Python writes it, cut where a message would get too long, whatever the value is."""
+    try:
+        text = repr(received)
+    except (ValueError, RecursionError):  # an integer of more than 4300 digits, or lists inside each other
+        return f"a value of type {type(received).__name__} that is too large to show"
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
+
+
+def _printable(field: str) -> str:
+    short = field if len(field) <= _LONGEST else f"{field[:_LONGEST]}..."
+    return short if short.isprintable() else repr(short)[1:-1]
+
 
 class FrostlineError(Exception):
     """An expected failure with a one-line message. The command line exits with `exit_code`."""
@@ -30,14 +46,14 @@ class ConfigError(FrostlineError):
 
     Args:
         field: dotted name of the field (`freeze.through`) or the path of the file.
-        received: the value as received.
+        received: the value as received; a long one is cut in the message.
         expected: what is expected, as a clause.
     """
 
     exit_code = 2
 
     def __init__(self, field: str, received: object, expected: str) -> None:
-        super().__init__(f"{field}: received {received!r}; {expected}")
+        super().__init__(f"{_printable(field)}: received {shown(received)}; {expected}")
         self.field = field
         self.received = received
         self.expected = expected

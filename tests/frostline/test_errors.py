@@ -34,3 +34,38 @@ def test_a_configuration_error_names_the_field_what_was_received_and_what_is_exp
     assert isinstance(error, FrostlineError)
     assert str(error) == f"training.epochs: received {shown}; expected a number"
     assert (error.field, error.received, error.expected) == ("training.epochs", received, "expected a number")
+
+
+def endless():
+    inside = []
+    for _ in range(100_000):
+        inside = [inside]
+    return inside
+
+
+@pytest.mark.parametrize(
+    ("received", "shown"),
+    [
+        ("x" * 298, f"'{'x' * 298}'"),
+        ("x" * 299, f"'{'x' * 299}..."),
+        (10**5000, "a value of type int that is too large to show"),
+        ([10**5000], "a value of type list that is too large to show"),
+        (endless(), "a value of type list that is too large to show"),
+    ],
+    ids=["short", "long", "number", "numbers", "deep"],
+)
+def test_a_value_of_any_size_is_shown_in_a_limited_line(received, shown):
+    assert str(ConfigError("a", received, "expected less")) == f"a: received {shown}; expected less"
+
+
+@pytest.mark.parametrize(
+    ("field", "shown"),
+    [("a\nb", "a\\nb"), ("\x1b[31m", "\\x1b[31m"), ("\udcff", "\\udcff"), ("caf\u00e9", "caf\u00e9")],
+)
+def test_a_field_with_control_characters_is_shown_without_them(field, shown):
+    assert str(ConfigError(field, 1, "expected less")) == f"{shown}: received 1; expected less"
+    assert ConfigError(field, 1, "expected less").field == field
+
+
+def test_a_long_field_is_cut():
+    assert str(ConfigError("k" * 1000, 1, "expected less")) == f"{'k' * 300}...: received 1; expected less"
