@@ -11,35 +11,35 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import yaml
-from pydantic import Field
+from pydantic import Field, JsonValue
 
+from frostline import yaml_text
 from frostline.data.config import AugmentConfig, DataConfig
 from frostline.errors import ConfigError
 from frostline.features.config import CacheConfig
 from frostline.freeze.config import FreezeConfig
 from frostline.gating.config import GateConfig
 from frostline.model.config import HeadConfig
-from frostline.section import TEXT, Integer, ModelName, Number, Section, parse
-from frostline.text import one_line
+from frostline.section import TEXT, Integer, ModelName, Number, Section, Text, parse
 from frostline.training.config import TrainingConfig
 
 # A number of a resource as Kubernetes writes it. KFP passes resources as strings only: of an integer nothing is left.
-Quantity = Annotated[str, Field(pattern=r"^\d+(\.\d+)?(m|[kMGTPE]i?)?$")]
+Quantity = Annotated[str, Field(pattern=r"^[0-9]+(\.[0-9]+)?(m|[kMGTPE]i?)?$")]
 
 
 class RunConfig(Section):
     """All parameters of a run. The field names are the pipeline's parameter names."""
 
     model_name: ModelName = Field("finetuned", description="name of the model in the registry")
-    source: str = Field(
+    source: Text = Field(
         "digits",
         min_length=1,
         description="images: a directory with one folder per class, tfds://NAME, or digits (built in)",
     )
-    backbone: str = Field(
+    backbone: Text = Field(
         "InceptionV3", min_length=1, description="name of a keras.applications model, SmallConvNet, or a .keras file"
     )
-    weights: str = Field(
+    weights: Text = Field(
         "imagenet",
         min_length=1,
         description="initial weights: imagenet, random, own (of a .keras backbone), a file, or registry:MODEL@champion",
@@ -59,27 +59,27 @@ class RunConfig(Section):
         description="number of pods that prepare shards; no more than there are shards are started, and at most 8: "
         "with more, the states that Kubeflow shows of a run no longer change",
     )
-    store: str = Field(
+    store: Text = Field(
         "/frostline/store",
         min_length=1,
         description="root of the store for records, features and checkpoints: a directory or gs://",
     )
-    registry: str = Field(
+    registry: Text = Field(
         "/frostline/registry", min_length=1, description="root of the model registry: a directory or gs://"
     )
-    image: str = Field("", description="container image of every step, by digest; a run on this machine needs none")
+    image: Text = Field("", description="container image of every step, by digest; a run on this machine needs none")
     cpu: Quantity = Field("1", description="CPU cores of each step except train, as a Kubernetes quantity")
     memory: Quantity = Field("3Gi", description="memory of each step except train, as a Kubernetes quantity")
     train_cpu: Quantity = Field("2", description="CPU cores of train, as a Kubernetes quantity")
     train_memory: Quantity = Field("4Gi", description="memory of train, as a Kubernetes quantity")
-    accelerator_type: str = Field(
+    accelerator_type: Text = Field(
         "nvidia.com/gpu", min_length=1, description="resource name of the accelerators of train"
     )
-    accelerator_count: Annotated[str, Field(pattern=r"^\d{1,3}$")] = Field(
+    accelerator_count: Annotated[str, Field(pattern="^[0-9]{1,3}$")] = Field(
         "0", description="accelerators of train, on one node; 0 trains on CPU cores"
     )
-    node_selector: dict[str, str] = Field({}, description="labels of the nodes on which train may run")
-    tolerations: list[dict[str, Any]] = Field([], description="taints of nodes that train tolerates")
+    node_selector: dict[Text, Text] = Field({}, description="labels of the nodes on which train may run")
+    tolerations: list[dict[Text, JsonValue]] = Field([], description="taints of nodes that train tolerates")
     data: DataConfig = Field(DataConfig(), description="which images are used, and how they are split")
     freeze: FreezeConfig = Field(
         FreezeConfig(head_only=True), description="which layers are frozen, and in which phases"
@@ -99,18 +99,22 @@ class RunConfig(Section):
         return values
 
 
+def checked(**parameters: Any) -> RunConfig:
+    """Check some parameters of a run, as a stage receives them; all others have their defaults.
+
+    Raises:
+        ConfigError: names the first wrong parameter, what was received and what is expected.
+    """
+    return parse(RunConfig, parameters)
+
+
 def load(path: Path, overrides: Sequence[str] = ()) -> RunConfig:
     """Read a run's YAML file and apply overrides of the form `section.key=value`; values are parsed as YAML.
 
     Raises:
         ConfigError: the file is missing or not a mapping, an override is malformed, or a value is wrong.
     """
-    try:
-        document = yaml.safe_load(path.read_text())
-    except OSError as error:
-        raise ConfigError(str(path), str(path), f"expected a readable YAML file ({error.strerror})") from None
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
-        raise ConfigError(str(path), one_line(error), "expected valid YAML") from None
+    document, node = yaml_text.read(path)
     if not isinstance(document, dict):
         raise ConfigError(str(path), document, "expected a mapping of parameter names to values")
     for override in overrides:
@@ -118,17 +122,16 @@ def load(path: Path, overrides: Sequence[str] = ()) -> RunConfig:
     try:
         return parse(RunConfig, document)
     except ConfigError as error:
-        raise _unquoted(path.read_text(), error) or error from None
+        raise _unquoted(node, error) or error from None
 
 
-def _unquoted(text: str, error: ConfigError) -> ConfigError | None:
+def _unquoted(node: yaml.Node | None, error: ConfigError) -> ConfigError | None:
     """The error with its line, if a text without quotes is the cause: YAML takes yes, null, 012 and 12:30 for others.
 
     A value of `--set` has no line.
     """
     if not error.expected.startswith(TEXT):
         return None
-    node = yaml.compose(text, Loader=yaml.SafeLoader)
     for part in error.field.split("."):
         if isinstance(node, yaml.MappingNode):
             node = next((value for key, value in node.value if key.value == part), None)
@@ -136,7 +139,7 @@ def _unquoted(text: str, error: ConfigError) -> ConfigError | None:
             node = node.value[int(part)]
         else:
             return None
-    if not isinstance(node, yaml.ScalarNode) or yaml.safe_load(node.value) != error.received:
+    if not isinstance(node, yaml.ScalarNode) or yaml_text.value_of(node) != error.received:
         return None
     line = node.start_mark.line + 1
     meaning = f"YAML reads it as {error.received!r}" if error.received is not None else "YAML reads it as nothing"
@@ -147,12 +150,12 @@ def _apply(document: dict[str, Any], override: str) -> None:
     key, separator, text = override.partition("=")
     if not separator or not all(key.split(".")):
         raise ConfigError("--set", override, "expected section.key=value")
-    try:
-        value = yaml.safe_load(text) if text else ""
-    except yaml.YAMLError:
-        raise ConfigError("--set", override, "the value is not valid YAML") from None
-    target = document
     *parents, last = key.split(".")
+    if len(parents) >= yaml_text.DEEPEST:
+        raise ConfigError("--set", override, f"expected a key of at most {yaml_text.DEEPEST} parts")
+    parsed = yaml_text.parse(text, "--set", whole=override, invalid="the value is not valid YAML")
+    value = parsed.value if text else ""
+    target = document
     for parent in parents:
         child = target.setdefault(parent, {})
         if not isinstance(child, dict):

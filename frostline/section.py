@@ -11,10 +11,14 @@ import re
 from typing import Annotated, Any, NamedTuple, TypeVar
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic_core import ErrorDetails
 
 from frostline.errors import ConfigError
 
 _MODEL_NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")  # RFC 1123 label, as in Kubernetes
+_EXPONENT = re.compile(r"[0-9]+(\.[0-9]*)?[eE][+-]?[0-9]+")
+_UNSTORABLE = re.compile(r"[\x00\ud800-\udfff]")  # no path has a null, and UTF-8 no half of a surrogate pair
+_LARGEST = 2**31 - 1  # TensorFlow counts steps and units in 32 bits
 
 
 def _integral(value: Any) -> Any:
@@ -23,7 +27,13 @@ def _integral(value: Any) -> Any:
 
 def _number(value: Any) -> Any:
     """YAML 1.1 reads a number without a point, such as 1e-3, as text."""
-    return float(value) if isinstance(value, str) and re.fullmatch(r"\d+(\.\d*)?[eE][+-]?\d+", value) else value
+    return float(value) if isinstance(value, str) and _EXPONENT.fullmatch(value) else value
+
+
+def _storable(value: str) -> str:
+    if _UNSTORABLE.search(value):
+        raise ValueError("expected text without null characters and halves of surrogate pairs")
+    return value
 
 
 def as_tuple(value: Any) -> Any:
@@ -42,9 +52,10 @@ def check_model_name(name: str) -> str:
     return name
 
 
-Integer = Annotated[int, BeforeValidator(_integral)]
+Integer = Annotated[int, BeforeValidator(_integral), Field(le=_LARGEST)]
 Number = Annotated[float, BeforeValidator(_number)]
 Fraction = Annotated[float, Field(ge=0.0, lt=1.0)]
+Text = Annotated[str, AfterValidator(_storable)]
 ModelName = Annotated[str, AfterValidator(check_model_name)]
 
 
@@ -74,7 +85,10 @@ class Problem(NamedTuple):
 
 def first_problem(error: ValidationError) -> Problem:
     """The first problem of a value that does not fit its model; `place` is empty for the value as a whole."""
-    first = error.errors(include_url=False)[0]
+    return _problem(error.errors(include_url=False)[0])
+
+
+def _problem(first: ErrorDetails) -> Problem:
     message = _PLAIN.get(first["type"]) or first["msg"].removeprefix("Value error, ")
     if first["type"] == "too_short":
         least = first["ctx"]["min_length"]
@@ -96,8 +110,8 @@ def parse(model: type[S], value: Any, *, field: str = "") -> S:
     try:
         return model.model_validate(value)
     except ValidationError as error:
-        place, received, expected = first_problem(error)
         first = error.errors(include_url=False)[0]
+        place, received, expected = _problem(first)
         if first["type"] == "extra_forbidden":
             expected = f"unknown key; known keys are {', '.join(_owner(model, first['loc'][:-1]).model_fields)}"
         if expected == TEXT and isinstance(received, _UNQUOTED):

@@ -5,15 +5,16 @@ from __future__ import annotations
 import contextlib
 import sys
 
-import yaml
-
-from frostline import quiet
+from frostline import quiet, yaml_text
+from frostline.config import checked
 from frostline.documents.freeze import FREEZE_PLAN, FreezePlan, ResolvedWeights
 from frostline.errors import ConfigError, RegistryError, WeightsError
 from frostline.events import say
 from frostline.freeze.config import FreezeConfig
 from frostline.model import backbones, own_model
 from frostline.section import parse
+
+_EXPECTED = 'expected JSON or YAML, such as {"through": "mixed7"}'
 
 
 def plan_of(
@@ -35,10 +36,12 @@ def plan_of(
         ConfigError, PolicyError: the policy, the backbone or the image size is wrong.
         WeightsError, RegistryError: the weights cannot be loaded or do not fit; with the exit code of wrong usage.
     """
-    config = parse(FreezeConfig, _read(policy), field="freeze")
+    section = yaml_text.parse(policy, "--policy", whole=policy, invalid=_EXPECTED).value
+    config = parse(FreezeConfig, section, field="freeze")
     backbones.require(backbone)
     if image_size is not None:
         backbones.require_size(backbone, image_size)
+        checked(image_size=image_size)
     quiet.import_tensorflow()
     size = image_size if image_size is not None else backbones.default_image_size(backbone)
     with contextlib.redirect_stdout(sys.stderr):  # Keras shows downloads on standard output
@@ -65,10 +68,3 @@ def plan_of(
 def as_file(plan: FreezePlan) -> str:
     """The text of freeze_plan.json, byte for byte as the plan stage writes it."""
     return FREEZE_PLAN.encode(plan).decode().rstrip("\n")
-
-
-def _read(policy: str) -> object:
-    try:
-        return yaml.safe_load(policy)
-    except yaml.YAMLError:
-        raise ConfigError("--policy", policy, 'expected JSON or YAML, such as {"through": "mixed7"}') from None

@@ -26,6 +26,7 @@ GROUND = {
     "digests",
     "text",
     "telemetry",
+    "yaml_text",
 }
 PACKAGES = ("frostline", "components", "pipelines")
 MODULES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal, cast
 from pydantic import BeforeValidator, Field, model_validator
 
 from frostline.documents.freeze import FreezeSection, Policy
+from frostline.errors import shown
 from frostline.section import Integer, Number, Section, as_tuple
 
 POLICIES = ("head_only", "none", "first_layers", "through", "blocks", "match", "fraction")
@@ -52,7 +53,7 @@ class PolicyConfig(Section):
             try:
                 re.compile(self.match)
             except (re.error, OverflowError, RecursionError) as error:
-                raise ValueError(f"match: {self.match!r} is not a regular expression: {error}") from None
+                raise ValueError(f"match: {shown(self.match)} is not a regular expression: {error}") from None
         return self
 
     def policy(self) -> Policy:

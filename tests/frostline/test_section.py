@@ -6,7 +6,7 @@ import pytest
 from pydantic import BeforeValidator, Field
 
 from frostline.errors import ConfigError
-from frostline.section import Integer, ModelName, Number, Section, as_tuple, check_model_name, parse
+from frostline.section import Integer, ModelName, Number, Section, Text, as_tuple, check_model_name, parse
 
 
 class Inner(Section):
@@ -17,6 +17,7 @@ class Inner(Section):
 class Outer(Section):
     count: Integer = 3
     name: ModelName = "digits"
+    place: Text = ""
     inner: Inner = Inner()
     rows: Annotated[tuple[Inner, ...], BeforeValidator(as_tuple)] = ()
 
@@ -40,9 +41,21 @@ def test_a_number_with_an_exponent_may_have_no_point(text, number):
     assert parse(Inner, {"limit": text}).limit == number
 
 
-@pytest.mark.parametrize("text", ["-1e3", "1e", "e3", "0x1e3", "1e3 "])
+@pytest.mark.parametrize("text", ["-1e3", "1e", "e3", "0x1e3", "1e3 ", "\u0661e\u0663"])
 def test_other_text_is_not_a_number(text):
     assert refusal({"inner": {"limit": text}}).startswith(f"inner.limit: received {text!r}; input should be a valid")
+
+
+@pytest.mark.parametrize("number", [2**31, 1e300, 10**400])
+def test_an_integer_fits_in_32_bits(number):
+    assert refusal({"count": number}).endswith("; input should be less than or equal to 2147483647")
+    assert parse(Outer, {"count": 2.0**31 - 1}).count == 2**31 - 1
+
+
+@pytest.mark.parametrize("text", ["a\0b", "\0", "\udcff", "\ud83d\ude00"])
+def test_a_text_can_be_a_path_and_can_be_stored(text):
+    assert refusal({"place": text}).startswith(f"place: received {text!r}; expected text without null characters")
+    assert parse(Outer, {"place": "caf\u00e9 \U0001f600"}).place == "caf\u00e9 \U0001f600"
 
 
 def test_an_error_names_the_field_inside_its_section():
@@ -56,7 +69,7 @@ def test_an_error_names_the_field_inside_its_section():
 @pytest.mark.parametrize(
     ("value", "field", "known"),
     [
-        ({"colour": 1}, "colour", "count, name, inner, rows"),
+        ({"colour": 1}, "colour", "count, name, place, inner, rows"),
         ({"inner": {"colour": 1}}, "inner.colour", "names, limit"),
         ({"rows": [{"colour": 1}]}, "rows.0.colour", "names, limit"),
     ],
