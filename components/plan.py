@@ -12,7 +12,7 @@ def plan(
     freeze_plan: dsl.Output[dsl.Artifact], freeze_plan_page: dsl.Output[dsl.HTML],
 ):  # fmt: skip
     """Check every parameter, and resolve the weights and the freeze policy."""
-    parameters = {name: value for name, value in locals().items() if isinstance(value, (str, int, float, dict, list))}
+    parameters = {name: value for name, value in locals().items() if not isinstance(value, dsl.Artifact)}
 
     from frostline import attempts
 

@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from frostline import artifacts, telemetry
+from frostline.config import checked
 from frostline.data import lineage, records
 from frostline.documents.data import INFO, MANIFEST, DatasetInfo, ManifestRow
 from frostline.documents.evaluation import (
@@ -37,11 +38,9 @@ from frostline.evaluation import golden, latency, metrics, mistakes, reuse, skew
 from frostline.evaluation.champion import Challenger, compare_with_champion
 from frostline.evaluation.reference import compare_with_reference
 from frostline.events import progress, say, step
-from frostline.gating.config import GateConfig
 from frostline.model import arithmetic
 from frostline.model.serving import Served
 from frostline.reporting import pages
-from frostline.section import parse
 from frostline.training.checkpoint import Checkpoints, place
 
 _BATCH = 32  # images per call of the serving signature
@@ -68,10 +67,11 @@ def run(
         {labels, confusion: rows are true classes}.
 
     Raises:
+        ConfigError: a parameter is wrong.
         DataError: there is no test image, an image changed since it was ingested, or a file of the model is missing.
         RegistryError: the champion cannot be read.
     """
-    confidence = parse(GateConfig, gate, field="gate").confidence
+    confidence = checked(model_name=model_name, gate=gate, store=store, registry=registry).gate.confidence
     dataset_info, model_dir = INFO.read(Path(info)), Path(model)
     labels, model_digest = dataset_info["labels"], MODEL.read(model_dir)["model_digest"]
     rows = _test_rows(Path(dataset), set(dataset_info["quarantined"]))

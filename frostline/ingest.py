@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from frostline import digests, storage
+from frostline.config import checked
 from frostline.data import metadata, splits
 from frostline.data import shards as shard_files
 from frostline.data.config import DataConfig
@@ -26,7 +27,6 @@ from frostline.data.sources import ImageSource, SourceImage, left_out_words, ope
 from frostline.documents.data import MANIFEST, SOURCE, Counts, FoundImage, ManifestRow, SplitName
 from frostline.errors import ConfigError, DataError, PreconditionFailed
 from frostline.events import progress, say, step
-from frostline.section import parse
 from frostline.text import listed
 
 _READERS = 8  # threads, which mostly wait for disks and buckets
@@ -49,11 +49,12 @@ def run(*, source: str, data: dict[str, Any], shards: int, workers: int, store: 
         The names of the workers, `WWWWW-of-NNNNN`.
 
     Raises:
-        ConfigError: the section, a class or the number of shards is wrong.
+        ConfigError: a parameter, a class or the number of shards is wrong.
         DataError: the source is missing or empty, or a class or split has no images.
         StorageError: the source cannot be read, or the store cannot be written.
     """
-    config = parse(DataConfig, data, field="data")
+    parameters = checked(source=source, data=data, shards=shards, workers=workers, store=store)
+    config, shards = parameters.data, parameters.shards
     opened = open_source(source, config.layout)
     labels = _choose(opened.labels, config.classes)
     found = _pack(opened, store) if opened.packed else _digest_files(opened, labels)
@@ -86,7 +87,7 @@ def run(*, source: str, data: dict[str, Any], shards: int, workers: int, store: 
         say(f"{source}: {len(across)} files left out, because their image is also in another split: {listed(across)}")
     if moved:
         say(f"{source}: {moved} images of small classes are in another split than usual, so that each split has some")
-    return shard_files.names(min(workers, shards))
+    return shard_files.names(min(parameters.workers, shards))
 
 
 def _choose(found: tuple[str, ...], wanted: tuple[str, ...]) -> tuple[str, ...]:

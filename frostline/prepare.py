@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from frostline.config import checked
+from frostline.data import shards as shard_files
 from frostline.events import step
 
 
@@ -37,22 +39,24 @@ def run(
         examples, features: directories to create, with the documents of this share.
 
     Raises:
-        ConfigError: a section is wrong, or the cache is required but impossible.
+        ConfigError: a parameter is wrong, or the cache is required but impossible.
         DataError: an image's bytes are no longer those of the manifest, or a feature is not finite.
         WeightsError: the backbone cannot be loaded.
         StorageError: the source cannot be read, or the store cannot be written.
     """
+    parameters = checked(image_size=image_size, epochs=epochs, seed=seed, augment=augment, cache=cache, store=store)
+    shard_files.parse_name(worker, field="worker")
     from frostline.data import preprocess
     from frostline.features import featurize
 
-    preprocess.run(dataset=dataset, worker=worker, image_size=image_size, store=store, examples=examples)
+    preprocess.run(dataset=dataset, worker=worker, image_size=parameters.image_size, store=store, examples=examples)
     featurize.run(
         dataset=dataset,
         examples=examples,
         freeze_plan=freeze_plan,
         backbone_weights=backbone_weights,
-        epochs=epochs,
-        seed=seed,
+        epochs=parameters.epochs,
+        seed=parameters.seed,
         augment=augment,
         cache=cache,
         store=store,

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Literal, TypedDict
 
 from frostline.artifacts import write_file
+from frostline.config import checked
 from frostline.documents.evaluation import EVALUATION
 from frostline.documents.freeze import FREEZE_PLAN
 from frostline.documents.release import DECISION
@@ -46,8 +47,10 @@ def run(
         The outcome, which begins with `pushed`, `candidate` or `held`, and the numbers that runs are compared by.
 
     Raises:
+        ConfigError: a parameter is wrong.
         DataError, RegistryError, NotFound, StorageError: see `frostline.publishing`.
     """
+    checked(model_name=model_name, registry=registry)
     if DECISION.read(Path(decision)).get("verdict") == "promote":
         outcome = push.run(
             model=model,

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from frostline import storage, telemetry
+from frostline.config import checked
 from frostline.data import lineage
 from frostline.documents.data import INFO
 from frostline.documents.features import FEATURES
@@ -16,7 +17,6 @@ from frostline.documents.freeze import FREEZE_PLAN, WEIGHTS_SOURCE
 from frostline.documents.training import HISTORY, TRAINING
 from frostline.events import say, step
 from frostline.freeze import certificate
-from frostline.section import parse
 from frostline.training import keras_check
 from frostline.training.config import SessionSettings
 from frostline.training.emission import emit
@@ -67,9 +67,11 @@ def run(
         FrostlineError: this version of Keras does not honour `trainable`.
         WeightsError, ConfigError, DataError, StorageError: the inputs cannot be used.
     """
-    names = ("head", "training", "augment", "cache", "epochs", "batch_size", "learning_rate", "seed", "store")
-    values = (head, training, augment, cache, epochs, batch_size, learning_rate, seed, store)
-    settings = parse(SessionSettings, dict(zip(names, values, strict=True)))
+    parameters = checked(
+        head=head, training=training, augment=augment, cache=cache, epochs=epochs, batch_size=batch_size,
+        learning_rate=learning_rate, seed=seed, store=store, image=image,
+    )  # fmt: skip
+    settings = SessionSettings(**{name: getattr(parameters, name) for name in SessionSettings.model_fields})
     dataset, plan = INFO.read(Path(info)), FREEZE_PLAN.read(Path(freeze_plan))
     source = WEIGHTS_SOURCE.read(Path(backbone_weights))
     inputs = Inputs(dataset, plan, source, [FEATURES.read(Path(shard)) for shard in features])

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from frostline import artifacts, digests, storage
+from frostline.config import checked
 from frostline.data import records, splits
 from frostline.data import shards as shard_files
 from frostline.documents.data import (
@@ -49,9 +50,11 @@ def run(*, dataset: str, examples: Sequence[str], image_size: int, store: str, i
         page: file of the report page.
 
     Raises:
+        ConfigError: a parameter is wrong.
         DataError: a shard is missing, or the dataset cannot be trained on; the report is written first.
         StorageError: the store cannot be read or written.
     """
+    image_size = checked(image_size=image_size, store=store).image_size
     source = SOURCE.read(Path(dataset))
     shares = [SHARE.read(Path(path)) for path in examples]
     index = [row for path in examples for row in INDEX.read(Path(path))]

@@ -5,11 +5,14 @@ The state file lies next to the TFRecords and is written last, so a shard that h
 
 from __future__ import annotations
 
+import re
 from typing import cast
 
 from frostline import artifacts, digests, storage
 from frostline.documents.data import SHARD_STATE_KIND, ShardState
 from frostline.errors import ConfigError, DataError, NotFound
+
+_NAME = re.compile("([0-9]{5})-of-([0-9]{5})")
 
 
 def names(count: int) -> list[str]:
@@ -23,20 +26,20 @@ def share(worker: str, count: int) -> list[str]:
     Raises:
         ConfigError: the worker's name is malformed.
     """
-    number, workers = parse_name(worker)
+    number, workers = parse_name(worker, field="worker")
     return names(count)[number::workers]
 
 
-def parse_name(shard: str) -> tuple[int, int]:
-    """Number and count of a shard or a worker: `00001-of-00004` gives (1, 4).
+def parse_name(name: str, field: str = "shard") -> tuple[int, int]:
+    """Number and count of a shard or a worker: `00001-of-00004` gives (1, 4). `field` says which, in messages.
 
     Raises:
         ConfigError: the name is malformed.
     """
-    number, separator, count = shard.partition("-of-")
-    if not (separator and number.isdigit() and count.isdigit() and int(number) < int(count)):
-        raise ConfigError("shard", shard, "expected SSSSS-of-NNNNN")
-    return int(number), int(count)
+    found = _NAME.fullmatch(name) if isinstance(name, str) else None
+    if not found or int(found[1]) >= int(found[2]):
+        raise ConfigError(field, name, "expected SSSSS-of-NNNNN")
+    return int(found[1]), int(found[2])
 
 
 def state_name(shard: str) -> str:

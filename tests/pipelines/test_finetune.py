@@ -5,7 +5,10 @@ import json
 
 import pytest
 import yaml
+from kfp import dsl
 
+from components import plan
+from frostline import attempts
 from frostline.config import RunConfig
 from pipelines.compile import SHIPPED
 from pipelines.finetune import DEADLINE, TIMEOUTS, VOLUME_CLAIM, VOLUME_PATH, finetune_graph
@@ -43,6 +46,19 @@ def test_plan_sees_every_parameter(tasks):
     assert {name: inputs[name].get("componentInputParameter") for name in RunConfig.model_fields} == {
         name: name for name in RunConfig.model_fields
     }
+
+
+def test_the_component_of_plan_hands_on_every_parameter_even_a_null(monkeypatch):
+    """A null of the form is no default: plan refuses it, and not a step hours later."""
+    handed = {}
+    monkeypatch.setattr(attempts, "run", lambda stage, **arguments: handed.update(arguments))
+    parameters = {**RunConfig().arguments(), "gate": None, "epochs": None}
+    plan.plan(
+        **parameters,
+        freeze_plan=dsl.Artifact(uri="/tmp/plan"),
+        freeze_plan_page=dsl.HTML(uri="/tmp/page"),
+    )
+    assert handed["parameters"] == parameters
 
 
 def test_every_task_has_what_it_needs_on_a_cluster(documents, tasks):

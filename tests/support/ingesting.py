@@ -46,7 +46,7 @@ def runner(directory: Path) -> Callable[..., tuple[list[list[str]], list[dict[st
             source=str(source),
             data=dict(data),
             shards=shards,
-            workers=workers or shards or 1,
+            workers=workers or min(shards or 1, 8),
             store=str(store or directory / "store"),
             dataset=str(dataset),
         )

@@ -19,10 +19,17 @@ def test_a_name_has_the_number_and_the_count():
         assert [shards.parse_name(name) for name in shards.names(count)] == [(n, count) for n in range(count)]
 
 
-@pytest.mark.parametrize("name", ["", "1", "00002-of-00002", "a-of-b", "-1-of-2", "1-of-", "0-of-0"])
+@pytest.mark.parametrize("name", ["", "1", "00002-of-00002", "a-of-b", "-1-of-2", "1-of-", "0-of-0", "0-of-2",
+                                  "\u00b2-of-9", "\u0661-of-\u0669", "00000-of-00000", "000000-of-00002"])  # fmt: skip
 def test_a_malformed_name_is_refused(name):
     with pytest.raises(ConfigError, match=f"^shard: received '{name}'; expected SSSSS-of-NNNNN$"):
         shards.parse_name(name)
+
+
+def test_a_worker_with_a_malformed_name_is_refused():
+    for name in ("\u00b2-of-9", "00002-of-00002", "00000-of-00002\n", None):
+        with pytest.raises(ConfigError, match=r"^worker: received .*; expected SSSSS-of-NNNNN$"):
+            shards.share(name, 4)
 
 
 def test_a_state_is_read_as_it_was_written(root):
