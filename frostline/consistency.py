@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 
 from frostline.config import RunConfig
@@ -11,6 +12,7 @@ from frostline.model import backbones
 PLACEHOLDER = "DIR"  # the source in configs/folder.yaml, which the user has to set
 _REMOTE_OR_BUILT_IN = re.compile(r"digits|tfds://[A-Za-z0-9_]\S*|gs://[^/\s]+(/.*)?")
 _DIGITS = 1797  # images in scikit-learn's set
+_LONGEST = 100_000  # characters of all parameters: KFP passes them to a step in one argument, of at most 131,071 bytes
 
 
 def require_consistent(config: RunConfig) -> None:
@@ -18,8 +20,9 @@ def require_consistent(config: RunConfig) -> None:
 
     Raises:
         ConfigError: the source is the placeholder or an unknown kind of address, the backbone is unknown, the image is
-            smaller than the backbone accepts, or two sections contradict each other.
+            smaller than the backbone accepts, two sections contradict each other, or all is too long for a step.
     """
+    _check_length(config)
     _check_source_form(config.source)
     if len(config.data.classes) == 1:
         raise ConfigError("data.classes", list(config.data.classes), "at least two classes are needed")
@@ -42,6 +45,17 @@ def require_warm_up_fits(config: RunConfig, images: int) -> None:
     """Refuse a warm-up that is too long even if all of these images are for training."""
     epochs = [config.epochs, *(phase.epochs for phase in config.freeze.phases)]
     config.training.require_warm_up_fits(images, config.batch_size, epochs)
+
+
+def _check_length(config: RunConfig) -> None:
+    lengths = {name: len(json.dumps(value)) for name, value in config.arguments().items()}
+    if sum(lengths.values()) > _LONGEST:
+        longest = max(lengths, key=lengths.__getitem__)
+        raise ConfigError(
+            longest,
+            f"{lengths[longest]:,} characters of JSON",
+            f"all parameters together may have {_LONGEST:,}, because Kubeflow passes them in one argument",
+        )
 
 
 def _check_sections(config: RunConfig) -> None:

@@ -14,7 +14,7 @@ from frostline.consistency import is_known_source, require_consistent, require_w
 from frostline.data.config import DataConfig
 from frostline.errors import ConfigError, FrostlineError
 from frostline.model import backbones
-from frostline.text import listed
+from frostline.text import listed, os_reason
 
 _AT_ONCE = 2
 _NAMED_WEIGHTS = ("imagenet", "random", "own")
@@ -26,14 +26,17 @@ def for_this_machine(config: RunConfig, root: Path) -> RunConfig:
     Unless the configuration sets them, store and registry become `root`/store and `root`/registry, and there are as
     many workers as kfp.local runs at once. Local paths are
     resolved against the current directory. A source that is still the placeholder stays as it is.
+
+    Raises:
+        ConfigError: a path is none that this machine can look up.
     """
     places = {
-        name: _absolute(getattr(config, name) if name in config.model_fields_set else str(root / name))
+        name: _absolute(name, getattr(config, name) if name in config.model_fields_set else str(root / name))
         for name in ("store", "registry")
     }
-    source = config.source if is_known_source(config.source) else _absolute(config.source)
-    weights = _absolute(config.weights) if _is_weights_file(config.weights) else config.weights
-    backbone = _absolute(config.backbone) if backbones.is_file(config.backbone) else config.backbone
+    source = config.source if is_known_source(config.source) else _absolute("source", config.source)
+    weights = _absolute("weights", config.weights) if _is_weights_file(config.weights) else config.weights
+    backbone = _absolute("backbone", config.backbone) if backbones.is_file(config.backbone) else config.backbone
     workers = config.workers if "workers" in config.model_fields_set else _AT_ONCE
     return config.model_copy(
         update={**places, "workers": workers, "source": source, "weights": weights, "backbone": backbone}
@@ -113,5 +116,14 @@ def _check_writable(config: RunConfig) -> None:
             raise ConfigError(field, uri, str(error)) from None
 
 
-def _absolute(path: str) -> str:
-    return path if "://" in path else os.path.abspath(Path(path).expanduser())  # noqa: PTH100  (removes `..`)
+def _absolute(field: str, path: str) -> str:
+    if "://" in path:
+        return path
+    try:
+        place = os.path.abspath(Path(path).expanduser())  # noqa: PTH100  (removes `..`)
+        Path(place).lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return place
+    except (OSError, RuntimeError) as error:  # a name that is too long, a folder of others, `~` of nobody
+        raise ConfigError(field, path, os_reason(error) if isinstance(error, OSError) else str(error)) from None
+    return place

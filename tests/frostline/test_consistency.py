@@ -25,6 +25,8 @@ def config(**values):
     ({"weights": "imagenet"}, "weights: received 'imagenet'; SmallConvNet has none; use random"),
     ({"cache": {"mode": "require"}, "freeze": {"none": True}}, "cache: received 'require'; freeze: none leaves no"),
     ({"training": {"patience": 2}, "data": {"validation_fraction": 0.0}}, "early stopping needs validation images"),
+    ({"data": {"classes": [f"class-{number}" for number in range(8000)]}}, "data: received '111,002 characters of"),
+    ({"tolerations": [{"key": "x" * 100_000}]}, "all parameters together may have 100,000"),
     ({"training": {"warmup_steps": 10_000, "schedule": "cosine"}}, "training.warmup_steps"),
 ])  # fmt: skip
 def test_what_does_not_fit_together_is_refused_in_one_line(values, message):

@@ -238,3 +238,21 @@ def test_the_images_of_the_digits_are_known_without_looking():
     with pytest.raises(ConfigError, match=r"at most 57 steps \(1797 images"):
         require_consistent(RunConfig.model_validate({**settings, "training": training}))
     require_consistent(RunConfig.model_validate({**settings, "training": {**training, "warmup_steps": 56}}))
+
+
+@pytest.mark.parametrize("field", ["source", "store", "registry", "weights", "backbone"])
+@pytest.mark.parametrize(
+    ("path", "reason"),
+    [
+        ("~nobody-of-this-name/x.keras", "Could not determine home directory"),
+        ("n" * 300 + ".keras", "File name too long"),
+        ("n/" * 5000 + "x.keras", "File name too long"),
+        ("loop/x.keras", "Too many levels of symbolic links"),
+    ],
+)
+def test_a_path_that_no_machine_can_look_up_is_refused(tmp_path, monkeypatch, field, path, reason):
+    monkeypatch.chdir(tmp_path)
+    Path("loop").symlink_to("loop")
+    named, message = refusal(tmp_path, **{field: path})
+    assert named == field
+    assert reason in message
