@@ -6,6 +6,7 @@ import os
 import re
 from collections.abc import Sequence
 
+_USER = re.compile(r"(?<=://)[^/\s]*@")  # what is before the host of a URL: a user's name, often with a password
 _MARKUP = re.compile(r"[\\`*_\[\]>|~&$#@!]|(?<=[wW]{3})\.|:(?=//)")  # GitHub makes links of bare addresses, too
 
 
@@ -16,6 +17,11 @@ def one_line(value: object, longest: int = 300) -> str:
     """
     text = str(value)
     return " ".join("".join(letter if letter.isprintable() else " " for letter in text).split())[:longest]
+
+
+def without_user(text: str) -> str:
+    """A URL, or a text with URLs, without users and passwords: `https://ann:secret@host` becomes `https://host`."""
+    return _USER.sub("", text)
 
 
 def os_reason(error: OSError) -> str:

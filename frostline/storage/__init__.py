@@ -61,7 +61,7 @@ def stat(uri: str) -> Stat | None:
 
 
 def read_bytes(uri: str, *, offset: int = 0, length: int | None = None) -> bytes:
-    """Read an object, or `length` bytes of it from `offset`.
+    """Read an object, or `length` bytes of it from `offset`; a part in a bucket has no checksum, so compare a digest.
 
     Raises:
         NotFound: there is no such object.

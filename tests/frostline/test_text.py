@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
-from frostline.text import listed, markdown, one_line, os_reason, size_words
+from frostline.text import listed, markdown, one_line, os_reason, size_words, without_user
 
 
 @pytest.mark.parametrize(
@@ -103,3 +103,19 @@ def test_a_missing_permission_names_the_user_and_other_reasons_do_not():
     assert told.startswith(f"Permission denied for user {os.getuid()}, who has to own")
     assert os_reason(OSError(errno.ENOSPC, "No space left on device")) == "No space left on device"
     assert os_reason(OSError("strange")) == "strange"
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("https://ann:secret@host/x", "https://host/x"),
+        ("https://ann@host", "https://host"),
+        ("http://ann:s@e:c@r@host:8080/x@y", "http://host:8080/x@y"),
+        ("http://ann:a?b#c@host", "http://host"),
+        ("GET http://a:b@one/ and http://c:d@two/: mail ann@host", "GET http://one/ and http://two/: mail ann@host"),
+        ("gs://bucket/ann@host", "gs://bucket/ann@host"),
+        ("https://host/a@b", "https://host/a@b"),
+    ],
+)
+def test_users_and_passwords_are_taken_out_of_urls(text, told):
+    assert without_user(text) == told

@@ -1,7 +1,8 @@
 """A relay in front of the bucket emulator that answers some requests as a failing network or server would.
 
 Faults: `412`, `429` and `503` answer instead of the server; `reset` closes the connection before the request arrives,
-and `lost` after it was answered.
+and `lost` after it was answered; `torn` sends half of the answer. A function is a fault, too: it is called with a
+function that asks the server, and returns status, headers and body.
 """
 
 import http.server
@@ -14,7 +15,13 @@ from collections import Counter
 from frostline.storage import gcs
 
 FAULTS = ("429", "503", "reset", "lost")
-_PASSED_ON = ("Content-Type", "X-Goog-Hash", "X-Goog-Generation", "Content-Range", "Location")
+_PASSED_ON = ("Content-Type", "X-Goog-Hash", "X-Goog-Generation", "Content-Range", "Location", "Retry-After")
+
+
+def flipped(ask):
+    """A fault: the first bit of the answer's body changes on the way."""
+    status, headers, data = ask()
+    return status, headers, bytes([data[0] ^ 128]) + data[1:]
 
 
 class _Server(http.server.ThreadingHTTPServer):
@@ -67,12 +74,14 @@ class Relay:
                     self.answer(int(what), {}, b"{}")
                 elif what == "reset":
                     self.close_connection = True
+                elif callable(what):
+                    self.answer(*what(lambda: self.ask(body)))
                 else:
                     answer = self.ask(body)
                     if what == "lost":
                         self.close_connection = True
                     else:
-                        self.answer(*answer)
+                        self.answer(*answer, torn=what == "torn")
 
             do_GET = do_POST = do_PUT = do_DELETE = relay
 
@@ -87,14 +96,15 @@ class Relay:
                     with error:
                         return error.code, error.headers, error.read()
 
-            def answer(self, status, headers, data):
+            def answer(self, status, headers, data, *, torn=False):
                 self.send_response(status)
                 for name in _PASSED_ON:
                     if headers.get(name):
                         self.send_header(name, headers[name])
                 self.send_header("Content-Length", str(len(data)))
                 self.end_headers()
-                self.wfile.write(data)
+                self.wfile.write(data[: len(data) // 2] if torn else data)
+                self.close_connection |= torn
 
             def log_message(self, *_):
                 pass

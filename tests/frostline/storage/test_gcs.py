@@ -32,6 +32,14 @@ def test_a_missing_bucket_is_named(gcs):
     one_line(caught, uri)
 
 
+@pytest.mark.parametrize("bucket", ["-photos", "photos_"])
+def test_a_name_that_no_bucket_can_have_is_told(gcs, bucket):
+    for work in (storage.stat, storage.read_bytes, storage.list_files, storage.delete, storage.check_writable):
+        with pytest.raises(StorageError) as caught:
+            work(f"gs://{bucket}/x")
+        one_line(caught, f"gs://{bucket}/", "Bucket names must")
+
+
 def test_a_server_that_does_not_answer_properly_is_a_storage_error(relay):
     relay.answer_instead = 403
     with pytest.raises(StorageError) as caught:
