@@ -132,9 +132,10 @@ def _scan(directory: Path) -> list[os.DirEntry[str]]:
 
 def _why_not(uri: str, size: int) -> str:
     """Why a file of an unknown extension is no image that can be read; empty if it is one."""
-    head = storage.read_bytes(uri, length=min(HEAD, size))
-    if is_image(head):
-        return ""
+    for _ in range(2 if uri.startswith("gs://") else 1):  # a bit may have changed on the way: a part has no checksum
+        head = storage.read_bytes(uri, length=min(HEAD, size))
+        if is_image(head):
+            return ""
     kind, extension = not_decoded(head), Path(uri).suffix.lower()
     if kind:
         return f"{extension or 'without extension'} ({kind}, which cannot be read; convert them to JPEG or PNG)"

@@ -6,9 +6,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from frostline import storage
 from frostline.data import folders
 from frostline.data.sources import open_source
 from frostline.errors import DataError
+
+from tests.support.relay import Relay, flipped
 
 
 def put(root, *paths, kind="PNG"):
@@ -166,3 +169,13 @@ def test_loose_images_in_split_folders_without_labels_need_a_choice(tmp_path):
     with pytest.raises(DataError, match=r"as classes, or test, train as given splits without labels \(a column label"):
         open_source(root)
     assert open_source(root, "classes").labels == ("test", "train")
+
+
+def test_an_image_is_not_left_out_because_a_bit_of_its_beginning_changed_on_the_way(gcs, tmp_path):
+    put(tmp_path, "cat/photo")
+    storage.upload_file(tmp_path / "cat" / "photo", f"{gcs}/cat/photo")
+    faults = [flipped]
+    with Relay(lambda method, path, _: faults.pop() if faults and "alt=media" in path else None):
+        found = folders.list_images(gcs)
+    assert faults == []
+    assert (found.images, found.left_out) == (["cat/photo"], {})

@@ -6,9 +6,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from frostline import storage
 from frostline.data import records
 from frostline.data.splits import SPLITS
 from frostline.errors import DataError, StorageError
+
+from tests.support.relay import Relay, flipped
 
 SHARD = "00000-of-00001"
 PIXELS = np.random.default_rng(3).integers(0, 256, (6, 6, 3), np.uint8)
@@ -72,6 +75,20 @@ def test_the_original_bytes_are_the_part_of_the_file_that_the_row_names(tmp_path
             records.original(row(0, **{**place, **change}))
     with pytest.raises(StorageError):
         records.original(row(0, uri=str(tmp_path / "missing")))
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_a_bit_that_changes_on_the_way_does_not_make_an_image_one_that_has_changed(gcs, times):
+    storage.write_bytes(f"{gcs}/blob", b"before" + b"original!" + b"after")
+    place = {"uri": f"{gcs}/blob", "offset": 6, "size": 9, "sha256": hashlib.sha256(b"original!").hexdigest()}
+    faults = [flipped] * times
+    with Relay(lambda method, path, _: faults.pop() if faults and "alt=media" in path else None):
+        if times == 1:
+            assert records.original(row(0, **place)) == b"original!"
+        else:
+            with pytest.raises(DataError, match="has changed since it was ingested"):
+                records.original(row(0, **place))
+    assert faults == []
 
 
 def test_an_example_is_parsed_to_the_pixels_and_label_that_were_written():
