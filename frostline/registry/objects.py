@@ -15,7 +15,8 @@ from frostline.errors import ConfigError
 
 _LONGEST = 500  # characters of a person's name or reason
 
-Number = Annotated[int, Field(ge=1, le=999_999_999)]
+LAST_NUMBER = 999_999_999  # names of stored files and references have at most nine digits
+Number = Annotated[int, Field(ge=1, le=LAST_NUMBER)]
 Name = Annotated[str, Field(min_length=1)]
 AttemptName = Annotated[str, Field(pattern=r"^[0-9a-f]{16,64}$")]
 

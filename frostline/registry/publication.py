@@ -15,7 +15,7 @@ from frostline import artifacts, digests, storage
 from frostline.documents.release import FileEntry, VersionManifest, VersionMetadata
 from frostline.errors import NotFound, PreconditionFailed, RegistryError
 from frostline.events import progress
-from frostline.registry.objects import Claim, Manifest, now
+from frostline.registry.objects import LAST_NUMBER, Claim, Manifest, now
 from frostline.registry.standings import PROVEN, standing
 from frostline.registry.version import (
     MANIFEST,
@@ -52,7 +52,7 @@ def publish(root: str, model: str, directory: Path, *, identity: str, metadata: 
         metadata: description of the model, for the manifest.
 
     Raises:
-        RegistryError: there is nothing to publish, or a stored file differs from its source.
+        RegistryError: there is nothing to publish, a stored file differs from its source, or no number is left.
         StorageError: the registry cannot be written.
     """
     files = _describe(directory)
@@ -115,7 +115,7 @@ def _take(root: str, model: str, identity: str, content: str) -> Version | int:
     for number, claim in known.items():
         if claim.identity == identity:
             found = find(root, model, number)
-            if isinstance(found, Version) and _is_usable(root, found):
+            if isinstance(found, Version) and found.manifest["identity"] == identity and _is_usable(root, found):
                 _renew(root, model, number)
                 return found
             if found is None and claim.content == content:
@@ -138,6 +138,9 @@ def _is_usable(root: str, version: Version) -> bool:
 
 
 def _claim(root: str, model: str, number: int, identity: str, content: str) -> bool:
+    if number > LAST_NUMBER:
+        taken = _claim_uri(root, model, LAST_NUMBER)
+        raise RegistryError(f"{taken}: has the last number; if nobody published that version, remove this file")
     claim = Claim(model=model, version=number, identity=identity, content=content, claimed_at=now())
     try:
         storage.write_bytes(_claim_uri(root, model, number), claim.encode(), if_generation=storage.ABSENT)

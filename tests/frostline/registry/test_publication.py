@@ -11,7 +11,8 @@ from frostline import artifacts, digests, registry, storage
 from frostline.errors import RegistryError, StorageError
 from frostline.registry import publication
 
-from tests.support.registries import FILES, before_manifest
+from tests.support.registries import FILES, Models, before_manifest
+from tests.support.relay import Relay, flipped
 
 
 def leave_as_a_dead_publisher(root, number, model="digits"):
@@ -220,3 +221,49 @@ def test_a_registry_that_cannot_be_written_is_named(tmp_path):
     with pytest.raises(StorageError, match="cannot be written") as caught:
         registry.publish(str(tmp_path / "file" / "root"), "digits", tmp_path / "model", identity="x", metadata={})
     assert str(tmp_path / "file" / "root") in str(caught.value)
+
+
+def test_the_number_after_the_last_one_is_refused_and_everything_stays_readable(root, make):
+    last = publication.LAST_NUMBER
+    leave_as_a_dead_publisher(root, last - 1)
+    version = make(b"one")
+    assert version.number == last
+    alias = registry.promote(root, version, expected=None, reason="first")
+    with pytest.raises(
+        RegistryError, match=rf"claims/{last}\.json: has the last number; if nobody published"
+    ) as caught:
+        make(b"two")
+    assert "\n" not in str(caught.value)
+    assert make(b"one") == version
+    assert registry.champion(root, "digits") == alias
+    assert registry.look_up(root, f"registry:digits/{last}") == registry.look_up(root, "registry:digits") == version
+    assert [one.version for one in registry.history(root, "digits")] == [last]
+    assert registry.states(root, "digits") == {last: "champion"}
+
+
+def test_a_version_whose_claim_someone_removed_is_not_taken_for_another_model(root, make):
+    first = make(b"one")
+    storage.delete(storage.join(root, "digits/claims/1.json"))
+    second = make(b"two")
+    assert second.manifest["identity"] == digests.of_bytes(b"two")
+    assert registry.look_up(root, "registry:digits/1") == first
+
+
+@pytest.mark.parametrize("name", ["1000000000", "9" * 400, "0", "01", "-1", "1e3", "+2", "\N{ARABIC-INDIC DIGIT ONE}"])
+def test_a_claim_that_is_no_number_of_a_version_takes_none(root, make, name):
+    storage.write_bytes(storage.join(root, f"digits/claims/{name[:200]}.json"), b"{}")
+    assert make().number == 1
+    assert registry.champion(root, "digits") is None
+
+
+def test_a_bit_that_changes_while_a_stored_file_is_read_back_costs_nothing_but_another_attempt(gcs, tmp_path):
+    models = Models(gcs, tmp_path)
+    faults = [flipped]
+    with Relay(lambda _, path, __: faults.pop() if faults and "weights" in path and "alt=media" in path else None):
+        with pytest.raises(
+            RegistryError, match="what was stored differs from .*; the version is not finished, publish"
+        ):
+            models()
+        assert registry.versions(gcs, "digits") == []
+        assert models().number == 1
+    assert faults == []

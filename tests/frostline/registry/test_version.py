@@ -10,9 +10,10 @@ from frostline import digests, registry, storage
 from frostline.documents.evaluation import EVALUATION
 from frostline.documents.release import DECISION
 from frostline.errors import RegistryError, StorageError
-from frostline.registry.version import read_document
+from frostline.registry.version import read_document, require_intact
 
 from tests.support.registries import FILES, Models
+from tests.support.relay import Relay, flipped
 
 
 def rewrite_manifest(version, changes):
@@ -116,3 +117,13 @@ def test_every_published_byte_counts_when_a_directory_is_compared_with_its_manif
         (directory / name).write_bytes(data)
     (directory / "variables" / "more").write_bytes(b"x")
     assert registry.differences(directory, version.manifest) == ["variables/more was not published"]
+
+
+def test_a_bit_that_changes_while_a_version_is_checked_is_noticed(gcs, tmp_path):
+    version = Models(gcs, tmp_path)()
+    faults = [flipped]
+    with Relay(lambda _, path, __: faults.pop() if faults and "weights" in path and "alt=media" in path else None):
+        with pytest.raises(RegistryError, match="weights is not what was published; it cannot become the champion"):
+            require_intact(version)
+        require_intact(version)
+    assert faults == []
