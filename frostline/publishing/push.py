@@ -72,7 +72,10 @@ def run(*, model: str, evaluation: str, decision: str, model_name: str, registry
             version = versions.publish(registry, model_name, directory, identity=identity, metadata=metadata)
             _require_serving(registry, version, Path(temporary) / "stored")
             attempt.publish(version, evaluation_dir, description["labels"], decided, Path(temporary))
-        outcome = _promote(registry, version, measured, decided, attempt)
+        try:
+            outcome = _promote(registry, version, measured, decided, attempt)
+        except ChampionChanged as error:
+            version, outcome = _overtaken(registry, version, error)
     attempt.conclude(version, outcome)
     _write(out, version, outcome)
     say(outcome)
@@ -197,18 +200,24 @@ def _promote(root: str, version: Version, measured: Evaluation, decided: Decisio
         return f"held: {by}; to make it the champion again: {command}"
     opponent, split = measured["champion"], measured["test_split"]["digest"]
     expected = None if opponent is None else check(Alias, opponent, f"{EVALUATION.file}: champion")
-    try:
-        attempt.require_same_reference(version)
-        if decided["approval"] == "required":
-            versions.nominate(root, version, compared_with=expected, test_split=split, attempt=attempt.name)
-            command = _command("promote", root, name, str(number))
-            return f"candidate: {name} version {number} waits for approval; {command}"
-        versions.promote(
-            root, version, expected=expected, reason=decided["reason"], test_split=split, attempt=attempt.name
-        )
-    except ChampionChanged as error:
-        return f"held: {error}"
+    attempt.require_same_reference(version)
+    if decided["approval"] == "required":
+        versions.nominate(root, version, compared_with=expected, test_split=split, attempt=attempt.name)
+        command = _command("promote", root, name, str(number))
+        return f"candidate: {name} version {number} waits for approval; {command}"
+    versions.promote(root, version, expected=expected, reason=decided["reason"], test_split=split, attempt=attempt.name)
     return f"pushed: {name} version {number} is the champion"
+
+
+def _overtaken(root: str, version: Version, error: ChampionChanged) -> tuple[Version, str]:
+    """The version and the outcome where the champion changed: an equal run may have published the same model."""
+    serving = _champion(root, version.model)
+    if serving is None or serving.manifest["identity"] != version.manifest["identity"]:
+        return version, f"held: {error}"
+    return (
+        serving,
+        f"pushed: {serving.model} version {serving.number} is already the champion: an equal run published it",
+    )
 
 
 def _rolled_back(root: str, version: Version) -> Promotion | None:

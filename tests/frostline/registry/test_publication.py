@@ -261,7 +261,7 @@ def test_a_bit_that_changes_while_a_stored_file_is_read_back_costs_nothing_but_a
     faults = [flipped]
     with Relay(lambda _, path, __: faults.pop() if faults and "weights" in path and "alt=media" in path else None):
         with pytest.raises(
-            RegistryError, match="what was stored differs from .*; the version is not finished, publish"
+            RegistryError, match=r"what was stored differs from .*; the version is not finished, publish"
         ):
             models()
         assert registry.versions(gcs, "digits") == []
