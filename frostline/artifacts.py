@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from frostline import storage
-from frostline.errors import DataError
+from frostline.errors import DataError, StorageError
+from frostline.files import open_regular
 
 Json = dict[str, Any]
 
@@ -47,12 +48,7 @@ def read_json(path: Path, kind: str) -> Json:
     Raises:
         DataError: the file is missing, cannot be read, is not JSON, or has another schema.
     """
-    try:
-        data = path.read_bytes()
-    except FileNotFoundError:
-        raise DataError(f"{path}: is missing; expected a {schema(kind)} file") from None
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read: {error.strerror or error}") from error
+    data = _read(path, f"; expected a {schema(kind)} file")
     return parse(data, kind, str(path))
 
 
@@ -103,14 +99,26 @@ def read_jsonl(path: Path) -> Iterator[Json]:
     """Yield one object per line.
 
     Raises:
-        DataError: the file is missing, or a line is not JSON.
+        DataError: the file is missing, cannot be read, or a line is not JSON.
     """
     try:
-        lines = path.read_text().splitlines()
-    except FileNotFoundError:
-        raise DataError(f"{path}: is missing") from None
+        lines = _read(path).decode().splitlines()
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path}: is not UTF-8 ({error})") from error
     for number, line in enumerate(lines, start=1):
         try:
             yield json.loads(line)
         except ValueError as error:
             raise DataError(f"{path}: line {number} is not JSON ({error})") from error
+
+
+def _read(path: Path, expected: str = "") -> bytes:
+    try:
+        with open_regular(path) as file:
+            return file.read()
+    except FileNotFoundError:
+        raise DataError(f"{path}: is missing{expected}") from None
+    except StorageError as error:
+        raise DataError(str(error)) from None
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {error.strerror or error}") from error

@@ -7,6 +7,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+from frostline.files import open_regular
+
 
 def of_bytes(data: bytes | memoryview) -> str:
     """SHA-256 of `data`."""
@@ -14,8 +16,8 @@ def of_bytes(data: bytes | memoryview) -> str:
 
 
 def of_file(path: Path) -> str:
-    """SHA-256 of the content of a file, read in blocks."""
-    with path.open("rb") as file:
+    """SHA-256 of the content of a file, read in blocks; raises as `files.open_regular` does."""
+    with open_regular(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 

@@ -24,6 +24,7 @@ GROUND = {
     "artifacts",
     "documents",
     "digests",
+    "files",
     "text",
     "telemetry",
     "yaml_text",

@@ -18,6 +18,7 @@ from frostline.documents.release import DECISION, DECISION_FILES, PUBLISHED, SER
 from frostline.documents.training import MODEL, MODEL_FILES, SERVING_DIRECTORY, ModelDescription
 from frostline.errors import ChampionChanged, DataError, NotFound, RegistryError, StorageError
 from frostline.events import IN_A_POD, say
+from frostline.files import open_regular
 from frostline.registry import Alias, Promotion, Version, inference_service
 from frostline.registry.version import check
 from frostline.reporting import model_card
@@ -148,7 +149,7 @@ def _copy(source: Path, target: Path) -> None:
     """Copy and do not link: a version must not change when the run's files do."""
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        with source.open("rb") as file, target.open("xb") as copy:
+        with open_regular(source) as file, target.open("xb") as copy:
             shutil.copyfileobj(file, copy, _PIECE)
     except FileNotFoundError:
         raise NotFound(f"{source}: there is no such file") from None

@@ -20,6 +20,7 @@ from pathlib import Path
 from stat import S_ISREG
 
 from frostline.errors import NotFound, PreconditionFailed, StorageError
+from frostline.files import open_regular
 from frostline.storage.base import ABSENT, Stat
 from frostline.text import os_reason
 
@@ -37,7 +38,7 @@ def stat(uri: str) -> Stat | None:
 
 def read_bytes(uri: str, offset: int, length: int | None) -> bytes:
     """See `storage.read_bytes`; fewer than `length` bytes if the file ends earlier."""
-    with _as_storage_error(uri, "read"), Path(uri).open("rb") as file:
+    with _as_storage_error(uri, "read"), open_regular(Path(uri)) as file:
         file.seek(offset)
         return file.read(-1 if length is None else length)
 
@@ -62,7 +63,8 @@ def localize(uri: str, into: Path) -> Path:
     """See `storage.localize`."""
     path = Path(uri)
     with _as_storage_error(uri, "read"):
-        path.stat()
+        if not path.is_dir():
+            open_regular(path).close()
     return path
 
 
@@ -183,7 +185,9 @@ def _locked(path: Path) -> Iterator[None]:
     """Hold the lock file of `path` and remove it at the end; a writer that waited for a removed file tries again."""
     lock = path.with_name(f".{path.name}.lock")
     while True:
-        with lock.open("ab") as file:
+        with os.fdopen(
+            os.open(lock, os.O_WRONLY | os.O_CREAT | os.O_NONBLOCK, 0o666), "ab"
+        ) as file:  # it may be a FIFO
             fcntl.flock(file, fcntl.LOCK_EX)
             if not _is_at(file.fileno(), lock):
                 continue

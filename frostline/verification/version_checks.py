@@ -9,6 +9,7 @@ from typing import cast
 from frostline import artifacts, digests, registry, storage
 from frostline.documents.evaluation import EVALUATION
 from frostline.documents.release import MANIFEST_FILE, VersionManifest
+from frostline.errors import NotFound
 from frostline.registry.publication import read_claim
 from frostline.text import listed
 from frostline.verification.certificate_checks import Failed
@@ -20,8 +21,8 @@ _PLACE = re.compile(r"(?P<root>.+)/(?P<model>[^/]+)/versions/(?P<number>[1-9][0-
 def manifest_holds(directory: Path) -> VersionManifest:
     """The manifest is unchanged, every file in it is there and unchanged, and there is no other file."""
     try:
-        data = (directory / MANIFEST_FILE).read_bytes()
-    except FileNotFoundError:
+        data = storage.read_bytes(str(directory / MANIFEST_FILE))
+    except NotFound:
         raise Failed(f"{MANIFEST_FILE} is missing") from None
     manifest = cast(VersionManifest, artifacts.parse_json(data, MANIFEST_FILE))
     if manifest.get("schema") == artifacts.schema("removed"):

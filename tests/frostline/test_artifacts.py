@@ -135,3 +135,12 @@ def test_nothing_is_left_of_a_directory_made_for_a_write_that_failed_midway(tmp_
         artifacts.write_file(target, b"data")
     assert [path.name for path in tmp_path.iterdir()] == ["x.json"]
     shutil.rmtree(target)
+
+
+def test_lines_that_cannot_be_read_are_told_in_one_line(tmp_path):
+    (tmp_path / "latin").write_bytes(b'{"id": "caf\xe9"}\n')
+    (tmp_path / "directory").mkdir()
+    for name, words in (("latin", "is not UTF-8"), ("directory", "Is a directory"), ("latin/below", "cannot be read")):
+        with pytest.raises(DataError, match=words) as caught:
+            list(artifacts.read_jsonl(tmp_path / name))
+        assert "\n" not in str(caught.value)

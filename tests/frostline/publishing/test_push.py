@@ -9,10 +9,10 @@ import pytest
 import yaml
 
 from frostline import registry, storage
-from frostline.errors import ChampionChanged, DataError, NotFound, RegistryError
+from frostline.errors import ChampionChanged, DataError, NotFound, RegistryError, StorageError
 from frostline.evaluation import golden
 
-from tests.support import pushes
+from tests.support import odd_files, pushes
 from tests.support.pushes import ACCURACY, IMAGES, Run, compared_with
 
 PUBLISHED = {"freeze_plan.json", "freeze_certificate.json", "training.jsonl", "training.json", "model.json"}
@@ -254,6 +254,19 @@ def test_an_incomplete_model_takes_no_number(made, tmp_path, missing):
     assert str(path) in str(caught.value)
     assert not (tmp_path / "registry").exists()
     assert list((tmp_path / "run" / "published").iterdir()) == []
+
+
+def test_a_file_of_the_model_that_would_wait_for_ever_is_refused_at_once(made, tmp_path):
+    run = Run(tmp_path / "run", tmp_path / "registry", made)
+    path = tmp_path / "run" / "model" / "training.json"
+    path.unlink()
+    odd_files.make(path, "fifo")
+    with (
+        odd_files.in_time(),
+        pytest.raises(StorageError, match=r"training\.json: cannot be read: it is no regular file"),
+    ):
+        run.push()
+    assert not (tmp_path / "registry").exists()
 
 
 def test_a_missing_decision_is_named(made, tmp_path):

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from frostline import artifacts, digests, registry
-from frostline.errors import ConfigError, DataError
+from frostline.errors import ConfigError, DataError, StorageError
 from frostline.verification import certificate_checks, version_checks
 from frostline.verification.verify import verify
 
-from tests.support import buckets, pictures
+from tests.support import buckets, odd_files, pictures
 from tests.support.forgery import failed, flip
 from tests.support.stages import Bench
 
@@ -95,3 +95,9 @@ def test_a_version_in_a_bucket(published, gcs):
     assert verify(f"{gcs}/models/toy/versions/1")["verified"]
     with pytest.raises(ConfigError, match="there is nothing at this address"):
         verify(f"{gcs}/models/toy/versions/2")
+
+
+def test_a_manifest_that_is_no_file_is_refused_at_once(tmp_path):
+    odd_files.make(tmp_path / "manifest.json", "fifo")
+    with odd_files.in_time(), pytest.raises(StorageError, match="it is no regular file"):
+        version_checks.manifest_holds(tmp_path)
