@@ -44,6 +44,18 @@ class Cluster:
     ca_file: str = ""
     service_account: str = "frostline"
 
+    def __post_init__(self) -> None:
+        """Refuse a malformed address, and one with a password: messages, links and the list of processes show it.
+
+        Raises:
+            ConfigError: so it is.
+        """
+        if "@" in self.host:
+            advice = "leave out the user and password; name variables with --token-env or --cookies-env instead"
+            raise ConfigError("host", f"...@{self.host.rpartition('@')[2]}", advice)
+        if not re.fullmatch(r"https?://[^\s/]+\S*", self.host):
+            raise ConfigError("host", self.host, "expected http://HOST or https://HOST")
+
     @property
     def base(self) -> str:
         """The address without a slash at its end."""
@@ -59,12 +71,10 @@ def connected(cluster: Cluster) -> Iterator[Any]:
     """Yield a kfp.Client that prints no links and no warnings, and whose errors become one line.
 
     Raises:
-        ConfigError: an option is wrong, or does not fit the mode that the server says it has.
+        ConfigError: a variable is missing, or an option does not fit the mode that the server says it has.
         FrostlineError: the server does not answer, or refuses a request.
     """
     host = cluster.host
-    if not re.fullmatch(r"https?://[^\s/]+\S*", host):
-        raise ConfigError("host", host, "expected http://HOST or https://HOST")
     token, cookies = _secret("--token-env", cluster.token_env), _secret("--cookies-env", cluster.cookies_env)
     import kfp_server_api
     import urllib3

@@ -4,6 +4,7 @@ import pytest
 
 from frostline.config import RunConfig
 from frostline.errors import ConfigError, FrostlineError
+from pipelines import cli
 from pipelines.remote import submit as remote
 from pipelines.remote.cluster import Cluster, connected
 
@@ -62,3 +63,26 @@ def test_the_connection_yields_a_client_that_prints_nothing(server, capsys):
     with connected(Cluster(f"{server.host}/")) as client:
         assert client.list_experiments().experiments is None
     assert capsys.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("host", [
+    "https://ann:s3cret@kfp.example/x", "http://s3cret@kfp.example/x", "https://ann:s3@cret/s3cret@kfp.example/x",
+    "ann:s3cret@kfp.example/x", "ftp://ann:s3cret@kfp.example/x", "https://ann:s3cret word@kfp.example/x",
+])  # fmt: skip
+@pytest.mark.parametrize("command", [
+    ["submit", "CONFIG"], ["schedule", "CONFIG", "--cron", "0 3 * * *"], ["resume", "run-1"], ["terminate", "run-1"],
+    ["schedules", "status", "x"], ["schedules", "delete", "x"], ["check"],
+])  # fmt: skip
+def test_a_password_in_the_address_is_refused_and_not_printed(capfd, tmp_path, host, command):
+    (tmp_path / "run.yaml").write_text(f"image: registry.example/frostline@sha256:{'0' * 64}\n")
+    command = [str(tmp_path / "run.yaml") if word == "CONFIG" else word for word in command]
+    group = ["cluster"] if command == ["check"] else []
+    with pytest.raises(SystemExit) as caught:
+        cli.main([*group, *command, "--host", host])
+    out, err = capfd.readouterr()
+    assert caught.value.code == 2
+    assert out == ""
+    assert err == (
+        "frostline: error: host: received '...@kfp.example/x'; leave out the user and password; name variables with "
+        "--token-env or --cookies-env instead\n"
+    )
