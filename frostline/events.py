@@ -35,7 +35,8 @@ def emit(kind: str, **fields: Any) -> None:
     path = os.environ.get(EVENTS_FILE)
     if not path:
         return
-    line = json.dumps({"time": time.time(), "pid": os.getpid(), "step": _current_step, "kind": kind, **fields})
+    times = {"time": time.time(), "clock": time.monotonic()}
+    line = json.dumps({**times, "pid": os.getpid(), "step": _current_step, "kind": kind, **fields})
     descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
     try:
         os.write(descriptor, f"{line}\n".encode())  # one write in append mode, so lines of parallel steps do not mix

@@ -36,9 +36,10 @@ class Summary(Stored):
 
 
 class Event(TypedDict):
-    """A line of events.jsonl. `time` is in seconds since the epoch; the other fields depend on `kind`."""
+    """A line of events.jsonl; its fields depend on `kind`."""
 
-    time: float
+    time: float  # seconds since the epoch, for people
+    clock: float  # seconds, for durations: never set back, and the same in all processes of a machine
     pid: int
     step: str
     kind: str  # launch, start, progress, say, error, end or exit; a reader skips any other

@@ -21,7 +21,7 @@ from pipelines.documents import Event
 
 @dataclass
 class Steps:
-    """What the events have reported so far. Times are in seconds since the epoch."""
+    """What the events have reported so far. Times are those of the events' `clock`."""
 
     launched: dict[str, float] = field(default_factory=dict)  # by step: when its first process started
     finished: dict[str, float] = field(default_factory=dict)  # by step: when its last process ended
@@ -31,7 +31,7 @@ class Steps:
 
     def add(self, event: Event) -> None:
         """Record one event."""
-        kind, step, time = event["kind"], event["step"], event["time"]
+        kind, step, time = event["kind"], event["step"], event["clock"]
         if kind == "launch":
             self.launched.setdefault(step, time)
             self.processes[event["number"]] = time
@@ -134,7 +134,7 @@ class Follower:
         for bar in self._starting.pop(event["step"], []) if event["code"] else []:
             self.display.remove_task(bar)
         if not event["code"]:
-            self._line(event["step"], f"done in {event['time'] - self.steps.processes[event['number']]:.1f} s")
+            self._line(event["step"], f"done in {event['clock'] - self.steps.processes[event['number']]:.1f} s")
 
     def _line(self, step: str, message: str) -> None:
         self._console.print(f"{step:<11} {message}", markup=False, highlight=False, soft_wrap=True)

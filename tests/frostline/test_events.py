@@ -139,3 +139,13 @@ def test_a_message_that_fills_pages_is_cut(written):
     with pytest.raises(RuntimeError):
         work()
     assert len(written()[-1]["message"]) < 2100
+
+
+def test_the_clock_of_events_goes_forward_though_the_time_is_set_back(written, monkeypatch):
+    times = iter((5000.0, 1400.0))
+    monkeypatch.setattr(events.time, "time", lambda: next(times))
+    events.say("before")
+    events.say("after")
+    first, second = written()
+    assert (first["time"], second["time"]) == (5000.0, 1400.0)
+    assert 0 <= second["clock"] - first["clock"] < 3600

@@ -13,8 +13,8 @@ def plain():
     return Console(file=io.StringIO(), force_terminal=False, width=40)
 
 
-def event(kind, step="train", pid=7, time=100.0, **fields):
-    return json.dumps({"time": time, "pid": pid, "step": step, "kind": kind, **fields}) + "\n"
+def event(kind, step="train", pid=7, clock=100.0, **fields):
+    return json.dumps({"time": 1e9, "clock": clock, "pid": pid, "step": step, "kind": kind, **fields}) + "\n"
 
 
 def test_a_line_that_is_still_being_written_waits(tmp_path):
@@ -104,10 +104,10 @@ def test_events_of_an_unknown_kind_are_passed_over(tmp_path):
 def test_parallel_processes_of_a_step_count_once(tmp_path):
     path = tmp_path / "events.jsonl"
     path.write_text(
-        event("launch", number=1, time=100.0)
-        + event("launch", number=2, time=101.0)
-        + event("exit", number=1, code=0, time=104.0)
-        + event("exit", number=2, code=0, time=106.5)
+        event("launch", number=1, clock=100.0)
+        + event("launch", number=2, clock=101.0)
+        + event("exit", number=1, code=0, clock=104.0)
+        + event("exit", number=2, code=0, clock=106.5)
     )
     console = plain()
     follower = Follower(path, console)
@@ -116,6 +116,18 @@ def test_parallel_processes_of_a_step_count_once(tmp_path):
 
     assert follower.steps.seconds() == {"train": 6.5}
     assert console.file.getvalue() == "train       done in 4.0 s\ntrain       done in 5.5 s\n"
+
+
+def test_a_clock_that_is_set_back_does_not_make_a_step_end_before_it_began(tmp_path):
+    path = tmp_path / "events.jsonl"
+    path.write_text(event("launch", number=1, time=5000.0) + event("exit", number=1, code=0, time=1400.0, clock=103.0))
+    console = plain()
+    follower = Follower(path, console)
+
+    follower.poll()
+
+    assert follower.steps.seconds() == {"train": 3.0}
+    assert console.file.getvalue() == "train       done in 3.0 s\n"
 
 
 def test_what_a_step_says_is_shown_as_it_is_however_long(tmp_path):

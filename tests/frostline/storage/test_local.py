@@ -47,6 +47,9 @@ def test_what_dead_writers_left_goes_after_a_day_and_nothing_else_does(tmp_path,
     storage.sweep(str(tmp_path))
     assert left.exists()
     now = time.time()
+    monkeypatch.setattr(local.time, "time", lambda: now - 1000 * 3600)  # the clock was set back: nothing is old
+    storage.sweep(str(tmp_path))
+    assert left.exists()
     monkeypatch.setattr(local.time, "time", lambda: now + 25 * 3600)
     storage.sweep(str(tmp_path))
     assert not left.exists()
