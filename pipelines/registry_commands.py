@@ -146,7 +146,9 @@ def prune(
         typer.echo(json.dumps(rows, indent=2))
         return
     for one in removals:
-        typer.echo(f"{one.number:>4}  {one.state:<16}  {one.files:>4} files  {one.size:>15,} bytes")
+        typer.echo(f"{one.number:>4}  {one.state:<16}  {len(one.files):>4} files  {one.size:>15,} bytes")
+        for address in one.files if dry_run else ():
+            typer.echo(f"      {one_line(address, len(address))}")
     total = sum(one.size for one in removals)
     typer.echo(f"{'would remove' if dry_run else 'removed'} {len(removals)} of {model}, {total:,} bytes")
 

@@ -28,13 +28,13 @@ class Removal:
         number: of the version, or of the claim.
         state: as `states` gives it; `abandoned` for files that never became a version, `half removed` for files that
             an interrupted removal left.
-        files: number of files.
+        files: their addresses.
         size: bytes.
     """
 
     number: int
     state: str
-    files: int
+    files: tuple[str, ...]
     size: int
 
 
@@ -130,7 +130,7 @@ def _clear(root: str, model: str, number: int, state: str, dry_run: bool) -> Rem
     files = _files(root, model, number)
     for item in () if dry_run else files:
         storage.delete(item.uri)
-    return Removal(number, state, len(files), sum(item.size for item in files))
+    return Removal(number, state, tuple(item.uri for item in files), sum(item.size for item in files))
 
 
 def _files(root: str, model: str, number: int) -> list[Stat]:

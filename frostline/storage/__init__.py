@@ -46,12 +46,17 @@ class _Backend(Protocol):
 def join(root: str, *parts: str) -> str:
     """Join a root and relative paths, which have forward slashes, to one address.
 
+    The root may be a link. Nothing below it is reached through one: what is written or removed would be elsewhere.
+
     Raises:
-        StorageError: a part is empty, absolute, or contains `.`, `..`, a backslash or NUL; or the root is empty.
+        StorageError: a part is empty, absolute, or contains `.`, `..`, a backslash or NUL; a directory below the root
+            is a link; or the root is empty.
     """
     if not root or root.rstrip("/") == "gs:":
         raise StorageError(f"received the root {root!r}; expected a directory or gs://BUCKET")
     names = [name for part in parts for name in relative_parts(part)]
+    if not root.startswith("gs://"):
+        local.require_no_links(root, names)
     return "/".join([root.rstrip("/"), *names])
 
 
@@ -90,7 +95,10 @@ def write_bytes(uri: str, data: bytes, *, if_generation: str | None = None) -> S
 
 
 def list_files(uri: str) -> list[Stat]:
-    """List every object below the directory or prefix `uri`, sorted by address, without temporary files."""
+    """List every object below the directory or prefix `uri`, sorted by address, without temporary files.
+
+    A link to a file is an object; a link to a directory is passed over, so nothing outside `uri` is listed.
+    """
     return sorted(_backend(uri).list_files(uri.rstrip("/") or "/"), key=lambda item: item.uri)
 
 

@@ -15,7 +15,7 @@ import re
 import shutil
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from stat import S_ISREG
 
@@ -28,6 +28,15 @@ _TEMPORARY_SUFFIXES = (".partial", ".lock")
 _OWN_PARTIAL = re.compile(r"\.(.+\.)?[0-9a-f]{32}\.partial")
 _ABANDONED = 24 * 3600  # age in seconds after which a temporary file has no living writer
 _CANNOT_LINK = (errno.EXDEV, errno.EPERM, errno.EACCES, errno.EMLINK, errno.EOPNOTSUPP)
+
+
+def require_no_links(root: str, names: Sequence[str]) -> None:
+    """Raise StorageError if one of the directories ROOT/NAME/NAME... below `root` is a link."""
+    place = Path(root)
+    for name in names:
+        place /= name
+        if place.is_symlink() and place.is_dir():
+            raise StorageError(f"{place}: is a link to a directory; nothing below {root} is reached through a link")
 
 
 def stat(uri: str) -> Stat | None:
@@ -54,9 +63,9 @@ def upload_file(path: Path, uri: str, if_generation: str | None) -> Stat:
 
 
 def list_files(uri: str) -> list[Stat]:
-    """See `storage.list_files`. Links to files and directories are followed, except into their own parents."""
+    """See `storage.list_files`."""
     with _as_storage_error(uri, "read"):
-        return list(_walk(Path(uri), frozenset())) if Path(uri).is_dir() else []
+        return list(_walk(Path(uri))) if Path(uri).is_dir() else []
 
 
 def localize(uri: str, into: Path) -> Path:
@@ -240,14 +249,11 @@ def _sync(path: Path) -> None:
         os.close(descriptor)
 
 
-def _walk(directory: Path, above: frozenset[tuple[int, int]]) -> Iterator[Stat]:
-    status = directory.stat()
-    identity = (status.st_dev, status.st_ino)
-    if identity in above:
-        return
+def _walk(directory: Path) -> Iterator[Stat]:
     for entry in directory.iterdir():
         if entry.is_dir():
-            yield from _walk(entry, above | {identity})
+            if not entry.is_symlink():
+                yield from _walk(entry)
         elif not (entry.name.startswith(".") and entry.name.endswith(_TEMPORARY_SUFFIXES)):
             found = _stat(entry)
             if found is not None:

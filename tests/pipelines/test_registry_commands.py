@@ -144,6 +144,9 @@ def test_prune_tells_what_goes_and_removes_it_only_without_dry_run(call, make, w
     code, told, _ = call("prune", "digits", "--keep", 1, "--dry-run")
     assert (code, make.numbers()) == (0, [1, 2, 3, 4, 5])
     assert told.splitlines()[-1].startswith("would remove 2 of digits, ")
+    named = {line.split("/versions/")[1] for line in told.splitlines() if "/versions/" in line}
+    stored = {f"{number}/{path}" for number in (2, 3) for path in make.stored(f"versions/{number}")}
+    assert named == stored - {"2/manifest.json", "3/manifest.json"}  # which becomes that of a removed version
     rows = json.loads(call("prune", "digits", "--keep", 1, "--json")[1])
     assert [(row["version"], row["state"]) for row in rows] == [
         (2, "earlier champion"),

@@ -104,3 +104,15 @@ def test_eviction_passes_over_what_no_run_put_there(gcs, name):
     storage.write_bytes(f"{gcs}/{name}", b"x")
     assert [address for address, _ in feature_store.evict(gcs, 0, set())] == ["a" * 64]
     assert storage.read_bytes(f"{gcs}/{name}") == b"x"
+
+
+def test_eviction_removes_nothing_outside_the_store(tmp_path):
+    outside, place = tmp_path / "outside", tmp_path / "store" / "features"
+    (outside / "deep").mkdir(parents=True)
+    (place / ("b" * 64)).mkdir(parents=True)
+    for folder in (outside, outside / "deep", place / ("b" * 64)):
+        (folder / "photo.bin").write_bytes(b"mine")
+    (place / ("a" * 64)).symlink_to(outside)
+    (place / ("b" * 64) / "more").symlink_to(outside)
+    assert feature_store.evict(str(tmp_path / "store"), 0, keep=()) == [("b" * 64, 4)]
+    assert (outside / "photo.bin").read_bytes() == (outside / "deep" / "photo.bin").read_bytes() == b"mine"

@@ -33,7 +33,7 @@ def test_the_oldest_go_and_champion_predecessor_reference_and_candidate_stay(roo
     assert make.numbers() == [1, 2, 3, 4, 5, 6, 7, 8]
     removed = registry.prune(root, "digits", keep=1)
     assert removed == told
-    assert [(one.number, one.state, one.files) for one in removed] == [
+    assert [(one.number, one.state, len(one.files)) for one in removed] == [
         (2, "earlier champion", 5),
         (3, "earlier champion", 5),
     ]
@@ -84,7 +84,7 @@ def test_what_a_dead_publisher_left_goes_after_a_day_and_its_number_never_serves
     assert registry.prune(root, "digits", keep=1) == []
     make.backdate(1)
     [removal] = registry.prune(root, "digits", keep=1, dry_run=True)
-    assert (removal.number, removal.state, removal.files) == (1, "abandoned", 5)
+    assert (removal.number, removal.state, len(removal.files)) == (1, "abandoned", 5)
     assert len(files(root, 1)) == 5
     assert registry.prune(root, "digits", keep=1) == [removal]
     assert files(root, 1) == []

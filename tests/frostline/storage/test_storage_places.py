@@ -90,18 +90,6 @@ def test_a_replacement_is_younger_than_what_it_replaces_whatever_the_clock_says(
     assert path.stat().st_mtime_ns > ahead + 1
 
 
-def test_links_are_followed_but_not_in_circles(tmp_path):
-    outside = tmp_path / "outside"
-    outside.mkdir()
-    (outside / "image").touch()
-    inside = tmp_path / "inside"
-    inside.mkdir()
-    (inside / "class").symlink_to(outside)
-    (inside / "again").symlink_to(inside)
-    (inside / "broken").symlink_to(tmp_path / "nothing")
-    assert names(str(inside)) == ["class/image"]
-
-
 def test_a_local_file_is_linked_not_copied(tmp_path):
     source = tmp_path / "source"
     source.write_bytes(b"weights")
