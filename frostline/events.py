@@ -51,6 +51,7 @@ def say(message: str, step: str = "") -> None:
         message: one line.
         step: the name of the step; empty for the one that runs in this process.
     """
+    message = message if message.isprintable() else one_line(message, len(message))
     now = time.strftime("%H:%M:%S ", time.gmtime()) if IN_A_POD in os.environ else ""
     print(f"{now}{message}", file=sys.stderr, flush=True)
     emit("say", message=message, **({"step": step} if step else {}))

@@ -21,6 +21,7 @@ from frostline.documents.data import SplitName
 from frostline.errors import DataError, StorageError
 from frostline.text import listed
 
+_UNNAMED = "with a name that is not printable text"
 _READERS = 8  # threads, which mostly wait for disks and buckets
 _TABLES = ("metadata.csv", "metadata.jsonl")
 _SPLITS: dict[str, SplitName] = {
@@ -63,9 +64,12 @@ def list_images(root: str) -> Listing:
     else:
         paths = dict(_walk(Path(root), "", frozenset(), left_out, links))
         folders = {entry.name for entry in _scan(Path(root)) if entry.is_dir()}
-    visible = [path for path in paths if not any(part.startswith(".") for part in path.split("/"))]
-    if len(visible) < len(paths):
-        left_out["hidden"] += len(paths) - len(visible)
+    named = [path for path in paths if _is_name(path)]
+    if len(named) < len(paths):
+        left_out[_UNNAMED] += len(paths) - len(named)
+    visible = [path for path in named if not any(part.startswith(".") for part in path.split("/"))]
+    if len(visible) < len(named):
+        left_out["hidden"] += len(named) - len(visible)
     tables = sorted(path for path in visible if _is_table(path))
     unknown = [path for path in visible if not path.lower().endswith(EXTENSIONS) and path not in tables]
     with ThreadPoolExecutor(_READERS) as pool:
@@ -77,10 +81,15 @@ def list_images(root: str) -> Listing:
     return Listing(
         images,
         tables,
-        {name for name in folders if not name.startswith(".") and name not in links},
+        {name for name in folders if name and not name.startswith(".") and name not in links},
         left_out,
         sorted(links),
     )
+
+
+def _is_name(path: str) -> bool:
+    """Whether a relative path, which is any text in a bucket, can be shown, and means the same as a file's."""
+    return path.isprintable() and not {"", ".", ".."} & set(path.split("/"))
 
 
 def _is_table(path: str) -> bool:
@@ -97,7 +106,7 @@ def _walk(
     for entry in _scan(directory):
         path = f"{prefix}{entry.name}"
         if not entry.name.isprintable() and not entry.is_dir():
-            left_out["with a name that is not printable text"] += 1
+            left_out[_UNNAMED] += 1
         elif entry.is_symlink() and not _leads_on(Path(entry.path), inside):
             links.append(path)
             left_out["links that lead nowhere or in a circle"] += 1

@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 
 from frostline import storage
 from frostline.errors import DataError
+from frostline.text import one_line
 
 FILE = "metadata.csv"
 LABEL = "label"  # the column that names the classes where folders do not
@@ -68,7 +69,12 @@ def _csv_of_lines(data: bytes, origin: str) -> bytes:
     writer = csv.DictWriter(buffer, columns, restval="")
     writer.writeheader()
     writer.writerows(rows)
-    return buffer.getvalue().encode()
+    return buffer.getvalue().encode(errors="replace")  # JSON can write halves of surrogate pairs
+
+
+def _shown(text: str) -> str:
+    """A value as pages and logs can show it: line breaks and controls become spaces."""
+    return text.strip() if text.isprintable() else one_line(text, len(text))
 
 
 def _text(value: object) -> str:
@@ -92,7 +98,7 @@ def parse(data: bytes, origin: str) -> dict[str, dict[str, str]]:
     """
     try:
         reader = csv.reader(io.StringIO(data.decode("utf-8-sig"), newline=""), strict=True)
-        columns = [name.strip() for name in next(reader, [])]
+        columns = [_shown(name) for name in next(reader, [])]
         _check_columns(columns, origin)
         found: dict[str, dict[str, str]] = {}
         for fields in reader:
@@ -131,7 +137,7 @@ def _row(columns: Sequence[str], fields: Sequence[str], where: str) -> tuple[str
     if len(fields) > len(columns):
         raise DataError(f"{where}: received {len(fields)} fields; expected {len(columns)}, one per column")
     padded = [*fields, *[""] * (len(columns) - len(fields))]
-    values = {column: field.strip() for column, field in sorted(zip(columns, padded, strict=True))}
+    values = {column: _shown(field) for column, field in sorted(zip(columns, padded, strict=True))}
     for column, value in values.items():
         if len(value) > _LONGEST and column != _KEY:
             raise DataError(

@@ -204,6 +204,7 @@ def _tfds(source: str, name: str) -> ImageSource:
         kinds = {key: type(feature).__name__ for key, feature in found.items()}
         raise DataError(f"source: {source} has the features {kinds}; expected image: Image and label: ClassLabel")
     labels = tuple(found["label"].names)
+    _check_labels(source, set(labels), {})
     splits = sorted(split for split, info in builder.info.splits.items() if info.num_examples)
     total = sum(builder.info.splits[split].num_examples for split in splits)
     images = _tfds_images(builder, name, splits, labels)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import yaml
 
 from frostline.registry.version import Version
+from frostline.text import one_line
 
 _GIB = 2**30
 _VOLUME = "/frostline/"  # where the steps mount their volume
@@ -50,11 +51,13 @@ def manifest(version: Version, outcome: str) -> str:
             }
         },
     }
-    text = f"# {outcome}\n# For KServe 0.16 or later (kubectl apply -f).\n"
+    text = f"# {one_line(outcome, 1000)}\n# For KServe 0.16 or later (kubectl apply -f).\n"
     if not outcome.startswith("pushed: "):
         text = f"# DO NOT APPLY YET: this version is not the champion.\n{text}"
     if not reachable:
-        text += f"# No pod can read {version.uri}: put the version on a volume and enter its claim below.\n"
+        text += (
+            f"# No pod can read {one_line(version.uri, 1000)}: put the version on a volume and enter its claim below.\n"
+        )
     return text + yaml.safe_dump(service, sort_keys=False, width=120)
 
 

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from frostline import artifacts
 from frostline.errors import ConfigError
+from frostline.text import one_line
 
 _LONGEST = 500  # characters of a person's name or reason
 
@@ -36,6 +37,12 @@ class StoredObject(BaseModel):
     """Base of all: immutable, strict about types."""
 
     model_config = ConfigDict(frozen=True, strict=True, allow_inf_nan=False)
+
+    @field_validator("*")
+    @classmethod
+    def _can_be_shown(cls, value: Any) -> Any:
+        """Line breaks and controls become spaces: names and reasons end in logs, pages and comments of YAML files."""
+        return one_line(value, len(value)) if isinstance(value, str) and not value.isprintable() else value
 
 
 class Record(StoredObject):

@@ -149,3 +149,11 @@ def test_the_clock_of_events_goes_forward_though_the_time_is_set_back(written, m
     first, second = written()
     assert (first["time"], second["time"]) == (5000.0, 1400.0)
     assert 0 <= second["clock"] - first["clock"] < 3600
+
+
+def test_a_name_in_a_message_neither_breaks_its_line_nor_turns_it_around(capsys):
+    events.say("reading a\nb\x1b[2K\u202ec  as it is")
+    line = capsys.readouterr().err
+    assert line == "reading a b [2K c as it is\n"
+    events.say("plan      done")  # spaces in a row stay where nothing is wrong
+    assert capsys.readouterr().err == "plan      done\n"

@@ -74,3 +74,12 @@ def test_it_says_what_became_of_the_version_and_warns_where_that_is_not_the_cham
     waits = "candidate: flowers version 7 waits for approval; frostline registry promote ..."
     text = inference_service.manifest(version("gs://b/7"), waits)
     assert text.splitlines()[:2] == ["# DO NOT APPLY YET: this version is not the champion.", f"# {waits}"]
+
+
+@pytest.mark.parametrize("break_", ["\n---\n", "\r", "\x85", "\u2028", "\u202e", "\x1b[2K"])
+def test_what_people_and_buckets_say_stays_a_comment(break_):
+    pod = f"held: by Mallory{break_}apiVersion: v1{break_}kind: Pod"
+    text = inference_service.manifest(version(f"/models{break_}kind: Pod"), pod)
+    (service,) = yaml.safe_load_all(text)
+    assert service["kind"] == "InferenceService"
+    assert text.replace("\n", "").isprintable()

@@ -118,3 +118,13 @@ def test_a_wrong_value_is_refused(shape, document, changes):
 def test_an_object_cannot_be_changed():
     with pytest.raises(ValidationError):
         Alias(**ALIAS).version = 4
+
+
+@pytest.mark.parametrize("break_", ["\n", "\r\n", "\x1b[2K", "\u202e", "\x00"])
+def test_no_text_of_an_object_breaks_a_line_or_turns_one_around(break_):
+    changes = dict.fromkeys(("approver", "reason", "kind", "promoted_at", "model"), f"a{break_}b")
+    read = Promotion.model_validate({**PROMOTION, **changes})
+    assert all(getattr(read, name).isprintable() for name in changes)
+    assert read.encode().decode().isascii()
+    assert Pin.model_validate({**PIN, "reason": f"a{break_}b"}).reason.isprintable()
+    assert Standing.model_validate({**STANDING, "reason": f"a{break_}b"}).reason.isprintable()
