@@ -99,6 +99,10 @@ class NotFound(StorageError):
     """Nothing exists at this address."""
 
 
+class NotRegular(StorageError):
+    """What is at this address is no file: a directory, FIFO, socket or device."""
+
+
 class PreconditionFailed(StorageError):
     """The object is not, or no longer, what the writer expected."""
 

@@ -8,14 +8,14 @@ from io import BufferedReader
 from pathlib import Path
 from stat import S_ISREG
 
-from frostline.errors import StorageError
+from frostline.errors import NotRegular
 
 
 def open_regular(path: Path) -> BufferedReader:
     """Open a regular file to read, without waiting.
 
     Raises:
-        StorageError: it is a directory, FIFO, socket or device.
+        NotRegular: it is a directory, FIFO, socket or device.
         OSError: as `open` does.
     """
     try:
@@ -30,6 +30,6 @@ def open_regular(path: Path) -> BufferedReader:
     return os.fdopen(descriptor, "rb")
 
 
-def _not_regular(path: Path) -> StorageError:
+def _not_regular(path: Path) -> NotRegular:
     what = "Is a directory" if path.is_dir() else "it is no regular file"
-    return StorageError(f"{path}: cannot be read: {what}")
+    return NotRegular(f"{path}: cannot be read: {what}")

@@ -8,7 +8,6 @@ written once.
 
 from __future__ import annotations
 
-import contextlib
 import difflib
 import hashlib
 import tempfile
@@ -25,7 +24,7 @@ from frostline.data import shards as shard_files
 from frostline.data.config import DataConfig
 from frostline.data.sources import ImageSource, SourceImage, left_out_words, open_source
 from frostline.documents.data import MANIFEST, SOURCE, Counts, FoundImage, ManifestRow, SplitName
-from frostline.errors import ConfigError, DataError, PreconditionFailed
+from frostline.errors import ConfigError, DataError
 from frostline.events import progress, say, step
 from frostline.text import listed
 
@@ -131,8 +130,8 @@ def _pack(source: ImageSource, store: str) -> list[FoundImage]:
                 digest.update(data)
                 offset += len(data)
         uri = storage.join(store, "sources", f"{digest.hexdigest()}.bin")
-        with contextlib.suppress(PreconditionFailed):  # an earlier run wrote the same bytes
-            storage.upload_file(path, uri, if_generation=storage.ABSENT)
+        if storage.store_intact(path, uri, digest.hexdigest()):  # most often, an earlier run wrote the same bytes
+            say(f"{uri}: was damaged in the store; it is written again")
     return [{**row, "uri": uri} for row in found]
 
 

@@ -13,6 +13,7 @@ from frostline.documents.data import SHARD_STATE_KIND, ShardState
 from frostline.errors import ConfigError, DataError, NotFound
 
 _NAME = re.compile("([0-9]{5})-of-([0-9]{5})")
+_SEAL = "digest"  # of everything else in a state file
 
 
 def names(count: int) -> list[str]:
@@ -69,7 +70,7 @@ def read_state(records: str, shard: str) -> ShardState:
         shard: name of the shard.
 
     Raises:
-        DataError: the file is missing, is not JSON or has another schema.
+        DataError: the file is missing, is not JSON, has another schema, or is not what was written.
         StorageError: it cannot be read.
     """
     uri = storage.join(records, state_name(shard))
@@ -80,6 +81,8 @@ def read_state(records: str, shard: str) -> ShardState:
     expected = artifacts.schema(SHARD_STATE_KIND)
     if state.get("schema") != expected:
         raise DataError(f"{uri}: received schema {state.get('schema')!r}; expected {expected!r}")
+    if state.pop(_SEAL, None) != digests.of_json(state):
+        raise DataError(f"{uri}: is not what was written; run the pipeline again to write it")
     return cast(ShardState, state)
 
 
@@ -90,4 +93,5 @@ def write_state(records: str, shard: str, state: ShardState) -> None:
         StorageError: it cannot be written.
     """
     content = {**state, "schema": artifacts.schema(SHARD_STATE_KIND)}
-    storage.write_bytes(storage.join(records, state_name(shard)), digests.canonical_json(content))
+    sealed = {**content, _SEAL: digests.of_json(content)}
+    storage.write_bytes(storage.join(records, state_name(shard)), digests.canonical_json(sealed))

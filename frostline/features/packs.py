@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 
 from frostline import digests, storage
 from frostline.documents.features import FEATURE_PACK, FeaturePack, PackContent, RowLayout
-from frostline.errors import DataError, NotFound, PreconditionFailed
+from frostline.errors import DataError, NotFound, NotRegular, PreconditionFailed
 from frostline.features.usage import touch
 
 DIGEST = re.compile(r"[0-9a-f]{64}")  # names of packs and addresses
@@ -246,7 +246,7 @@ class Reader:
         try:
             path = storage.localize(storage.join(self._root, f"{name}.bin"), self._scratch) if sidecar else None
             descriptor = os.open(path, os.O_RDONLY) if path and path.is_file() else -1
-        except (NotFound, FileNotFoundError):
+        except (NotFound, NotRegular, FileNotFoundError):
             descriptor = -1
         if sidecar is None or descriptor < 0:
             with self._lock:
@@ -278,7 +278,7 @@ def _read_sidecar(root: str, name: str, layout: Layout) -> FeaturePack | None:
     try:
         data = storage.read_bytes(uri)
         found = FEATURE_PACK.parse(data, uri)
-    except (NotFound, DataError, RecursionError):
+    except (NotFound, NotRegular, DataError, RecursionError):
         return None
     ids, checks, device = (
         found.get("ids"),

@@ -29,6 +29,7 @@ OWN = "own"
 _WITH_HEAD = "; if it is the file of a model with a head, save that model as .keras: its first layers are then taken"
 _AS_IT_IS = "to train the model in a .keras file as it is, use backbone=FILE.keras weights=own"
 SUFFIXES = (".weights.h5", ".h5", ".keras")
+_DIGEST = ".sha256"  # of the file beside one in the store
 
 
 def resolve(
@@ -76,17 +77,30 @@ def resolve(
 
 
 def save(model: keras.Model, store: str, digest: str) -> str:
-    """Write the model, graph and weights, to the store under their digest if it is not there yet; return the address.
+    """Write the model, graph and weights, to the store under their digest unless it is there; return the address.
 
-    Later steps load this file and never build the model by name: the graph can depend on the weights and on Keras.
+    Later steps load this file and never build the model by name: the graph can depend on the weights and on Keras. A
+    file that is no longer what was written is replaced. Keras never writes the same bytes twice, so their digest is in
+    a file beside it.
     """
     uri = storage.join(store, "weights", f"{digests.of_json([model.to_json(), digest])}.keras")
-    if storage.stat(uri) is None:
+    found = storage.stat(uri)
+    if found is None or not _is_as_written(uri, found.size):
         with tempfile.TemporaryDirectory() as directory:
             path = Path(directory) / "backbone.keras"
             model.save(path)
             storage.upload_file(path, uri)
+            storage.write_bytes(f"{uri}{_DIGEST}", digests.of_file(path).encode())
+        if found is not None:
+            say(f"{uri}: was damaged in the store, or is of an earlier version; it is written again")
     return uri
+
+
+def _is_as_written(uri: str, size: int) -> bool:
+    try:
+        return storage.read_bytes(f"{uri}{_DIGEST}") == storage.sha256(uri, size).encode()
+    except NotFound:
+        return False
 
 
 def load(source: WeightsSource) -> keras.Model:

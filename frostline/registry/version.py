@@ -6,7 +6,6 @@ A version exists as long as its manifest does. Where a version was removed, or n
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -32,7 +31,6 @@ D = TypeVar("D", bound=Record)
 J = TypeVar("J", bound=Mapping[str, Any])
 MANIFEST = MANIFEST_FILE
 REMOVED: Literal["removed"] = "removed"
-_PIECE = 8 * 2**20  # bytes per read and thread while a stored file is checked
 _THREADS = 4
 _LONGEST = 60  # characters of a received value in a message
 _NUMBERED = re.compile(r"([1-9][0-9]{0,8})\.json")
@@ -207,10 +205,7 @@ def read_document(version: Version, document: Document[J]) -> J:
 
 def checksum(uri: str, size: int) -> FileEntry:
     """SHA-256 and size of a stored object, read in pieces, in the form of a manifest's entry."""
-    digest = hashlib.sha256()
-    for offset in range(0, size, _PIECE):
-        digest.update(storage.read_bytes(uri, offset=offset, length=min(_PIECE, size - offset)))
-    return {"sha256": digest.hexdigest(), "size": size}
+    return {"sha256": storage.sha256(uri, size), "size": size}
 
 
 def read_object(uri: str) -> tuple[bytes, str] | None:

@@ -6,10 +6,11 @@ generation replaces only the object that was read. Any address that does not beg
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 from typing import Protocol
 
-from frostline.errors import NotFound, StorageError
+from frostline.errors import NotFound, PreconditionFailed, StorageError
 from frostline.storage import gcs, local
 from frostline.storage.base import ABSENT, Stat, relative_parts
 
@@ -22,11 +23,16 @@ __all__ = [
     "list_files",
     "localize",
     "read_bytes",
+    "sha256",
     "stat",
+    "store_intact",
     "sweep",
     "upload_file",
     "write_bytes",
 ]
+
+
+_PIECE = 8 * 2**20  # bytes per read of `sha256`
 
 
 class _Backend(Protocol):
@@ -78,6 +84,19 @@ def read_bytes(uri: str, *, offset: int = 0, length: int | None = None) -> bytes
     return data
 
 
+def sha256(uri: str, size: int) -> str:
+    """SHA-256 of the first `size` bytes of an object, read in pieces.
+
+    Raises:
+        NotFound: there is no such object.
+        StorageError: it cannot be read, or it is shorter.
+    """
+    digest = hashlib.sha256()
+    for offset in range(0, size, _PIECE):
+        digest.update(read_bytes(uri, offset=offset, length=min(_PIECE, size - offset)))
+    return digest.hexdigest()
+
+
 def write_bytes(uri: str, data: bytes, *, if_generation: str | None = None) -> Stat:
     """Write an object atomically.
 
@@ -113,6 +132,31 @@ def upload_file(path: Path, uri: str, *, if_generation: str | None = None) -> St
     if not path.is_file():
         raise NotFound(f"{path}: there is no such file")
     return _backend(uri).upload_file(path, uri, if_generation)
+
+
+def store_intact(path: Path, uri: str, digest: str) -> bool:
+    """Store a local file under an address that only this content has, unless it is there and intact.
+
+    Args:
+        path: the file.
+        uri: the object's address.
+        digest: SHA-256 of the file.
+
+    Returns:
+        Whether an object that was damaged has been replaced.
+
+    Raises:
+        StorageError: it cannot be read or written.
+    """
+    try:
+        upload_file(path, uri, if_generation=ABSENT)
+    except PreconditionFailed:
+        found = stat(uri)
+        if found is not None and found.size == path.stat().st_size and sha256(uri, found.size) == digest:
+            return False
+        upload_file(path, uri)
+        return True
+    return False
 
 
 def localize(uri: str, into: Path) -> Path:

@@ -203,3 +203,20 @@ def test_names_in_the_metadata_that_match_no_image_are_reported_once(photos, ing
     output = capfd.readouterr().err
     assert f"{photos}: metadata.csv: 2 rows match no image; the first is 'birds/1.png'" in output
     assert "files left out" not in output
+
+
+def test_a_blob_that_was_damaged_in_the_store_is_written_again(ingested, tmp_path, capsys):
+    _, rows, _ = ingested("digits")
+    (blob,) = (tmp_path / "store" / "sources").iterdir()
+    good = blob.read_bytes()
+    for damaged in (bytes([good[0] ^ 1]) + good[1:], good[:-1], good + b"x", b""):
+        blob.unlink()
+        blob.write_bytes(damaged)
+        capsys.readouterr()
+        assert ingested("digits")[1] == rows
+        assert blob.read_bytes() == good
+        assert f"{blob}: was damaged in the store; it is written again" in capsys.readouterr().err
+    before = blob.stat()
+    assert ingested("digits")[1] == rows
+    assert (blob.stat().st_ino, blob.stat().st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
+    assert "damaged" not in capsys.readouterr().err

@@ -1,5 +1,7 @@
 """Shards: their names, and the state file that says what preprocessing wrote."""
 
+import hashlib
+import json
 import re
 
 import pytest
@@ -40,11 +42,31 @@ def test_a_state_is_read_as_it_was_written(root):
 def test_the_bytes_of_a_state_are_pinned(tmp_path):
     """A repeated run compares nothing else, and states in a store outlive a version of the code."""
     shards.write_state(str(tmp_path), "00000-of-00002", STATE)
-    assert (tmp_path / "shard-00000-of-00002.json").read_bytes() == (
-        b'{"files":{"toy-train.tfrecord-00000-of-00002":{"bytes":90,"examples":1,"split":"train"}},'
+    content = (
+        b'"files":{"toy-train.tfrecord-00000-of-00002":{"bytes":90,"examples":1,"split":"train"}},'
         b'"index":[{"id":"cats/1.png","label":0,"sha256":"' + b"a" * 64 + b'","split":"train"}],'
         b'"quarantine":[],"schema":"frostline/shard_state/v1"}'
     )
+    seal = hashlib.sha256(b"{" + content).hexdigest().encode()
+    written = (tmp_path / "shard-00000-of-00002.json").read_bytes()
+    assert written == b'{"digest":"' + seal + b'",' + content
+
+
+def test_any_flipped_bit_of_a_state_is_noticed(tmp_path):
+    shards.write_state(str(tmp_path), "00000-of-00002", STATE)
+    path = tmp_path / "shard-00000-of-00002.json"
+    good = path.read_bytes()
+    for place in range(len(good)):
+        path.write_bytes(good[:place] + bytes([good[place] ^ 1 << place % 8]) + good[place + 1 :])
+        with pytest.raises(DataError, match=r"shard-00000-of-00002.json: "):
+            shards.read_state(str(tmp_path), "00000-of-00002")
+
+
+def test_a_state_without_a_seal_is_written_again(tmp_path):
+    content = json.dumps({"schema": "frostline/shard_state/v1", **STATE})
+    (tmp_path / "shard-00000-of-00002.json").write_text(content)
+    with pytest.raises(DataError, match="is not what was written; run the pipeline again to write it"):
+        shards.read_state(str(tmp_path), "00000-of-00002")
 
 
 def test_only_shards_with_a_state_are_listed_in_order(root):

@@ -234,10 +234,11 @@ def test_a_sidecar_that_no_writer_wrote_is_damaged_and_no_traceback(tmp_path, va
 
 
 @pytest.mark.parametrize("make", [Path.mkdir, os.mkfifo])
-def test_rows_that_are_no_file_are_missing(tmp_path, make):
+@pytest.mark.parametrize("part", ["bin", "json"])
+def test_a_part_of_a_pack_that_is_no_file_is_missing(tmp_path, make, part):
     (name,) = write(str(tmp_path), 4)
-    (tmp_path / f"{name}.bin").unlink()
-    make(tmp_path / f"{name}.bin")
+    (tmp_path / f"{name}.{part}").unlink()
+    make(tmp_path / f"{name}.{part}")
     with opened(str(tmp_path), tmp_path, [name]) as reader:
         assert (dict(reader.ids), reader.damaged) == ({}, 1)
 

@@ -100,6 +100,23 @@ def test_the_store_gives_back_what_was_saved_and_notices_another_digest(tmp_path
         weights.load(source)
 
 
+def test_a_stored_model_that_was_damaged_is_written_again(tmp_path, capsys):
+    model, source = resolve("random")
+    uri = weights.save(model, str(tmp_path), source["digest"])
+    good = Path(uri).read_bytes()
+    for damaged in (bytes([good[0] ^ 1]) + good[1:], good[:-1], b""):
+        Path(uri).unlink()
+        Path(uri).write_bytes(damaged)
+        capsys.readouterr()
+        assert weights.save(model, str(tmp_path), source["digest"]) == uri
+        assert f"{uri}: was damaged in the store" in capsys.readouterr().err
+        assert same(weights.load({**source, "uri": uri}), model)
+    before = Path(uri).read_bytes()
+    weights.save(model, str(tmp_path), source["digest"])
+    assert Path(uri).read_bytes() == before
+    assert capsys.readouterr().err == ""
+
+
 def test_weights_of_another_backbone_do_not_fit(tmp_path, finetuned):
     other = backbones.build("MobileNetV2", 32)
     other.save_weights(tmp_path / "other.weights.h5")
