@@ -11,6 +11,7 @@ FrostlineError            exit code 1: the run failed, or the answer is no
 ├── Preempted             exit code 143: training received SIGTERM and can resume from its checkpoint
 ├── StorageError          a file, directory or bucket cannot be read or written
 │   ├── NotFound          nothing exists at this address
+│   ├── NotRegular        what is at this address is no file
 │   └── PreconditionFailed  the object is not, or no longer, what the writer expected
 └── RegistryError         the model registry does not hold what was requested
     └── ChampionChanged   the champion changed after the model was compared with it
