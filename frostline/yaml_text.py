@@ -7,8 +7,6 @@ accepted costs less than a second, since its size and depth are limited before a
 
 from __future__ import annotations
 
-import os
-import stat
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
@@ -16,7 +14,8 @@ import yaml
 from yaml.constructor import SafeConstructor
 from yaml.reader import Reader
 
-from frostline.errors import ConfigError
+from frostline.errors import ConfigError, NotRegular
+from frostline.files import open_regular
 from frostline.text import size_words
 
 LARGEST = 128 * 1024  # characters or bytes, as in an argument of Linux; thousands of class names fit
@@ -62,12 +61,12 @@ def read(path: Path) -> Document:
 
 
 def _bytes(path: Path) -> bytes:
-    """The content of a regular file of a limited size; a pipe is not waited for."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    with open(descriptor, "rb") as file:  # noqa: PTH123  (of a descriptor)
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise ValueError("it is a directory, a pipe or a device")
-        data = file.read(LARGEST + 1)
+    """The content of a regular file of a limited size."""
+    try:
+        with open_regular(path) as file:
+            data = file.read(LARGEST + 1)
+    except NotRegular:
+        raise ValueError("it is a directory, a pipe or a device") from None
     if len(data) > LARGEST:
         raise ValueError(f"it has more than {size_words(LARGEST)}")
     return data

@@ -181,7 +181,7 @@ def test_only_a_regular_file_is_read_and_nothing_is_waited_for(tmp_path):
     (tmp_path / "loop").symlink_to(tmp_path / "loop")
     assert "(it is a directory, a pipe or a device)" in unread(tmp_path / "pipe")
     assert "(it is a directory, a pipe or a device)" in unread(yaml_text.Path("/dev/zero"))
-    assert "(Is a directory)" in unread(tmp_path)
+    assert "(it is a directory, a pipe or a device)" in unread(tmp_path)
     assert "(Too many levels of symbolic links)" in unread(tmp_path / "loop")
     assert "(No such file or directory)" in unread(tmp_path / "none.yaml")
     assert "(File name too long)" in unread(tmp_path / ("n" * 300))
