@@ -16,7 +16,7 @@ from frostline import digests, registry, storage
 from frostline.data import lineage
 from frostline.documents.freeze import ResolvedWeights, WeightsSource
 from frostline.documents.training import KERAS_FILE
-from frostline.errors import NotFound, WeightsError
+from frostline.errors import ConfigError, NotFound, WeightsError
 from frostline.events import say
 from frostline.freeze import certificate
 from frostline.model import architecture, backbones, own_model, same_graph
@@ -80,27 +80,35 @@ def save(model: keras.Model, store: str, digest: str) -> str:
     """Write the model, graph and weights, to the store under their digest unless it is there; return the address.
 
     Later steps load this file and never build the model by name: the graph can depend on the weights and on Keras. A
-    file that is no longer what was written is replaced. Keras never writes the same bytes twice, so their digest is in
-    a file beside it.
+    file that is no longer what was written is replaced. Keras writes the time into it, so the digest of its bytes is
+    in a file beside it.
     """
     uri = storage.join(store, "weights", f"{digests.of_json([model.to_json(), digest])}.keras")
     found = storage.stat(uri)
-    if found is None or not _is_as_written(uri, found.size):
+    if found is None or not _is_as_written(uri, found.size, model, digest):
         with tempfile.TemporaryDirectory() as directory:
             path = Path(directory) / "backbone.keras"
             model.save(path)
             storage.upload_file(path, uri)
             storage.write_bytes(f"{uri}{_DIGEST}", digests.of_file(path).encode())
         if found is not None:
-            say(f"{uri}: was damaged in the store, or is of an earlier version; it is written again")
+            say(f"{uri}: was damaged in the store; it is written again")
     return uri
 
 
-def _is_as_written(uri: str, size: int) -> bool:
+def _is_as_written(uri: str, size: int, model: keras.Model, digest: str) -> bool:
+    """By the digest beside it, or by what it holds, where an earlier version wrote it without one."""
+    found = storage.sha256(uri, size).encode()
     try:
-        return storage.read_bytes(f"{uri}{_DIGEST}") == storage.sha256(uri, size).encode()
+        return storage.read_bytes(f"{uri}{_DIGEST}") == found
     except NotFound:
+        pass
+    try:
+        load({"reference": "", "resolved": "", "digest": digest, "graph": architecture.digest(model), "uri": uri})
+    except (WeightsError, ConfigError):
         return False
+    storage.write_bytes(f"{uri}{_DIGEST}", found)
+    return True
 
 
 def load(source: WeightsSource) -> keras.Model:

@@ -7,7 +7,7 @@ import keras
 import numpy as np
 import pytest
 
-from frostline import registry, storage
+from frostline import digests, registry, storage
 from frostline.errors import RegistryError, WeightsError
 from frostline.model import backbones, head, weights
 from frostline.model.config import HeadConfig
@@ -115,6 +115,23 @@ def test_a_stored_model_that_was_damaged_is_written_again(tmp_path, capsys):
     weights.save(model, str(tmp_path), source["digest"])
     assert Path(uri).read_bytes() == before
     assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize("damaged", [False, True])
+def test_a_stored_model_of_an_earlier_version_has_no_digest_beside_it_and_is_loaded_to_be_sure(
+    tmp_path, damaged, capsys
+):
+    model, source = resolve("random")
+    uri = weights.save(model, str(tmp_path), source["digest"])
+    beside, good = Path(f"{uri}.sha256"), Path(uri).read_bytes()
+    if damaged:
+        Path(uri).unlink()
+        Path(uri).write_bytes(good[: len(good) // 2])
+    beside.unlink()
+    weights.save(model, str(tmp_path), source["digest"])
+    assert ("was damaged in the store; it is written again" in capsys.readouterr().err) == damaged
+    assert beside.read_text() == digests.of_file(Path(uri))
+    assert same(weights.load({**source, "uri": uri}), model)
 
 
 def test_weights_of_another_backbone_do_not_fit(tmp_path, finetuned):
