@@ -8,21 +8,12 @@ from frostline import storage
 from frostline.errors import NotFound, PreconditionFailed, StorageError
 
 from tests.support import buckets
+from tests.support.stored import names, one_line
 
 
 @pytest.fixture(params=["local", "gcs"])
 def root(request, tmp_path):
     return str(tmp_path / "store") if request.param == "local" else request.getfixturevalue("gcs")
-
-
-def names(uri):
-    return [item.uri.removeprefix(f"{uri}/") for item in storage.list_files(uri)]
-
-
-def one_line(caught, *parts):
-    text = str(caught.value)
-    assert "\n" not in text
-    assert all(str(part) in text for part in parts), text
 
 
 def test_a_written_object_is_described_listed_and_read_back(root):

@@ -12,15 +12,7 @@ import pytest
 from frostline import storage
 from frostline.errors import PreconditionFailed, StorageError
 
-
-def names(uri):
-    return [item.uri.removeprefix(f"{uri}/") for item in storage.list_files(uri)]
-
-
-def one_line(caught, *parts):
-    text = str(caught.value)
-    assert "\n" not in text
-    assert all(str(part) in text for part in parts), text
+from tests.support.stored import one_line
 
 
 @pytest.mark.parametrize("part", ["", "..", "a/../b", "/etc", "a//b", ".", "a\\b", "a\0b", "a/"])
