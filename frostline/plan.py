@@ -38,6 +38,8 @@ def run(*, parameters: dict[str, Any], freeze_plan: str, backbone_weights: str, 
     backbone, weights, image_size = run_config.backbone, run_config.weights, run_config.image_size
     store, registry, seed, config = run_config.store, run_config.registry, run_config.seed, run_config.freeze
     model, resolved, images = model_weights.resolve(weights, backbone, image_size, seed, registry)
+    if backbones.is_file(backbone):
+        own_model.require_servable(backbone, model)
     plan = make_plan(from_model(model), config, backbone=backbone, image_size=image_size)
     source: WeightsSource = {
         "reference": resolved["reference"],

@@ -79,7 +79,7 @@ def compare_with_version(
         challenger, predict, confidence: as in `compare_with_champion`, and so are the results.
 
     Raises:
-        RegistryError: one of its files is missing, or is not what was published.
+        RegistryError: one of its files is missing, is not what was published, or may not be loaded.
     """
     with tempfile.TemporaryDirectory() as scratch:
         directory = registry.download(version, Path(scratch) / "version")
@@ -105,7 +105,10 @@ def compare_with_version(
                 f"version {version.number} does not say which images it was trained on: {IMAGES_FILE} is unreadable"
             )
             return {**opponent, "comparable": False, "reason": reason}, None
-        predicted = predict(directory, challenger.rows)
+        try:
+            predicted = predict(directory, challenger.rows)
+        except DataError as error:
+            raise RegistryError(f"the {role}, {version.model} version {version.number}: {error}") from error
     theirs = np.zeros_like(challenger.probabilities)
     theirs[:, [challenger.labels.index(label) for label in labels]] = predicted
     known = np.array([row["sha256"] in made_with for row in challenger.rows])

@@ -133,6 +133,22 @@ def remarks(model: keras.Model, plan: FreezePlan) -> list[str]:
     return found
 
 
+def require_servable(name: str, model: keras.Model) -> None:
+    """Check that an export of the model has operations only that may be served; it takes a second or two.
+
+    Raises:
+        ConfigError: it has others, which nobody should learn after training.
+    """
+    import tensorflow as tf
+
+    from frostline.model import operations
+
+    traced = tf.function(model).get_concrete_function(tf.TensorSpec(model.inputs[0].shape), training=False)
+    refused = operations.refused(traced.graph.as_graph_def())
+    if refused:
+        raise ConfigError("backbone", name, f"it uses {listed(refused)}, which no image model needs to be served")
+
+
 def with_regularizers(model: keras.Model) -> list[str]:
     """Names of the layers that have a regularizer of a weight or of their activity."""
     return [

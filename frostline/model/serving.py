@@ -10,7 +10,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from frostline.errors import DataError, StorageError
-from frostline.model import arithmetic
+from frostline.model import arithmetic, operations
 from frostline.text import one_line
 
 _SIGNATURE = "serving_default"
@@ -28,15 +28,16 @@ class Served:
     """A loaded model; as a context manager it closes its session."""
 
     def __init__(self, directory: Path) -> None:
-        """Load the model's serving signature.
+        """Load the model's serving signature, if its graph has no other operations than exports need.
 
         Args:
             directory: of the SavedModel.
 
         Raises:
-            DataError: there is no SavedModel, or it lacks the signature.
+            DataError: there is no SavedModel, it may not be loaded (`operations.read`), or it lacks the signature.
             StorageError: this machine cannot load it now, for example for lack of memory.
         """
+        operations.read(directory)
         self._session = tf.compat.v1.Session(graph=tf.Graph())
         try:
             with self._session.graph.as_default():

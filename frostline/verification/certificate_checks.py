@@ -146,7 +146,7 @@ def _files(directory: Path) -> Iterator[tuple[str, Path]]:
     """The files that a certificate covers, by their names in it, and any other file in the SavedModel."""
     for name in CERTIFIED_FILES:
         yield name, directory / name
-    serving = _serving(directory)
+    serving = serving_directory(directory)
     for path in sorted(serving.rglob("*")):
         if path.is_dir() and not path.is_symlink():
             continue
@@ -154,7 +154,7 @@ def _files(directory: Path) -> Iterator[tuple[str, Path]]:
             yield f"{SERVING_DIRECTORY}/{path.relative_to(serving).as_posix()}", path
 
 
-def _serving(directory: Path) -> Path:
+def serving_directory(directory: Path) -> Path:
     """The SavedModel: `serving/` in a model's directory, the top of a version in a registry."""
     inside = directory / SERVING_DIRECTORY
     return directory if not inside.exists() and (directory / SAVED_MODEL_FILE).exists() else inside
@@ -206,7 +206,7 @@ def serving_weights_hold(directory: Path, certificate: Certificate, model: keras
         f"values/{index}/.ATTRIBUTES/VARIABLE_VALUE": names.get(id(variable))  # None: the state of a Dropout's seed
         for index, variable in enumerate(model.variables)
     }
-    reader = tf.train.load_checkpoint(str(_serving(directory) / "variables" / "variables"))
+    reader = tf.train.load_checkpoint(str(serving_directory(directory) / "variables" / "variables"))
     if set(reader.get_variable_to_shape_map()) != {*keys, _OBJECT_GRAPH}:
         raise Failed("the SavedModel must contain each of the model's variables once, and no others")
     found = {name: tensor_digest(reader.get_tensor(key)) for key, name in keys.items() if name}

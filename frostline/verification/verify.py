@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from frostline import artifacts, storage
 from frostline.documents.freeze import WEIGHTS_SOURCE, Certificate, Comparison, FreezePlan
@@ -39,6 +39,7 @@ from frostline.verification.certificate_checks import (
     source_holds,
     source_weights_hold,
 )
+from frostline.verification.export_checks import export_holds, operations_hold
 
 if TYPE_CHECKING:
     import keras
@@ -98,7 +99,8 @@ def verify(model_dir: str | Path, weights: str | None = None, registry: str = ""
     Args:
         model_dir: directory that train wrote, or of a version in a registry; local or gs://.
         weights: what training should have started from: a weights artifact (its directory or source.json), a file
-            (`.weights.h5`, `.h5` or `.keras`) or a `registry:` reference. None skips that check.
+            (`.weights.h5`, `.h5` or `.keras`) or a `registry:` reference. None skips that check, and the one that
+            the SavedModel is an export of model.keras.
         registry: root of the registry for a `registry:` reference.
 
     Returns:
@@ -116,9 +118,14 @@ def verify(model_dir: str | Path, weights: str | None = None, registry: str = ""
         source = None if weights is None else _localize_weights(weights, registry, Path(scratch) / "weights")
         checks = _Checks()
         certificate, plan, recomputed = _check_certificate(checks, directory)
-        _check_files(checks, directory, certificate, plan)
+        model, graph = _check_files(checks, directory, certificate, plan)
         if source is not None:
             _check_source(checks, certificate, plan, source, registry)
+            checks(
+                "export",
+                "the SavedModel computes the same as a new export of model.keras",
+                lambda: export_holds(directory, graph.value, model.value),
+            )
         _check_version(checks, directory, version_checks.place(str(model_dir)))
     return _verification(checks, plan, recomputed)
 
@@ -160,8 +167,8 @@ def _check_certificate(
 
 def _check_files(
     checks: _Checks, directory: Path, certificate: _Checked[Certificate], plan: _Checked[FreezePlan]
-) -> None:
-    """The model's files against the certificate."""
+) -> tuple[_Checked[keras.Model], _Checked[Any]]:
+    """The model's files against the certificate; returns model.keras, loaded, and the graph of the SavedModel."""
     unchanged = checks(
         "files",
         "all certified files are there and unchanged, and there is no other",
@@ -181,11 +188,17 @@ def _check_files(
         "the SavedModel has the certified values",
         lambda: serving_weights_hold(directory, certificate.value, model.value),
     )
+    graph = checks(
+        "operations",
+        "the SavedModel has no operations but those that exports need",
+        lambda: operations_hold(unchanged.value),
+    )
     checks(
         "description",
         "model.json describes this model",
         lambda: description_holds(directory, plan.value, certificate.value, model.value),
     )
+    return model, graph
 
 
 def _check_source(

@@ -13,7 +13,7 @@ from frostline.data import lineage
 from frostline.errors import DataError, RegistryError
 from frostline.evaluation import golden
 
-from tests.support import pictures
+from tests.support import hostile, pictures
 from tests.support.stages import Bench
 
 
@@ -139,13 +139,15 @@ def test_a_data_set_full_of_copies_is_judged_by_its_different_images(tmp_path, p
     assert bench.gate({"min_accuracy": 0.0})
 
 
-def publish(bench, name, labels=None):
-    """The bench's own model as a version and champion; `labels` renames its classes."""
+def publish(bench, name, labels=None, alter=None):
+    """The bench's own model as a version and champion; `labels` renames its classes, `alter` changes its graph."""
     directory = bench.root / f"version-{name}"
     shutil.copytree(Path(bench.path("model")) / "serving", directory)
     shutil.copy(Path(bench.path("model")) / lineage.FILE, directory)
     described = json.loads((Path(bench.path("model")) / "model.json").read_text())
     (directory / "model.json").write_text(json.dumps({**described, "labels": labels or described["labels"]}))
+    if alter:
+        hostile.change(directory, alter)
     version = registry.publish(bench.registry, name, directory, identity=name, metadata={})
     return version, registry.promote(bench.registry, version, expected=None, reason="test")
 
@@ -190,6 +192,14 @@ def test_a_damaged_champion_is_an_error_not_a_comparison(bench):
     variables.write_bytes(bytes(data))
     with pytest.raises(RegistryError, match="its manifest says"):
         bench.evaluate("damaged")
+
+
+def test_a_champion_whose_graph_writes_a_file_is_not_loaded(bench, tmp_path):
+    target = tmp_path / "written"
+    publish(bench, "hostile", alter=lambda meta: hostile.write_file(meta, target))
+    with pytest.raises(RegistryError, match=r"^the champion, hostile version 1: .* has the operation WriteFile[^\n]+$"):
+        bench.evaluate("hostile")
+    assert not target.exists()
 
 
 def test_without_a_test_image_there_is_no_evaluation(bench, tmp_path):

@@ -59,9 +59,9 @@ def moved_model(model_dir, tensor):
     return model
 
 
-def export_again(model, model_dir):
+def export_again(model, model_dir, labels=("amber", "cobalt", "jade")):
     shutil.rmtree(model_dir / SERVING_DIRECTORY)
-    export.save(model, ["amber", "cobalt", "jade"], 32, "SmallConvNet", model_dir / SERVING_DIRECTORY)
+    export.save(model, list(labels), 32, "SmallConvNet", model_dir / SERVING_DIRECTORY)
 
 
 def forge(model_dir, tensor, states):

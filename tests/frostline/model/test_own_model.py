@@ -1,5 +1,7 @@
 """A user's model taken at its word: nested models, free sizes, precisions, regularizers, random layers, odd files."""
 
+from pathlib import Path
+
 import keras
 import numpy as np
 import pytest
@@ -11,6 +13,8 @@ from frostline.freeze.plan import make_plan
 from frostline.model import backbones, own_model, weights
 from frostline.section import parse
 from pipelines import freeze_command
+
+from tests.support.stages import Bench
 
 SIZE = 32
 
@@ -234,6 +238,17 @@ def test_a_class_that_is_not_one_of_keras_is_named_first(saved):
         backbones.build(path, SIZE)
     with pytest.raises(WeightsError, match="its class 'OddLayer' is not one of Keras"):
         weights.resolve(path, "SmallConvNet", SIZE, 0, "")
+
+
+def test_an_operation_that_no_export_may_have_is_told_by_plan(saved, tmp_path):
+    image = keras.Input((SIZE, SIZE, 3))
+    whole = keras.ops.cast(keras.layers.Conv2D(4, 3)(image), "int32")
+    hashed = keras.layers.Hashing(num_bins=5)(whole)
+    path = saved(keras.Model(image, keras.ops.cast(hashed, "float32")))
+    bench = Bench(tmp_path)
+    with pytest.raises(ConfigError, match=r"^backbone: received '.*'; it uses StringToHashBucketFast, which [^\n]+$"):
+        bench.plan({"none": True}, backbone=path, weights="own")
+    assert not Path(bench.path("plan")).exists()
 
 
 def test_a_model_inside_with_several_outputs_is_refused_in_one_line(saved):
