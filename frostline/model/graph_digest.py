@@ -172,6 +172,9 @@ def _objects(graph: Any, functions: _Functions) -> str:
         elif kind == "bare_concrete_function":
             bare = node.bare_concrete_function
             bare.concrete_function_name = functions.of(bare.concrete_function_name)
+        elif kind == "captured_tensor":  # of a function with a gradient of its own, such as swish
+            captured = node.captured_tensor
+            captured.concrete_function = functions.of(captured.concrete_function)
     concrete = sorted([functions.of(name), _bytes(one)] for name, one in copy.concrete_functions.items())
     copy.ClearField("concrete_functions")
     return digests.of_json([concrete, _bytes(copy)])

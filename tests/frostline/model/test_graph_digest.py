@@ -28,7 +28,10 @@ def exported(tmp_path_factory):
     """An export, and the model that was exported."""
     keras.utils.set_random_seed(0)
     root = tmp_path_factory.mktemp("exported")
-    model = head.attach(backbones.build("SmallConvNet", 32), HeadConfig(hidden=(8,), dropout=0.1), 2)
+    image = keras.Input((32, 32, 3))
+    swish = keras.layers.Conv2D(3, 3, activation="swish")(image)  # has a gradient of its own, and so captured tensors
+    backbone = keras.Model(image, backbones.build("SmallConvNet", 30)(swish))
+    model = head.attach(backbone, HeadConfig(hidden=(8,), dropout=0.1), 2)
     model.save(root / "model.keras")
     export.save(model, ["a", "b"], 32, "SmallConvNet", root / "serving")
     return root
