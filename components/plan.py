@@ -8,7 +8,7 @@ def plan(
     learning_rate: float, seed: int, shards: int, workers: int, store: str, registry: str, image: str, cpu: str,
     memory: str, train_cpu: str, train_memory: str, accelerator_type: str, accelerator_count: str,
     node_selector: dict, tolerations: list, data: dict, freeze: dict, head: dict, training: dict, augment: dict,
-    cache: dict, gate: dict,
+    cache: dict, gate: dict, signing: dict,
     freeze_plan: dsl.Output[dsl.Artifact], freeze_plan_page: dsl.Output[dsl.HTML],
 ):  # fmt: skip
     """Check every parameter, and resolve the weights and the freeze policy."""

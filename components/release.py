@@ -5,7 +5,7 @@ from kfp import dsl
 
 def release(
     model: dsl.Input[dsl.Model], evaluation: dsl.Input[dsl.Artifact], decision: dsl.Input[dsl.Artifact],
-    model_name: str, registry: str, released: dsl.Output[dsl.Artifact], metrics: dsl.Output[dsl.Metrics],
+    model_name: str, registry: str, signing: dict, released: dsl.Output[dsl.Artifact], metrics: dsl.Output[dsl.Metrics],
     outcome: dsl.Output[dsl.Markdown],
 ) -> str:  # fmt: skip
     """Push or hold, as the gate decided, and tell the outcome in one line."""
@@ -13,7 +13,7 @@ def release(
 
     found = attempts.run(
         "release", model=model.path, evaluation=evaluation.path, decision=decision.path, model_name=model_name,
-        registry=registry, released=released.path, page=outcome.path,
+        registry=registry, signing=signing, released=released.path, page=outcome.path,
     )  # fmt: skip
     metrics.metadata["outcome"] = found["outcome"]
     for name, value in found["numbers"].items():

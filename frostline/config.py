@@ -20,6 +20,7 @@ from frostline.features.config import CacheConfig
 from frostline.freeze.config import FreezeConfig
 from frostline.gating.config import GateConfig
 from frostline.model.config import HeadConfig
+from frostline.registry.config import SigningConfig
 from frostline.section import TEXT, Integer, ModelName, Number, Section, Text, parse
 from frostline.training.config import TrainingConfig
 
@@ -91,6 +92,7 @@ class RunConfig(Section):
     augment: AugmentConfig = Field(AugmentConfig(), description="random changes to training images")
     cache: CacheConfig = Field(CacheConfig(), description="how features of the frozen layers are cached")
     gate: GateConfig = Field(GateConfig(), description="what a model must achieve to be promoted")
+    signing: SigningConfig = Field(SigningConfig(), description="keys that sign versions and check them")
 
     def arguments(self) -> dict[str, Any]:
         """The pipeline's arguments: scalars as they are, sections as JSON objects without nulls."""

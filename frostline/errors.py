@@ -14,7 +14,8 @@ FrostlineError            exit code 1: the run failed, or the answer is no
 │   ├── NotRegular        what is at this address is no file
 │   └── PreconditionFailed  the object is not, or no longer, what the writer expected
 └── RegistryError         the model registry does not hold what was requested
-    └── ChampionChanged   the champion changed after the model was compared with it
+    ├── ChampionChanged   the champion changed after the model was compared with it
+    └── NotSigned         a version has no valid signature, and one is demanded
 """
 
 from __future__ import annotations
@@ -114,3 +115,7 @@ class RegistryError(FrostlineError):
 
 class ChampionChanged(RegistryError):
     """The champion changed after the model was compared with it."""
+
+
+class NotSigned(RegistryError):
+    """A version has no signature with the key that is demanded, or it is not one of this version."""

@@ -40,6 +40,7 @@ from frostline.evaluation.reference import compare_with_reference
 from frostline.events import progress, say, step
 from frostline.model import arithmetic
 from frostline.model.serving import Served
+from frostline.registry.keys import optional_public_key
 from frostline.reporting import pages
 from frostline.training.checkpoint import Checkpoints, place
 
@@ -56,6 +57,7 @@ def run(
     gate: dict[str, Any],
     store: str,
     registry: str,
+    signing: dict[str, Any],
     evaluation: str,
     page: str,
 ) -> Confusion:
@@ -69,9 +71,10 @@ def run(
     Raises:
         ConfigError: a parameter is wrong.
         DataError: there is no test image, an image changed since it was ingested, or a file of the model is missing.
-        RegistryError: the champion cannot be read.
+        RegistryError: the champion cannot be read, or it or the reference has no signature, which is demanded.
     """
-    confidence = checked(model_name=model_name, gate=gate, store=store, registry=registry).gate.confidence
+    config = checked(model_name=model_name, gate=gate, store=store, registry=registry, signing=signing)
+    confidence, public_key = config.gate.confidence, optional_public_key(config.signing.public_key)
     dataset_info, model_dir = INFO.read(Path(info)), Path(model)
     labels, model_digest = dataset_info["labels"], MODEL.read(model_dir)["model_digest"]
     rows = _test_rows(Path(dataset), set(dataset_info["quarantined"]))
@@ -79,8 +82,10 @@ def run(
     out.mkdir(parents=True, exist_ok=True)
     measured, probabilities = _evaluate_challenger(model_dir, dataset_info, rows, confidence, out)
     challenger = Challenger(labels, rows, probabilities)
-    compared, theirs = compare_with_champion(registry, model_name, challenger, predict, confidence)
-    reference = compare_with_reference(registry, model_name, challenger, predict, confidence, compared)
+    compared, theirs = compare_with_champion(registry, model_name, challenger, predict, confidence, public_key)
+    reference = compare_with_reference(
+        registry, model_name, challenger, predict, confidence, compared, public_key
+    )  # fmt: skip
     use = reuse.record(registry, model_name, model_digest, rows, measured["accuracy"], compared, reference)
     document: Evaluation = {
         "schema": artifacts.schema(EVALUATION.kind),

@@ -14,6 +14,7 @@ from frostline.freeze.graph import from_model
 from frostline.freeze.plan import make_plan
 from frostline.model import backbones, own_model
 from frostline.model import weights as model_weights
+from frostline.registry.keys import optional_public_key
 from frostline.reporting import pages
 from frostline.section import parse
 
@@ -37,7 +38,8 @@ def run(*, parameters: dict[str, Any], freeze_plan: str, backbone_weights: str, 
     require_consistent(run_config)
     backbone, weights, image_size = run_config.backbone, run_config.weights, run_config.image_size
     store, registry, seed, config = run_config.store, run_config.registry, run_config.seed, run_config.freeze
-    model, resolved, images = model_weights.resolve(weights, backbone, image_size, seed, registry)
+    public_key = optional_public_key(run_config.signing.public_key)
+    model, resolved, images = model_weights.resolve(weights, backbone, image_size, seed, registry, public_key)
     if backbones.is_file(backbone):
         own_model.require_servable(backbone, model)
     plan = make_plan(from_model(model), config, backbone=backbone, image_size=image_size)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal, TypedDict
+from typing import Any, Literal, TypedDict
 
 from frostline.artifacts import write_file
 from frostline.config import checked
@@ -32,7 +32,15 @@ class Released(TypedDict):
 
 @step("release")
 def run(
-    *, model: str, evaluation: str, decision: str, model_name: str, registry: str, released: str, page: str
+    *,
+    model: str,
+    evaluation: str,
+    decision: str,
+    model_name: str,
+    registry: str,
+    signing: dict[str, Any],
+    released: str,
+    page: str,
 ) -> Released:
     """Push or hold, as decision.json says.
 
@@ -40,6 +48,7 @@ def run(
         model, evaluation, decision: directories that train, evaluate and gate wrote.
         model_name: name of the model in the registry.
         registry: the registry, a directory or gs://.
+        signing: section of the configuration.
         released: directory to create: version.json and inference_service.yaml, or held.json.
         page: Markdown file to write.
 
@@ -50,7 +59,7 @@ def run(
         ConfigError: a parameter is wrong.
         DataError, RegistryError, NotFound, StorageError: see `frostline.publishing`.
     """
-    checked(model_name=model_name, registry=registry)
+    keys = checked(model_name=model_name, registry=registry, signing=signing).signing
     if DECISION.read(Path(decision)).get("verdict") == "promote":
         outcome = push.run(
             model=model,
@@ -59,6 +68,8 @@ def run(
             model_name=model_name,
             registry=registry,
             published=released,
+            key=keys.key,
+            public_key=keys.public_key,
         )
     else:
         outcome = hold.run(

@@ -16,7 +16,16 @@ import typer
 from frostline.errors import FrostlineError
 from frostline.text import one_line
 from pipelines import registry_commands
-from pipelines.options import AsJson, Config, Debug, Overrides, set_debug, shows_tracebacks
+from pipelines.options import (
+    PUBLIC_KEY,
+    AsJson,
+    Config,
+    Debug,
+    Overrides,
+    PublicKey,
+    set_debug,
+    shows_tracebacks,
+)
 from pipelines.remote import commands as cluster_commands
 
 if TYPE_CHECKING:
@@ -179,20 +188,23 @@ def verify(
     registry: Annotated[
         str, typer.Option("--registry", metavar="ROOT", help="Registry for a SOURCE of the form registry:MODEL.")
     ] = "",
+    public_key: PublicKey = "",
     as_json: AsJson = False,
     debug: Debug = False,
 ) -> None:
-    """Verify a model's freeze certificate from its files.
+    """Verify a model's freeze certificate, and a version's signature, from its files.
 
     The exit code is 1 if a check fails.
     """
     from frostline import quiet
+    from frostline.registry.keys import optional_public_key
     from pipelines import verify_command
 
+    demanded = optional_public_key(public_key, PUBLIC_KEY)
     quiet.import_tensorflow()
     from frostline.verification.verify import verify as verify_model
 
-    result = verify_model(model_dir, weights, registry)
+    result = verify_model(model_dir, weights, registry, demanded)
     if as_json:
         typer.echo(json.dumps(result, indent=2))
     else:
@@ -210,6 +222,7 @@ def gate(
         Path | None,
         typer.Option("--config", metavar="FILE", help="Use the gate section of this run's configuration instead."),
     ] = None,
+    public_key: PublicKey = "",
     as_json: AsJson = False,
     debug: Debug = False,
 ) -> None:
@@ -220,7 +233,7 @@ def gate(
     from frostline.gating.review import as_markdown
     from pipelines import gate_command
 
-    decision = gate_command.run(run_dir, config)
+    decision = gate_command.run(run_dir, config, public_key)
     typer.echo(json.dumps(decision, indent=2) if as_json else as_markdown(decision).rstrip())
     if decision["verdict"] != "promote":
         raise typer.Exit(1)

@@ -30,6 +30,8 @@ from pipelines import description
 
 DEFAULT = RunConfig().arguments()
 VOLUME_CLAIM, VOLUME_PATH = "frostline", "/frostline"
+# An optional secret and config map: a run needs them only if its `signing` section names their files.
+PRIVATE_KEY, PUBLIC_KEY, KEYS_PATH = "frostline-signing-key", "frostline-public-key", "/frostline-keys"
 HOUR = 3600
 TIMEOUTS = {  # seconds: of the work and of the wait for its image; not of the wait for a node
     "plan": HOUR,
@@ -111,6 +113,7 @@ def finetune_graph(
     augment: dict = DEFAULT["augment"],
     cache: dict = DEFAULT["cache"],
     gate: dict = DEFAULT["gate"],
+    signing: dict = DEFAULT["signing"],
 ) -> str:
     """Fine-tune, certify, evaluate, gate, then push or hold."""
     small = (image, cpu, memory)
@@ -121,7 +124,7 @@ def finetune_graph(
             workers=workers, store=store, registry=registry, image=image, cpu=cpu, memory=memory, train_cpu=train_cpu,
             train_memory=train_memory, accelerator_type=accelerator_type, accelerator_count=accelerator_count,
             node_selector=node_selector, tolerations=tolerations, data=data, freeze=freeze, head=head,
-            training=training, augment=augment, cache=cache, gate=gate,
+            training=training, augment=augment, cache=cache, gate=gate, signing=signing,
         ), *small)  # fmt: skip
     freeze_plan = planned.outputs["freeze_plan"]
     ingested = on_cluster(tasks.ingest(source=source, data=data, shards=shards, workers=workers, store=store), *small)
@@ -154,15 +157,20 @@ def finetune_graph(
 
     evaluated = on_cluster(
         tasks.evaluate(
-            dataset=dataset, info=info, model=model, model_name=model_name, gate=gate, store=store, registry=registry
+            dataset=dataset, info=info, model=model, model_name=model_name, gate=gate, store=store, registry=registry,
+            signing=signing,
         ), *small)  # fmt: skip
     evaluation = evaluated.outputs["evaluation"]
     decided = on_cluster(tasks.gate(evaluation=evaluation, model=model, info=info, gate=gate), *small)
     decision = decided.outputs["decision"]
     released = on_cluster(
-        tasks.release(model=model, evaluation=evaluation, decision=decision, model_name=model_name, registry=registry),
-        *small,
-    )
+        tasks.release(
+            model=model, evaluation=evaluation, decision=decision, model_name=model_name, registry=registry,
+            signing=signing,
+        ), *small)  # fmt: skip
+    for checking in (planned, evaluated, released):  # these load versions, or make one the champion
+        kubernetes.use_config_map_as_volume(checking, PUBLIC_KEY, f"{KEYS_PATH}/public", optional=True)
+    kubernetes.use_secret_as_volume(released, PRIVATE_KEY, f"{KEYS_PATH}/private", optional=True)
     return released.outputs["Output"]
 
 

@@ -15,10 +15,12 @@ from frostline.errors import ConfigError, NotFound
 from frostline.gating.config import GateConfig
 from frostline.gating.decision import Check, decide, load
 from frostline.gating.result import Result
+from frostline.registry.keys import optional_public_key
 from frostline.section import parse
 from frostline.text import one_line
 from frostline.verification import version_checks
 from frostline.verification.certificate_checks import Failed
+from pipelines.options import PUBLIC_KEY
 
 # Each document of the evidence: its place in a run's artifacts/*/, its file in a version, and its kind.
 _EVIDENCE = {
@@ -29,33 +31,38 @@ _EVIDENCE = {
 _DECISION = (f"gate/decision/{DECISION.file}", DECISION.file)
 
 
-def run(directory: str, config: Path | None) -> Decision:
+def run(directory: str, config: Path | None, public_key: str = "") -> Decision:
     """Decide again, from files alone; nothing is written.
 
     Args:
         directory: of a run, or of a version in a registry; local or gs://.
         config: a run's YAML file, of which the `gate` section is used; None for the configuration of the earlier
             decision.
+        public_key: path of the public key that the version's signature must verify with; empty: none is demanded.
 
     Returns:
         The decision of `frostline.gating.decision.decide`. For a version it also checks that the files are unchanged
         and that the version can still replace the one in production. If evidence is missing, the verdict is `hold`.
 
     Raises:
-        ConfigError: the directory does not exist, or is not that of a run or a version, or the section is wrong.
+        ConfigError: the directory does not exist, or is not that of a run or a version, or the section is wrong; or
+            the key cannot be used, or is given for a run.
         StorageError: a bucket cannot be read.
     """
+    key = optional_public_key(public_key, PUBLIC_KEY)
     with tempfile.TemporaryDirectory() as scratch:
         root = _localize(directory, Path(scratch))
         is_run = (root / "artifacts").is_dir()
         if not is_run and not any((root / file).exists() for _, file, _ in _EVIDENCE.values()):
             raise ConfigError("RUN_DIR", directory, "expected the directory of a run, or of a version in a registry")
+        if is_run and key is not None:
+            raise ConfigError(PUBLIC_KEY, public_key, "a run is not signed; give the directory of its version")
         evidence = {
             name: load(_find(root, in_run, in_version, is_run=is_run), kind)
             for name, (in_run, in_version, kind) in _EVIDENCE.items()
         }
         section = load_config(config).gate if config else _earlier_config(_find(root, *_DECISION, is_run=is_run))
-        further: dict[str, Check] = {} if is_run else _version_checks(root, version_checks.place(directory))
+        further: dict[str, Check] = {} if is_run else _version_checks(root, version_checks.place(directory), key)
         if isinstance(section, str):
             unknown = Result("fail", section)
             further["configuration"] = lambda: unknown
@@ -63,14 +70,16 @@ def run(directory: str, config: Path | None) -> Decision:
         return decide(evidence["evaluation"], evidence["certificate"], evidence["validation"], gate, further)
 
 
-def _version_checks(root: Path, place: tuple[str, str, int] | None) -> dict[str, Check]:
-    """The version is unchanged and, if it is in a registry, the champion is still the one it was compared with."""
+def _version_checks(root: Path, place: tuple[str, str, int] | None, key: bytes | None) -> dict[str, Check]:
+    """The version is unchanged and, if that is demanded, signed; and the champion is the one it was compared with."""
 
     def published() -> Result:
         manifest = version_checks.manifest_holds(root)
         if place is not None:
             version_checks.registry_agrees(place, root, manifest)
-        return Result("pass", "every published file is unchanged")
+        version_checks.signature_holds(root, manifest, key)
+        signature = version_checks.signature_words(root, key)
+        return Result("pass", f"every published file is unchanged; signature: {signature}")
 
     if place is None:
         return {"published": _failing(published)}

@@ -21,6 +21,11 @@ def set_debug(value: bool | None) -> None:
     _debug = bool(value)  # typer passes None for an option that was not given
 
 
+PUBLIC_KEY = "--public-key"
+PublicKey = Annotated[
+    str,
+    typer.Option(PUBLIC_KEY, metavar="FILE", help="Demand that the version's signature verifies with this public key."),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")]
 Debug = Annotated[bool, typer.Option("--debug", callback=set_debug, help="Show the traceback if the command fails.")]
 Config = Annotated[Path, typer.Argument(metavar="CONFIG", help="YAML file with the run's configuration.")]

@@ -14,6 +14,7 @@ from frostline.consistency import is_known_source, require_consistent, require_w
 from frostline.data.config import DataConfig
 from frostline.errors import ConfigError, FrostlineError
 from frostline.model import backbones
+from frostline.registry import keys
 from frostline.text import listed, os_reason
 
 _AT_ONCE = 2
@@ -38,13 +39,22 @@ def for_this_machine(config: RunConfig, root: Path) -> RunConfig:
     weights = _absolute("weights", config.weights) if _is_weights_file(config.weights) else config.weights
     backbone = _absolute("backbone", config.backbone) if backbones.is_file(config.backbone) else config.backbone
     workers = config.workers if "workers" in config.model_fields_set else _AT_ONCE
+    paths = {name: path and _absolute(f"signing.{name}", path) for name, path in config.signing.model_dump().items()}
+    signing = config.signing.model_copy(update=paths)
     return config.model_copy(
-        update={**places, "workers": workers, "source": source, "weights": weights, "backbone": backbone}
+        update={
+            **places,
+            "signing": signing,
+            "workers": workers,
+            "source": source,
+            "weights": weights,
+            "backbone": backbone,
+        }
     )
 
 
 def check_here(config: RunConfig) -> None:
-    """Check what a local run uses: the source's folders, the weights, and whether store and registry are writable.
+    """Check what a local run uses: the source's folders, keys, weights, and whether store and registry are writable.
 
     Raises:
         ConfigError: names the field, what was received and what is expected.
@@ -56,6 +66,7 @@ def check_here(config: RunConfig) -> None:
             require_warm_up_fits(config, images)
     if backbones.is_file(config.backbone) and "://" not in config.backbone and not Path(config.backbone).is_file():
         raise ConfigError("backbone", config.backbone, "there is no such file")
+    keys.require_pair(config.signing.key, config.signing.public_key)
     _check_weights(config)
     _check_writable(config)
 

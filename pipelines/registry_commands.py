@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import tempfile
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypedDict
 
 import typer
@@ -10,7 +12,7 @@ import typer
 from frostline import quiet
 from frostline.errors import RegistryError
 from frostline.text import one_line
-from pipelines.options import AsJson, Debug
+from pipelines.options import PUBLIC_KEY, AsJson, Debug, PublicKey
 
 if TYPE_CHECKING:
     from frostline.documents.chain import ChainRow
@@ -27,6 +29,7 @@ class _Row(TypedDict):
     manifest_digest: str
 
 
+_KEY = "--key"
 app = typer.Typer(help="Inspect a model registry, and decide which version is the champion.", no_args_is_help=True)
 
 
@@ -95,17 +98,20 @@ def promote(
     number: Annotated[int, typer.Argument(metavar="N", help="Number of the candidate.")],
     approver: Approver,
     reason: Reason,
+    public_key: PublicKey = "",
     as_json: AsJson = False,
     debug: Debug = False,
 ) -> None:
     """Approve a candidate: make it the champion, if it verifies and was compared with the present champion."""
     from frostline import registry
+    from frostline.registry.keys import optional_public_key
 
+    key = optional_public_key(public_key, PUBLIC_KEY)
     before, (version, _) = registry.champion(root, model), registry.candidate(root, model, number)
     quiet.import_tensorflow()
     from frostline.verification.verify import require_verified
 
-    require_verified(version.uri, f"{model} version {number}")
+    require_verified(version.uri, f"{model} version {number}", key)
     _print_champion(model, before, registry.approve(root, model, number, approver=approver, reason=reason), as_json)
 
 
@@ -118,12 +124,18 @@ def rollback(
     to: Annotated[
         int | None, typer.Option("--to", metavar="N", help="An earlier champion; default: the previous one.")
     ] = None,
+    public_key: PublicKey = "",
     as_json: AsJson = False,
     debug: Debug = False,
 ) -> None:
     """Make an earlier champion the champion again."""
     from frostline import registry
+    from frostline.registry.keys import optional_public_key
 
+    key = optional_public_key(public_key, PUBLIC_KEY)
+    if key is not None:
+        to = registry.previous_champion(root, model) if to is None else to
+        _require_signed(root, model, to, key)
     before = registry.champion(root, model)
     _print_champion(model, before, registry.rollback(root, model, to=to, approver=approver, reason=reason), as_json)
 
@@ -212,6 +224,41 @@ def unpin(root: Root, model: Model, approver: Approver, reason: Reason, debug: D
     registry.pin(root, model, None, approver=approver, reason=reason)
     found = registry.references(root, model)
     typer.echo(f"{model} {f'version {found[0].version}' if found else 'no version'} is the reference")
+
+
+@app.command()
+def sign(
+    root: Root,
+    model: Model,
+    number: Annotated[int, typer.Argument(metavar="N", help="Number of a version.")],
+    key: Annotated[str, typer.Option(_KEY, metavar="FILE", help="The private key, PEM.")],
+    debug: Debug = False,
+) -> None:
+    """Sign a version that was published without a signature or with another key, if it verifies."""
+    from frostline import registry
+    from frostline.registry.keys import public_half
+
+    public_half(key, _KEY)  # before anything is read
+    version = registry.look_up(root, f"registry:{model}/{number}")
+    quiet.import_tensorflow()
+    from frostline.verification.verify import require_verified
+
+    require_verified(version.uri, f"{model} version {number}", consequence="so it is not signed")
+    with tempfile.TemporaryDirectory() as scratch:
+        directory = registry.download(version, Path(scratch) / "version", copy=True)
+        signed = registry.sign(version, directory, key, _KEY)
+    typer.echo(f"{model} version {number} {'is signed' if signed else 'already has a signature with this key'}")
+
+
+def _require_signed(root: str, model: str, number: int | None, key: bytes) -> None:
+    """The signature of a version that is to become the champion; nothing where the caller says that there is none."""
+    from frostline import registry
+
+    version = None if number is None else registry.load(root, model, number)
+    if version is None:
+        return
+    with tempfile.TemporaryDirectory() as scratch:
+        registry.download_signed(version, Path(scratch) / "version", key)
 
 
 def _print_champion(model: str, before: Alias | None, after: Alias, as_json: bool) -> None:

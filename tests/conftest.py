@@ -8,7 +8,7 @@ import pytest
 
 from frostline import storage
 
-from tests.support import buckets, pictures, pushes
+from tests.support import buckets, pictures, pushes, signing
 from tests.support.kernels import ONEDNN_IS_CAPPED
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -53,6 +53,12 @@ def root(request, tmp_path):
     """A registry, in a directory and in a bucket."""
     place = str(tmp_path / "registry") if request.param == "local" else request.getfixturevalue("gcs")
     return storage.join(place, "models")
+
+
+@pytest.fixture
+def signer(tmp_path):
+    """A new pair of keys."""
+    return signing.pair(tmp_path / "keys")
 
 
 @pytest.fixture(scope="session")

@@ -130,4 +130,5 @@ PUBLISHED = Document[Published]("published", "version.json")
 REVIEW_FILE = "decision.md"
 SERVICE_FILE = "inference_service.yaml"
 MANIFEST_FILE = "manifest.json"
+SIGNATURE_FILE = "model.sig"  # of a version, beside its manifest, which does not list it
 DECISION_FILES = (DECISION.file, REVIEW_FILE, PUBLISHED_VALIDATION.file)  # what is published of them

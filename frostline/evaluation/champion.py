@@ -40,7 +40,12 @@ class Challenger:
 
 
 def compare_with_champion(
-    root: str, model_name: str, challenger: Challenger, predict: Predict, confidence: float
+    root: str,
+    model_name: str,
+    challenger: Challenger,
+    predict: Predict,
+    confidence: float,
+    public_key: bytes | None = None,
 ) -> tuple[Compared | Uncompared | None, Probabilities | None]:
     """Compare on the images that the champion was not trained or validated on and whose labels it has.
 
@@ -50,12 +55,14 @@ def compare_with_champion(
         challenger: the new model.
         predict: returns probabilities, from a SavedModel's directory and manifest rows.
         confidence: level of the intervals, 0..1.
+        public_key: PEM, with which the champion's signature must verify before it is loaded; None demands none.
 
     Returns:
         The comparison, None if there is no champion yet; and the champion's probabilities for the challenger's rows
         and labels (0 for labels that it lacks), None if they could not be computed.
 
     Raises:
+        NotSigned: the champion has no such signature.
         RegistryError: the champion cannot be read.
     """
     alias = registry.champion(root, model_name)
@@ -64,11 +71,17 @@ def compare_with_champion(
     version = registry.look_up(root, f"registry:{model_name}/{alias.version}")
     if version.manifest_digest != alias.manifest_digest:
         raise RegistryError(f"{model_name} version {alias.version} in {root} is not the one that was promoted")
-    return compare_with_version(version, alias.promotion, "champion", challenger, predict, confidence)
+    return compare_with_version(version, alias.promotion, "champion", challenger, predict, confidence, public_key)
 
 
 def compare_with_version(
-    version: Version, promotion: str, role: str, challenger: Challenger, predict: Predict, confidence: float
+    version: Version,
+    promotion: str,
+    role: str,
+    challenger: Challenger,
+    predict: Predict,
+    confidence: float,
+    public_key: bytes | None = None,
 ) -> tuple[Compared | Uncompared, Probabilities | None]:
     """Load a version and compare with it.
 
@@ -76,13 +89,14 @@ def compare_with_version(
         version: to compare with.
         promotion: name of its promotion.
         role: what it is called in a reason.
-        challenger, predict, confidence: as in `compare_with_champion`, and so are the results.
+        challenger, predict, confidence, public_key: as in `compare_with_champion`, and so are the results.
 
     Raises:
+        NotSigned: it has no signature that verifies with the public key.
         RegistryError: one of its files is missing, is not what was published, or may not be loaded.
     """
     with tempfile.TemporaryDirectory() as scratch:
-        directory = registry.download(version, Path(scratch) / "version")
+        directory = registry.download_signed(version, Path(scratch) / "version", public_key)
         description = MODEL.read(directory)
         opponent: Opponent = {
             "version": version.number,

@@ -6,7 +6,7 @@ import numpy as np
 
 from frostline import registry
 from frostline.documents.evaluation import Compared, ComparedReference, Opponent, Uncompared, UncomparedReference
-from frostline.errors import RegistryError
+from frostline.errors import NotSigned, RegistryError
 from frostline.evaluation import kept_predictions
 from frostline.evaluation.champion import Challenger, Predict, compare_predictions, compare_with_version
 from frostline.events import say
@@ -22,6 +22,7 @@ def compare_with_reference(
     predict: Predict,
     confidence: float,
     champion: Compared | Uncompared | None,
+    public_key: bytes | None = None,
 ) -> ComparedReference | UncomparedReference | None:
     """Compare with the reference, by its model or, where its files are gone, by its kept predictions.
 
@@ -29,13 +30,14 @@ def compare_with_reference(
     not replaced.
 
     Args:
-        root, model_name, challenger, predict, confidence: as in `champion.compare_with_champion`.
+        root, model_name, challenger, predict, confidence, public_key: as in `champion.compare_with_champion`.
         champion: the comparison with the champion; it is not made twice if the champion is the reference.
 
     Returns:
         The comparison; None if there is no champion yet.
 
     Raises:
+        NotSigned: the reference has its files, but no signature that verifies with the public key.
         RegistryError: an object of the registry is malformed.
         StorageError: the registry cannot be read.
     """
@@ -50,7 +52,7 @@ def compare_with_reference(
         if is_champion:
             found, stored = champion, False
         else:
-            found, stored = _compare(root, model_name, reference, challenger, predict, confidence)
+            found, stored = _compare(root, model_name, reference, challenger, predict, confidence, public_key)
         if found["comparable"] or reference.pinned or is_champion:
             return _as_reference(found, reference, stored, "; ".join(replaced))
         replaced.append(f"version {reference.version}, an earlier reference, cannot be compared: {found['reason']}")
@@ -67,7 +69,13 @@ def _as_reference(
 
 
 def _compare(
-    root: str, model_name: str, reference: Reference, challenger: Challenger, predict: Predict, confidence: float
+    root: str,
+    model_name: str,
+    reference: Reference,
+    challenger: Challenger,
+    predict: Predict,
+    confidence: float,
+    public_key: bytes | None,
 ) -> tuple[_Comparison, bool]:
     """The comparison, and whether it is by kept predictions."""
     version = _usable(root, model_name, reference)
@@ -75,8 +83,10 @@ def _compare(
         try:
             say(f"the reference is version {reference.version}")
             return compare_with_version(
-                version, reference.promotion, "reference", challenger, predict, confidence
+                version, reference.promotion, "reference", challenger, predict, confidence, public_key
             )[0], False  # fmt: skip
+        except NotSigned:  # its kept predictions would be no better
+            raise
         except RegistryError as error:  # a file is missing or damaged
             say(str(error))
     return _compare_kept(root, reference, challenger, confidence), True

@@ -33,7 +33,12 @@ _DIGEST = ".sha256"  # of the file beside one in the store
 
 
 def resolve(
-    reference: str, backbone: str, image_size: int, seed: int, registry_root: str
+    reference: str,
+    backbone: str,
+    image_size: int,
+    seed: int,
+    registry_root: str,
+    public_key: bytes | None = None,
 ) -> tuple[keras.Model, ResolvedWeights, set[str]]:
     """Build the backbone with the weights that `reference` names.
 
@@ -43,6 +48,7 @@ def resolve(
         image_size: height and width of the input, in pixels.
         seed: of random weights.
         registry_root: root of the registry for `registry:` references.
+        public_key: PEM, with which the signature of a version must verify before it is loaded; None demands none.
 
     Returns:
         The model, the resolved reference, and the SHA-256 of the images that a version in the registry was made with,
@@ -50,7 +56,7 @@ def resolve(
 
     Raises:
         WeightsError: the weights are missing or do not fit the backbone.
-        RegistryError: the registry has no such version.
+        RegistryError: the registry has no such version, or it has no signature, which is demanded.
     """
     if backbones.is_file(backbone) != (reference == OWN) and reference in (OWN, "random", "imagenet"):
         expected = "'own', a file or a registry reference" if backbones.is_file(backbone) else "'random' or 'imagenet'"
@@ -67,7 +73,7 @@ def resolve(
         model, resolved = _imagenet(backbone, image_size), "imagenet"
     else:
         with tempfile.TemporaryDirectory() as directory:
-            path, resolved = _fetch(reference, registry_root, Path(directory))
+            path, resolved = _fetch(reference, registry_root, Path(directory), public_key)
             model = _from_file(path, reference, backbone, image_size)
             if (path.parent / lineage.FILE).exists() and reference.startswith("registry:"):
                 images = lineage.read(path.parent)
@@ -142,10 +148,11 @@ def _imagenet(backbone: str, image_size: int) -> keras.Model:
         ) from error
 
 
-def _fetch(reference: str, registry_root: str, into: Path) -> tuple[Path, str]:
+def _fetch(reference: str, registry_root: str, into: Path, public_key: bytes | None) -> tuple[Path, str]:
     if reference.startswith("registry:"):
         version = registry.look_up(registry_root, reference)
-        return registry.download(version, into / "version") / KERAS_FILE, f"{version.model}/{version.number}"
+        found = registry.download_signed(version, into / "version", public_key)
+        return found / KERAS_FILE, f"{version.model}/{version.number}"
     if not reference.endswith(SUFFIXES):
         raise WeightsError(f"weights: received {reference!r}; expected a file that ends in {', '.join(SUFFIXES)}")
     try:

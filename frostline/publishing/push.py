@@ -16,17 +16,29 @@ from frostline import registry as versions
 from frostline.documents.evaluation import EVALUATION, EVALUATION_FILES, Evaluation
 from frostline.documents.release import DECISION, DECISION_FILES, PUBLISHED, SERVICE_FILE, Decision, VersionMetadata
 from frostline.documents.training import MODEL, MODEL_FILES, SERVING_DIRECTORY, ModelDescription
-from frostline.errors import ChampionChanged, DataError, NotFound, RegistryError, StorageError
+from frostline.errors import ChampionChanged, DataError, NotFound, NotSigned, RegistryError, StorageError
 from frostline.events import IN_A_POD, say
 from frostline.files import open_regular
-from frostline.registry import Alias, Promotion, Version, inference_service
+from frostline.publishing import signing
+from frostline.registry import Alias, Promotion, Version, inference_service, keys
+from frostline.registry.signatures import command as sign_command
 from frostline.registry.version import check
 from frostline.reporting import model_card
 
 _PIECE = 2**20  # bytes that are copied at a time
 
 
-def run(*, model: str, evaluation: str, decision: str, model_name: str, registry: str, published: str) -> str:
+def run(
+    *,
+    model: str,
+    evaluation: str,
+    decision: str,
+    model_name: str,
+    registry: str,
+    published: str,
+    key: str = "",
+    public_key: str = "",
+) -> str:
     """Publish the model, prove it and move the alias; a repeated push finds its own version and changes nothing.
 
     Args:
@@ -37,14 +49,19 @@ def run(*, model: str, evaluation: str, decision: str, model_name: str, registry
         model_name: name of the model in the registry.
         registry: the registry, a directory or gs://.
         published: directory to create, with version.json and inference_service.yaml.
+        key: path of the private key that signs the version; empty: it is not signed.
+        public_key: path of the public key that the version's signature must verify with before it becomes the champion;
+            empty: none is demanded.
 
     Returns:
         The outcome in one line: `pushed: ...`, `candidate: ...` if approval is required, or `held: ...` if the champion
         changed in the meantime, or if a person rolled this model back.
 
     Raises:
-        RegistryError: the decision is not to promote, or is about another model; the model does not verify; or the
-            stored version fails its proof and is marked so that it is never promoted.
+        ConfigError: a key cannot be used; nothing has been published.
+        RegistryError: the decision is not to promote, or is about another model; the model does not verify; the stored
+            version fails its proof and is marked so that it is never promoted; or it has no signature, which is
+            demanded.
         NotFound: a file of the model is missing.
         StorageError: the registry cannot be read or written.
     """
@@ -56,6 +73,7 @@ def run(*, model: str, evaluation: str, decision: str, model_name: str, registry
     measured = EVALUATION.read(evaluation_dir)
     decided = DECISION.read(decision_dir)
     _refuse_unless_promoted(description, measured, decided)
+    keys.require_pair(key, public_key)
     out = Path(published)
     out.mkdir(parents=True, exist_ok=True)
     identity = description["model_digest"]
@@ -63,6 +81,8 @@ def run(*, model: str, evaluation: str, decision: str, model_name: str, registry
     attempt = _Attempt(registry, model_name, measured)
     if version is not None and version.manifest["identity"] == identity:
         versions.record(registry, model_name)  # in case the push that promoted it died before it could
+        if (key or public_key) and not versions.is_signed(version.uri):
+            say(f"{version.uri}: is not signed; if you trust this version, sign it: {sign_command(version)}")
         outcome = f"pushed: {model_name} version {version.number} is already the champion"
     else:
         with tempfile.TemporaryDirectory(dir=out) as temporary:
@@ -71,10 +91,13 @@ def run(*, model: str, evaluation: str, decision: str, model_name: str, registry
             require_verified(model, f"{model_name}: the model")
             metadata = _metadata(description, measured)
             version = versions.publish(registry, model_name, directory, identity=identity, metadata=metadata)
-            _require_serving(registry, version, Path(temporary) / "stored")
+            stored = _require_serving(registry, version, Path(temporary) / "stored")
+            ours = versions.is_copy(version, directory, identity=identity, metadata=metadata)
+            signing.sign(version, directory, stored, key, ours=ours)
+            unsigned = signing.problem(version, stored, public_key)
             attempt.publish(version, evaluation_dir, description["labels"], decided, Path(temporary))
         try:
-            outcome = _promote(registry, version, measured, decided, attempt)
+            outcome = _promote(registry, version, measured, decided, attempt, unsigned)
         except ChampionChanged as error:
             version, outcome = _overtaken(registry, version, error)
     attempt.conclude(version, outcome)
@@ -176,15 +199,19 @@ def _champion(root: str, model_name: str) -> Version | None:
     return versions.look_up(root, f"registry:{model_name}@champion")
 
 
-def _require_serving(root: str, version: Version, into: Path) -> None:
+def _require_serving(root: str, version: Version, into: Path) -> Path:
     """Load what is stored, as a server does; reject the version if its predictions are not those of the evaluation.
+
+    Returns the directory of the stored files on this machine.
 
     A registry that cannot be read says nothing about the version: that is a StorageError, and the push can be retried.
     """
     from frostline.evaluation import golden
 
     try:
-        golden.require_reproduced(versions.download(version, into))
+        stored = versions.download(version, into)
+        golden.require_reproduced(stored)
+        return stored
     except (RegistryError, DataError) as error:
         versions.reject(root, version, reason=str(error))
         raise RegistryError(
@@ -192,7 +219,15 @@ def _require_serving(root: str, version: Version, into: Path) -> None:
         ) from error
 
 
-def _promote(root: str, version: Version, measured: Evaluation, decided: Decision, attempt: _Attempt) -> str:
+def _promote(
+    root: str,
+    version: Version,
+    measured: Evaluation,
+    decided: Decision,
+    attempt: _Attempt,
+    unsigned: NotSigned | None,
+) -> str:
+    """Make the version the champion or a candidate; `unsigned` is why it may not become the champion, if it may not."""
     name, number = version.model, version.number
     rollback = _rolled_back(root, version)
     if rollback is not None:  # a person's decision holds, however often a scheduled run trains this model again
@@ -205,7 +240,11 @@ def _promote(root: str, version: Version, measured: Evaluation, decided: Decisio
     if decided["approval"] == "required":
         versions.nominate(root, version, compared_with=expected, test_split=split, attempt=attempt.name)
         command = _command("promote", root, name, str(number))
+        if unsigned is not None:
+            say(str(unsigned))
         return f"candidate: {name} version {number} waits for approval; {command}"
+    if unsigned is not None:
+        raise unsigned
     versions.promote(root, version, expected=expected, reason=decided["reason"], test_split=split, attempt=attempt.name)
     return f"pushed: {name} version {number} is the champion"
 

@@ -1,7 +1,8 @@
 """The model registry: immutable versions, and an alias that names the champion, the version in production.
 
     <root>/<model>/claims/<N>.json          who took the number, by exclusive create; never removed, never reused
-    <root>/<model>/versions/<N>/            a TF Serving model directory; a version once manifest.json is there
+    <root>/<model>/versions/<N>/            a TF Serving model directory; a version once manifest.json is there;
+                                            model.sig beside it is the version's signature
     <root>/<model>/standings/<N>.json       proven, rejected or removed; changes only by compare-and-swap
     <root>/<model>/aliases/champion.json    the champion; changes only by compare-and-swap
     <root>/<model>/promotions/<id>.json     one object per change of the alias
@@ -32,9 +33,10 @@ from frostline.registry.promotions import (
     record,
     reject,
 )
-from frostline.registry.publication import publish
+from frostline.registry.publication import is_copy, publish
 from frostline.registry.reference import Reference, pin, references, require_same
 from frostline.registry.retention import Removal, prune
+from frostline.registry.signatures import download_signed, is_signed, require_signed, sign
 from frostline.registry.standings import PROVEN, standing
 from frostline.registry.timeline import chain
 from frostline.registry.version import MANIFEST, Version, differences, download, load, versions
@@ -58,7 +60,11 @@ __all__ = [
     "conclude",
     "differences",
     "download",
+    "download_signed",
     "history",
+    "is_copy",
+    "is_signed",
+    "load",
     "look_up",
     "looks",
     "nominate",
@@ -73,7 +79,9 @@ __all__ = [
     "references",
     "reject",
     "require_same",
+    "require_signed",
     "rollback",
+    "sign",
     "standing",
     "states",
     "store_predictions",

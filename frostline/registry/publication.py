@@ -12,7 +12,7 @@ import itertools
 from pathlib import Path
 
 from frostline import artifacts, digests, storage
-from frostline.documents.release import FileEntry, VersionManifest, VersionMetadata
+from frostline.documents.release import SIGNATURE_FILE, FileEntry, VersionManifest, VersionMetadata
 from frostline.errors import NotFound, PreconditionFailed, RegistryError
 from frostline.events import progress
 from frostline.registry.objects import LAST_NUMBER, Claim, Manifest, now
@@ -75,6 +75,14 @@ def publish(root: str, model: str, directory: Path, *, identity: str, metadata: 
             return _finish(root, model, taken, manifest)
         except _SpoiledError:
             give_up(root, model, taken)
+
+
+def is_copy(version: Version, directory: Path, *, identity: str, metadata: VersionMetadata) -> bool:
+    """Whether a version has exactly what `publish` would store, and not only the same identity; arguments as there."""
+    manifest = version.manifest
+    stored = {"identity": manifest["identity"], "files": manifest["files"], "metadata": manifest["metadata"]}
+    ours = {"identity": identity, "files": _describe(directory), "metadata": metadata}
+    return digests.of_json(stored) == digests.of_json(ours)
 
 
 def claims(root: str, model: str) -> dict[int, Claim]:
@@ -178,8 +186,9 @@ def _describe(directory: Path) -> dict[str, FileEntry]:
         path.relative_to(directory).as_posix(): {"sha256": digests.of_file(path), "size": path.stat().st_size}
         for path in paths
     }
-    if not files or MANIFEST in files:
-        raise RegistryError(f"{directory}: expected a model's files, and no {MANIFEST}; received {sorted(files)}")
+    if not files or MANIFEST in files or SIGNATURE_FILE in files:
+        expected = f"expected a model's files, and no {MANIFEST} or {SIGNATURE_FILE}"
+        raise RegistryError(f"{directory}: {expected}; received {sorted(files)}")
     return files
 
 

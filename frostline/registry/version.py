@@ -7,6 +7,7 @@ A version exists as long as its manifest does. Where a version was removed, or n
 from __future__ import annotations
 
 import re
+import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -18,11 +19,13 @@ from pydantic import ValidationError
 from frostline import artifacts, digests, storage
 from frostline.artifacts import Json
 from frostline.documents.kinds import Document
-from frostline.documents.release import MANIFEST_FILE, FileEntry, VersionManifest
+from frostline.documents.release import MANIFEST_FILE, SIGNATURE_FILE, FileEntry, VersionManifest
 from frostline.errors import DataError, NotFound, RegistryError, StorageError
 from frostline.events import progress
+from frostline.files import open_regular
 from frostline.registry.objects import Manifest, Record, StoredObject
 from frostline.section import check_model_name, first_problem
+from frostline.text import os_reason
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -32,6 +35,7 @@ J = TypeVar("J", bound=Mapping[str, Any])
 MANIFEST = MANIFEST_FILE
 REMOVED: Literal["removed"] = "removed"
 _THREADS = 4
+_PIECE = 2**20  # bytes that are copied at a time
 _LONGEST = 60  # characters of a received value in a message
 _NUMBERED = re.compile(r"([1-9][0-9]{0,8})\.json")
 
@@ -108,17 +112,18 @@ def numbers(root: str, model: str, kind: str) -> list[int]:
     return sorted(int(match[1]) for match in map(_NUMBERED.fullmatch, names) if match)
 
 
-def download(version: Version, into: Path) -> Path:
+def download(version: Version, into: Path, *, copy: bool = False) -> Path:
     """The version's directory on this machine, every file checked against the manifest.
 
-    A registry in a local directory is read where it is; from a bucket, the files land below `into`.
+    A registry in a local directory is read where it is, unless `copy` is true; from a bucket, or as a copy, the files
+    land below `into`.
 
     Raises:
         RegistryError: a file is missing, differs in size or digest, or its path leads out of the directory.
         StorageError: the registry cannot be read.
     """
     files = version.manifest["files"]
-    fetched = in_parallel(lambda name: _fetch(version, name, into), files)
+    fetched = in_parallel(lambda name: _fetch(version, name, into, copy), files)
     for relative, path in progress(zip(files, fetched, strict=True), total=len(files), unit="files"):
         received = {"sha256": digests.of_file(path), "size": path.stat().st_size} if path.is_file() else "a directory"
         if received != files[relative]:
@@ -127,26 +132,39 @@ def download(version: Version, into: Path) -> Path:
     return into
 
 
-def _fetch(version: Version, relative: str, into: Path) -> Path:
+def _fetch(version: Version, relative: str, into: Path, copy: bool) -> Path:
     try:
         uri = storage.join(version.uri, relative)
     except StorageError as error:
         raise RegistryError(f"{version.uri}: {error}") from error
     try:
-        return storage.localize(uri, (into / relative).parent)
+        path = storage.localize(uri, (into / relative).parent)
     except NotFound as error:
         raise RegistryError(f"{version.uri}: {error}") from error
+    return _copied(path, into / relative) if copy and path != into / relative else path
+
+
+def _copied(path: Path, target: Path) -> Path:
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with open_regular(path) as file, target.open("xb") as copy:
+            shutil.copyfileobj(file, copy, _PIECE)
+    except OSError as error:
+        raise StorageError(f"{path}: cannot be copied to {target}: {os_reason(error)}") from error
+    return target
 
 
 def differences(directory: Path, manifest: VersionManifest) -> list[str]:
     """What in a version's directory on this machine differs from what was published, in words.
 
     Args:
-        directory: of the version; the manifest in it is not read.
+        directory: of the version; the manifest in it is not read, nor is a signature.
         manifest: what was published.
     """
     found = {path.relative_to(directory).as_posix(): path for path in sorted(directory.rglob("*")) if _is_entry(path)}
     found.pop(MANIFEST, None)
+    if SIGNATURE_FILE in found and _is_regular(found[SIGNATURE_FILE]):
+        del found[SIGNATURE_FILE]
     published = manifest["files"]
     wrong = [f"{name} is missing" for name in published if name not in found]
     wrong += [f"{name} was not published" for name in found if name not in published]
@@ -157,6 +175,10 @@ def differences(directory: Path, manifest: VersionManifest) -> list[str]:
 def _is_entry(path: Path) -> bool:
     """Whether it is anything but a directory; a broken link counts."""
     return path.is_symlink() or not path.is_dir()
+
+
+def _is_regular(path: Path) -> bool:
+    return path.is_file() and not path.is_symlink()
 
 
 def _is_as(path: Path, published: FileEntry) -> bool:

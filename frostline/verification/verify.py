@@ -1,7 +1,7 @@
 """Check a freeze certificate again, from a model's files alone.
 
 Digests show that something changed, not who changed it. If someone rewrites every file, the first digests included, and
-seals a new certificate, only the weights that training started from, or a signature over the files, can reveal it.
+seals a new certificate, only the weights that training started from, or a version's signature, can reveal it.
 """
 
 from __future__ import annotations
@@ -93,7 +93,9 @@ class _Checks:
         self.rows.append({"name": name, "passed": passed, "reason": one_line(reason, 2000)})
 
 
-def verify(model_dir: str | Path, weights: str | None = None, registry: str = "") -> Verification:
+def verify(
+    model_dir: str | Path, weights: str | None = None, registry: str = "", public_key: bytes | None = None
+) -> Verification:
     """Check every statement of a model's certificate. A file that cannot be read is a failed check.
 
     Args:
@@ -102,6 +104,8 @@ def verify(model_dir: str | Path, weights: str | None = None, registry: str = ""
             (`.weights.h5`, `.h5` or `.keras`) or a `registry:` reference. None skips that check, and the one that
             the SavedModel is an export of model.keras.
         registry: root of the registry for a `registry:` reference.
+        public_key: PEM, with which the version's signature must verify, and that of the version that `weights` names.
+            None accepts a version without a signature.
 
     Returns:
         The outcome of every check; `moved` has the frozen tensors that differ before and after a phase, or in an
@@ -120,22 +124,27 @@ def verify(model_dir: str | Path, weights: str | None = None, registry: str = ""
         certificate, plan, recomputed = _check_certificate(checks, directory)
         model, graph = _check_files(checks, directory, certificate, plan)
         if source is not None:
-            _check_source(checks, certificate, plan, source, registry)
+            _check_source(checks, certificate, plan, lambda plan: _load(source, registry, plan, public_key))
             checks(
                 "export",
                 "the SavedModel computes the same as a new export of model.keras",
                 lambda: export_holds(directory, graph.value, model.value),
             )
-        _check_version(checks, directory, version_checks.place(str(model_dir)))
+        _check_version(checks, directory, version_checks.place(str(model_dir)), public_key)
     return _verification(checks, plan, recomputed)
 
 
-def require_verified(model_dir: str | Path, what: str) -> None:
+def require_verified(
+    model_dir: str | Path,
+    what: str,
+    public_key: bytes | None = None,
+    consequence: str = "so it cannot become the champion",
+) -> None:
     """Raise RegistryError with the first check that fails, as `verify` runs them; `what` names the model."""
-    failed = [check for check in verify(model_dir)["checks"] if not check["passed"]]
+    failed = [check for check in verify(model_dir, public_key=public_key)["checks"] if not check["passed"]]
     if failed:
         reason = f"{failed[0]['name']}: {failed[0]['reason']}"
-        raise RegistryError(f"{what} does not verify, so it cannot become the champion; {reason}")
+        raise RegistryError(f"{what} does not verify, {consequence}; {reason}")
 
 
 def _check_certificate(
@@ -202,24 +211,34 @@ def _check_files(
 
 
 def _check_source(
-    checks: _Checks, certificate: _Checked[Certificate], plan: _Checked[FreezePlan], source: str, registry: str
+    checks: _Checks,
+    certificate: _Checked[Certificate],
+    plan: _Checked[FreezePlan],
+    load_source: Callable[[FreezePlan], keras.Model],
 ) -> None:
     """The weights that training should have started from against the certificate's first digests."""
     checks(
         "source_weights",
         "training started from them",
-        lambda: source_weights_hold(certificate.value, _load(source, registry, plan.value)),
+        lambda: source_weights_hold(certificate.value, load_source(plan.value)),
     )
 
 
-def _check_version(checks: _Checks, directory: Path, place: version_checks.Place | None) -> None:
-    """Every published file against the version's manifest, and the manifest against its registry."""
-    if place is None and not any((directory / name).exists() for name in _ONLY_IN_A_VERSION):
+def _check_version(
+    checks: _Checks, directory: Path, place: version_checks.Place | None, public_key: bytes | None
+) -> None:
+    """Every published file against the version's manifest, the manifest against its registry, and the signature."""
+    if public_key is None and place is None and not any((directory / name).exists() for name in _ONLY_IN_A_VERSION):
         return
     manifest = checks(
         "manifest",
         "all published files are there and unchanged, and there is no other",
         lambda: version_checks.manifest_holds(directory),
+    )
+    checks(
+        "signature",
+        version_checks.signature_words(directory, public_key),
+        lambda: version_checks.signature_holds(directory, manifest.value, public_key),
     )
     if place is not None:
         checks(
@@ -262,11 +281,11 @@ def _localize_weights(source: str, registry: str, into: Path) -> str:
     return source
 
 
-def _load(source: str, registry: str, plan: FreezePlan) -> keras.Model:
+def _load(source: str, registry: str, plan: FreezePlan, public_key: bytes | None) -> keras.Model:
     backbone, size = plan["backbone"], plan["image_size"]
     if backbones.is_file(source) and backbones.is_file(backbone):  # the backbone's file may no longer exist
         return backbones.build(source, size)
     if source.startswith("registry:") or source.endswith(SUFFIXES):
-        return resolve(source, backbone, size, 0, registry)[0]
+        return resolve(source, backbone, size, 0, registry, public_key)[0]
     path = Path(source) / WEIGHTS_SOURCE.file if Path(source).is_dir() else Path(source)
     return load(WEIGHTS_SOURCE.read_file(path))

@@ -9,7 +9,8 @@ from typing import cast
 from frostline import artifacts, digests, registry, storage
 from frostline.documents.evaluation import EVALUATION
 from frostline.documents.release import MANIFEST_FILE, VersionManifest
-from frostline.errors import NotFound
+from frostline.errors import NotFound, NotSigned
+from frostline.registry import signatures
 from frostline.registry.publication import read_claim
 from frostline.text import listed
 from frostline.verification.certificate_checks import Failed
@@ -60,6 +61,26 @@ def registry_agrees(where: Place, directory: Path, manifest: VersionManifest) ->
         raise Failed(f"another manifest was {standing.standing} under this number")
     if any(one.version == number and one.manifest_digest != digest for one in registry.history(root, model)):
         raise Failed("another manifest was promoted under this number")
+
+
+def signature_holds(directory: Path, manifest: VersionManifest, public_key: bytes | None) -> None:
+    """The signature is one of exactly these files with this key; without a key nothing is checked."""
+    if public_key is None:
+        return
+    files = signatures.signed_files(manifest, digests.of_file(directory / MANIFEST_FILE))
+    try:
+        signatures.require_signature(str(directory), directory, files, public_key)
+    except NotSigned as error:
+        raise Failed(str(error).removeprefix(f"{directory}/")) from None
+
+
+def signature_words(directory: Path, public_key: bytes | None) -> str:
+    """What it means that `signature_holds`, in words."""
+    if public_key is not None:
+        return "it is of all published files and the manifest, and verifies with the public key"
+    if signatures.is_signed(str(directory)):
+        return "not checked: the version is signed; give --public-key"
+    return "not checked: the version is unsigned"
 
 
 def may_serve(where: Place, directory: Path) -> str:

@@ -30,7 +30,7 @@ WRONG = {
                "00000-of-00002\n", " 00000-of-00002", "000_0-of-00002", "00000-of-00000", "0" * 5000 + "-of-00002",
                None, 3],
     **{section: [None, "odd", 3, [], {"odd": 1}, {"odd": NAN}] for section in
-       ("data", "head", "training", "augment", "cache", "gate")},
+       ("data", "head", "training", "augment", "cache", "gate", "signing")},
 }  # fmt: skip
 
 

@@ -13,7 +13,7 @@ from tests.support.pushes import NAME, Run
 
 def released(directory, root):
     places = {name: str(directory / name) for name in ("model", "evaluation", "decision", "released")}
-    return release.run(**places, model_name=NAME, registry=str(root), page=str(directory / "outcome.md"))
+    return release.run(**places, model_name=NAME, registry=str(root), signing={}, page=str(directory / "outcome.md"))
 
 
 def test_a_promoted_model_is_pushed_with_the_numbers_that_runs_are_compared_by(made, tmp_path):

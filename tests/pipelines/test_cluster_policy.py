@@ -87,4 +87,21 @@ def test_a_broken_rule_is_noticed(where, change, rule):
 
 
 def test_there_are_no_secrets_in_the_yaml():
-    assert not re.search(r"secret|password|token|BEGIN [A-Z ]*KEY", SHIPPED.read_text(), re.IGNORECASE)
+    """The name of one is there, which holds the key that signs versions."""
+    text = re.sub(r"^ *secretName: frostline-signing-key$", "", SHIPPED.read_text(), flags=re.MULTILINE)
+    text = re.sub(r"secretAsVolume:|secretNameParameter:", "", text)
+    assert not re.search(r"secret|password|token|BEGIN [A-Z ]*KEY", text, re.IGNORECASE)
+
+
+def test_release_alone_gets_the_private_key_and_what_loads_or_promotes_versions_the_public_one():
+    pods = PLATFORM["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
+    private = {name: one["secretAsVolume"] for name, one in pods.items() if "secretAsVolume" in one}
+    public = {name: one["configMapAsVolume"] for name, one in pods.items() if "configMapAsVolume" in one}
+    assert list(private) == ["exec-release"]
+    ((secret,),) = private.values()
+    assert (secret["secretName"], secret["mountPath"]) == ("frostline-signing-key", "/frostline-keys/private")
+    assert secret["optional"] is True
+    assert sorted(public) == ["exec-evaluate", "exec-plan", "exec-release"]
+    for (mounted,) in public.values():
+        assert (mounted["configMapName"], mounted["mountPath"]) == ("frostline-public-key", "/frostline-keys/public")
+        assert mounted["optional"] is True

@@ -121,11 +121,11 @@ class Bench:
             model_name=name, registry=self.registry, published=self.path("published"),
         )  # fmt: skip
 
-    def evaluate(self, name="toy", model="model"):
+    def evaluate(self, name="toy", model="model", signing=None):
         from frostline import evaluate
 
         return evaluate.run(
             dataset=self.path("dataset"), info=self.path("info"), model=self.path(model), model_name=name, gate={},
-            store=self.store, registry=self.registry, evaluation=self.path("evaluation"),
+            store=self.store, registry=self.registry, signing=signing or {}, evaluation=self.path("evaluation"),
             page=self.path("evaluation.html"),
         )  # fmt: skip
