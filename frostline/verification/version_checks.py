@@ -71,7 +71,7 @@ def signature_holds(directory: Path, manifest: VersionManifest, public_key: byte
     try:
         signatures.require_signature(str(directory), directory, files, public_key)
     except NotSigned as error:
-        raise Failed(str(error).removeprefix(f"{directory}/")) from None
+        raise Failed(str(error).removeprefix(f"{directory}/").removeprefix(f"{directory}: ")) from None
 
 
 def signature_words(directory: Path, public_key: bytes | None) -> str:

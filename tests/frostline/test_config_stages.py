@@ -97,3 +97,15 @@ def test_the_pod_of_a_stage_ends_with_exit_code_2_and_the_reason(tmp_path, capfd
     assert said.startswith("ingest failed: shards: ")
     assert "Traceback" not in said
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("stage", ["evaluate", "plan"])
+def test_a_public_key_that_is_not_there_is_found_before_any_work(stage, tmp_path):
+    signing = {"public_key": str(tmp_path / "none.pub")}
+    good = {**GOOD, "source": "digits", "backbone": "SmallConvNet", "weights": "random", "signing": signing}
+    good |= {"store": str(tmp_path / "store"), "registry": str(tmp_path / "registry")}
+    good.pop("worker")
+    changed = {"parameters": good} if stage == "plan" else {"signing": signing}
+    with pytest.raises(ConfigError, match=r"signing\.public_key: received .*none\.pub'; there is no such file"):
+        call(stage, tmp_path, **changed)
+    assert list(tmp_path.iterdir()) == []

@@ -7,13 +7,16 @@ import pytest
 
 from frostline import artifacts, registry, release
 from frostline.documents.release import HELD, PUBLISHED
+from frostline.errors import ConfigError
 
 from tests.support.pushes import NAME, Run
 
 
-def released(directory, root):
+def released(directory, root, **signing):
     places = {name: str(directory / name) for name in ("model", "evaluation", "decision", "released")}
-    return release.run(**places, model_name=NAME, registry=str(root), signing={}, page=str(directory / "outcome.md"))
+    return release.run(
+        **places, model_name=NAME, registry=str(root), signing=signing, page=str(directory / "outcome.md")
+    )
 
 
 def test_a_promoted_model_is_pushed_with_the_numbers_that_runs_are_compared_by(made, tmp_path):
@@ -58,3 +61,14 @@ def test_a_decision_of_another_kind_is_refused(made, tmp_path):
     artifacts.write_json(run.directory / "decision" / "decision.json", "evaluation", {"verdict": "promote"})
     with pytest.raises(artifacts.DataError, match="schema"):
         released(run.directory, tmp_path / "registry")
+
+
+def test_the_keys_of_the_configuration_sign_and_check_what_is_pushed(made, tmp_path, signer):
+    run, root = Run(tmp_path / "run", tmp_path / "registry", made), tmp_path / "registry"
+    with pytest.raises(ConfigError, match=r"signing\.key: received .*; that is a public key"):
+        released(run.directory, root, key=signer.public)
+    assert not root.exists()
+    found = released(run.directory, root, key=signer.private, public_key=signer.public)
+    assert found["outcome"] == "pushed: digits version 1 is the champion"
+    version = registry.look_up(str(root), f"registry:{NAME}")
+    registry.download_signed(version, tmp_path / "found", signer.pem)

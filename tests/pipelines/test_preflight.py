@@ -256,3 +256,15 @@ def test_a_path_that_no_machine_can_look_up_is_refused(tmp_path, monkeypatch, fi
     named, message = refusal(tmp_path, **{field: path})
     assert named == field
     assert reason in message
+
+
+def test_keys_are_checked_before_anything_runs(tmp_path, signer, monkeypatch):
+    monkeypatch.chdir(Path(signer.private).parent)
+    here = config(tmp_path, source="digits", signing={"key": "key.pem", "public_key": "key.pub"})
+    assert here.signing.model_dump() == {"key": signer.private, "public_key": signer.public}  # where steps find them
+    preflight.check_here(here)
+    assert config(tmp_path, source="digits").signing.model_dump() == {"key": "", "public_key": ""}
+    field, message = refusal(tmp_path, source="digits", signing={"key": "key.pub"})
+    assert (field, "that is a public key" in message) == ("signing.key", True)
+    field, message = refusal(tmp_path, source="digits", signing={"public_key": "nothing.pub"})
+    assert (field, "there is no such file" in message) == ("signing.public_key", True)

@@ -9,7 +9,7 @@ import pytest
 from frostline import registry
 from frostline.artifacts import read_json
 
-from tests.support import pictures
+from tests.support import pictures, signing
 from tests.support.running import COLOURS, Run, frostline
 
 CONFIG = f"{COLOURS}gate: {{min_accuracy: 0.5, margin: 0.2}}\n"
@@ -28,7 +28,9 @@ def run(root):
     lines = [f"{name},{'phone' if number % 3 else 'studio'}" for number, name in enumerate(names)]
     (photos / "metadata.csv").write_text("\n".join(["file_name,camera", *lines]) + "\n")
     config = root / "colours.yaml"
-    config.write_text(CONFIG.replace("DIR", str(photos)))
+    keys = signing.pair(root, "signer")
+    signed = f"signing: {{key: {keys.private}, public_key: {keys.public}}}\n"
+    config.write_text(CONFIG.replace("DIR", str(photos)) + signed)
 
     def run(*overrides):
         done = Run(root / "runs", config, *overrides)
@@ -77,6 +79,16 @@ def test_what_ships_is_measured_by_slice_and_shown_on_one_page(first):
     assert [row["row"] for row in shown["rows"]] == evaluation["confusion"]
     output = json.loads(first.artifact("release/executor_output.json").read_text())["artifacts"]
     assert output["metrics"]["artifacts"][0]["metadata"]["accuracy"] == evaluation["accuracy"]["value"]
+
+
+def test_the_version_is_signed_with_the_key_of_the_configuration(first, root, place):
+    version = f"{place}/colours/versions/1"
+    code, out, _ = frostline("verify", version, "--public-key", root / "signer.pub")
+    assert code == 0
+    assert "passed  signature " in out
+    assert gate(version, "--public-key", root / "signer.pub")[0] == 0
+    other = signing.pair(root, "other")
+    assert frostline("verify", version, "--public-key", other.public)[0] == 1
 
 
 def test_too_few_images_to_tell_are_inconclusive_and_the_run_says_how_many_would_do(unsure, place):

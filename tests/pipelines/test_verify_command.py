@@ -25,3 +25,11 @@ def test_a_check_that_was_not_reached_is_skipped_and_only_failures_are_counted()
         "skipped model            not checked: an earlier check failed",
         "not verified: 1 failed",
     ]
+
+
+def test_a_signature_that_nobody_asked_for_is_skipped_and_no_failure():
+    unsigned = {"name": "signature", "passed": True, "reason": "not checked: the version is unsigned"}
+    assert verify_command.text(result(PASSED, unsigned)).splitlines()[1:] == [
+        "skipped signature        not checked: the version is unsigned",
+        "verified: 5 frozen tensors are bit-identical to those that training started from",
+    ]

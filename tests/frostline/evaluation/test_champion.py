@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 
 from frostline import registry, storage
-from frostline.errors import RegistryError
+from frostline.errors import NotSigned, RegistryError
 from frostline.evaluation.champion import compare_with_champion
 
 from tests.support import opponents
 from tests.support.opponents import COUNT, LABELS, challenger, saying
+from tests.support.registries import forge
 
 
 @pytest.fixture
@@ -100,3 +101,25 @@ def test_every_class_and_every_metadata_value_is_a_slice(serve):
     assert by_name["camera", "phone"]["difference"]["value"] == 0
     assert by_name["camera", "lens"]["only_champion_right"] == 30
     assert by_name["true label", "jade"]["examples"] == 20
+
+
+def test_a_champion_is_loaded_only_with_the_signature_that_is_demanded(serve, signer, tmp_path):
+    root, said = serve(), np.arange(COUNT) % 3
+    loads = []
+
+    def predict(directory, rows):
+        loads.append(directory)
+        return saying(said)(directory, rows)
+
+    with pytest.raises(NotSigned, match=r"versions/1: is not signed; if you trust this version, sign it: frostline"):
+        compare_with_champion(root, "toy", challenger(), predict, 0.95, signer.pem)
+    opponents.sign(root, 1, signer, tmp_path / "to sign")
+    found, _ = compare_with_champion(root, "toy", challenger(), predict, 0.95, signer.pem)
+    assert found["comparable"]
+    assert [str(directory).startswith(root) for directory in loads] == [False]  # a copy
+    forge(root, "toy", 1, "saved_model.pb", b"a program of someone else")
+    with pytest.raises(NotSigned, match=r"is not of these files: manifest\.json, saved_model\.pb"):
+        compare_with_champion(root, "toy", challenger(), predict, 0.95, signer.pem)
+    assert len(loads) == 1
+    compare_with_champion(root, "toy", challenger(), predict, 0.95)  # digests alone do not notice it
+    assert len(loads) == 2

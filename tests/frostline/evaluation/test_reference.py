@@ -3,22 +3,23 @@
 import pytest
 
 from frostline import registry, storage
-from frostline.errors import StorageError
+from frostline.errors import NotSigned, StorageError
 from frostline.evaluation import kept_predictions
 from frostline.evaluation.champion import compare_with_champion
 from frostline.evaluation.reference import compare_with_reference
 
 from tests.support.attempts import attempt
-from tests.support.opponents import COUNT, challenger, digest, publish, saying, serve, wrong
+from tests.support.opponents import COUNT, challenger, digest, publish, saying, serve, sign, wrong
 from tests.support.parquet import write_predictions
+from tests.support.registries import forge
 
 WHO = {"approver": "Ada", "reason": "the one of the audit"}
 COUNTS = ("both_right", "only_challenger_right", "only_champion_right", "both_wrong")
 
 
-def compare(root, ours, predict):
-    champion, _ = compare_with_champion(root, "toy", ours, predict, 0.95)
-    return champion, compare_with_reference(root, "toy", ours, predict, 0.95, champion)
+def compare(root, ours, predict, public_key=None):
+    champion, _ = compare_with_champion(root, "toy", ours, predict, 0.95, public_key)
+    return champion, compare_with_reference(root, "toy", ours, predict, 0.95, champion, public_key)
 
 
 def promoted(directory, name, **fields):
@@ -162,3 +163,15 @@ def test_a_registry_that_cannot_be_read_is_an_error_and_no_missing_reference(thr
     monkeypatch.setattr(storage, "read_bytes", fail)
     with pytest.raises(StorageError, match="does not answer"):
         compare(three, challenger(), PREDICT)
+
+
+def test_a_reference_that_is_not_signed_ends_the_evaluation_and_is_not_replaced(three, signer, tmp_path):
+    sign(three, 3, signer, tmp_path / "3")
+    with pytest.raises(NotSigned, match=r"versions/1: is not signed; if you trust this version, sign it"):
+        compare(three, challenger(), PREDICT, signer.pem)
+    sign(three, 1, signer, tmp_path / "1")
+    champion, reference = compare(three, challenger(), PREDICT, signer.pem)
+    assert (champion["version"], reference["version"], reference["stored"]) == (3, 1, False)
+    forge(three, "toy", 1, "saved_model.pb", b"two")
+    with pytest.raises(NotSigned, match="is not of these files"):
+        compare(three, challenger(), PREDICT, signer.pem)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from frostline import digests, registry, storage
-from frostline.errors import RegistryError, WeightsError
+from frostline.errors import NotSigned, RegistryError, WeightsError
 from frostline.model import backbones, head, weights
 from frostline.model.config import HeadConfig
 
@@ -72,7 +72,7 @@ def test_a_file_in_a_bucket_is_fetched(tmp_path, gcs):
         resolve(storage.join(gcs, "other.weights.h5"))
 
 
-def test_a_registry_reference_resolves_its_alias_to_a_version(tmp_path, finetuned):
+def test_a_registry_reference_resolves_its_alias_to_a_version(tmp_path, finetuned, signer):
     model, path = finetuned
     directory = tmp_path / "version"
     directory.mkdir()
@@ -86,6 +86,11 @@ def test_a_registry_reference_resolves_its_alias_to_a_version(tmp_path, finetune
     np.testing.assert_array_equal(loaded.weights[0].numpy(), model.weights[0].numpy())
     with pytest.raises(RegistryError, match="no champion of other"):
         resolve("registry:other@champion", root)
+    demanded = ("registry:base@champion", "SmallConvNet", 32, 0, str(root), signer.pem)
+    with pytest.raises(NotSigned, match=r"base/versions/1: is not signed; if you trust this version, sign it"):
+        weights.resolve(*demanded)
+    registry.sign(version, registry.download(version, tmp_path / "to sign", copy=True), signer.private)
+    assert weights.resolve(*demanded)[1]["resolved"] == "base/1"
 
 
 def test_the_store_gives_back_what_was_saved_and_notices_another_digest(tmp_path):
