@@ -10,12 +10,13 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from frostline import artifacts
+from frostline import artifacts, digests
 from frostline.errors import ConfigError
 from frostline.text import one_line
 
 _LONGEST = 500  # characters of a person's name or reason
 
+SEAL = "seal"
 LAST_NUMBER = 999_999_999  # names of stored files and references have at most nine digits
 Number = Annotated[int, Field(ge=1, le=LAST_NUMBER)]
 Name = Annotated[str, Field(min_length=1)]
@@ -51,8 +52,9 @@ class Record(StoredObject):
     KIND: ClassVar[str]  # of its schema
 
     def encode(self) -> bytes:
-        """The file's content."""
-        return artifacts.encode(self.KIND, self.model_dump())
+        """The file's content, with a seal: the digest of everything else."""
+        content = self.model_dump()
+        return artifacts.encode(self.KIND, {**content, SEAL: digests.of_json(content)})
 
 
 class File(StoredObject):

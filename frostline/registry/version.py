@@ -23,7 +23,7 @@ from frostline.documents.release import MANIFEST_FILE, SIGNATURE_FILE, FileEntry
 from frostline.errors import DataError, NotFound, RegistryError, StorageError
 from frostline.events import progress
 from frostline.files import open_regular
-from frostline.registry.objects import Manifest, Record, StoredObject
+from frostline.registry.objects import SEAL, Manifest, Record, StoredObject
 from frostline.section import check_model_name, first_problem
 from frostline.text import os_reason
 
@@ -249,9 +249,20 @@ def parse(shape: type[D], data: bytes, uri: str) -> D:
     """A record of the registry from its bytes.
 
     Raises:
-        RegistryError: it is not JSON, has another schema, or a field is missing or wrong.
+        RegistryError: it is not JSON, has another schema, is not what was written, or a field is missing or wrong.
     """
-    return check(shape, _decode(data, uri, shape.KIND), uri)
+    document = _decode(data, uri, shape.KIND)
+    if SEAL in document and not _is_sealed(document):  # an earlier version wrote none
+        raise RegistryError(f"{uri}: is not what was written; restore it from a copy")
+    return check(shape, document, uri)
+
+
+def _is_sealed(document: Json) -> bool:
+    content = {key: value for key, value in document.items() if key not in ("schema", SEAL)}
+    try:
+        return bool(digests.of_json(content) == document[SEAL])
+    except ValueError:  # a number that JSON has no form of
+        return False
 
 
 def check(shape: type[C], document: Mapping[str, object], origin: str) -> C:

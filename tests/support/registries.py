@@ -1,9 +1,10 @@
 """Small models in a registry, published without a push."""
 
-import json
 import re
 
 from frostline import artifacts, digests, registry, storage
+from frostline.registry.objects import Claim
+from frostline.registry.version import parse
 
 FILES = {"saved_model.pb": b"graph", "variables/variables.index": b"", "model.keras": bytes(range(256)) * 40}
 
@@ -84,5 +85,6 @@ class Models:
         """Make some claims years old."""
         for number in numbers:
             uri = storage.join(self.root, "digits/claims", f"{number}.json")
-            claim = {**json.loads(storage.read_bytes(uri)), "claimed_at": "2020-01-01T00:00:00+00:00"}
-            storage.write_bytes(uri, artifacts.encode("claim", claim))
+            claim = parse(Claim, storage.read_bytes(uri), uri)
+            old = claim.model_copy(update={"claimed_at": "2020-01-01T00:00:00+00:00"})
+            storage.write_bytes(uri, old.encode())

@@ -1,11 +1,14 @@
 """The registry's JSON objects: the keys that are written, in their order, and what is refused when it is read."""
 
+import hashlib
 import json
 
 import pytest
 from pydantic import ValidationError
 
+from frostline.errors import RegistryError
 from frostline.registry.objects import Alias, Attempt, Claim, Pin, Promotion, Standing
+from frostline.registry.version import parse
 
 ALIAS = {"version": 3, "manifest_digest": "b" * 64, "promotion": "000003-0a1b2c3d"}
 CLAIM = {
@@ -73,9 +76,34 @@ RECORDS = [(Claim, CLAIM), (Promotion, PROMOTION), (Standing, STANDING), (Attemp
 
 
 @pytest.mark.parametrize(("shape", "document"), RECORDS)
-def test_what_is_read_is_written_with_the_same_keys_in_the_same_order(shape, document):
+def test_what_is_read_is_written_with_the_same_keys_in_the_same_order_and_a_seal(shape, document):
     record = shape.model_validate({**document, "unknown": 1})
-    assert record.encode() == (json.dumps(document, indent=2) + "\n").encode()
+    content = {key: value for key, value in document.items() if key != "schema"}
+    canonical = json.dumps(content, sort_keys=True, separators=(",", ":"))
+    sealed = {**document, "seal": hashlib.sha256(canonical.encode()).hexdigest()}
+    assert record.encode() == (json.dumps(sealed, indent=2) + "\n").encode()
+
+
+@pytest.mark.parametrize(("shape", "document"), RECORDS)
+def test_any_flipped_bit_of_an_object_is_noticed_or_changes_nothing(shape, document):
+    written = shape.model_validate(document)
+    data = written.encode()
+    for place in range(len(data)):
+        for bit in (0, 3, 5):
+            flipped = data[:place] + bytes([data[place] ^ 1 << bit]) + data[place + 1 :]
+            try:
+                assert parse(shape, flipped, "object") == written  # white space, or the name of the seal
+            except RegistryError as error:
+                assert str(error).startswith("object: ")
+
+
+def test_an_object_of_an_earlier_version_has_no_seal_and_is_read():
+    data = json.dumps(PROMOTION).encode()
+    assert parse(Promotion, data, "object").approver == "Ada"
+    forged = json.dumps({**PROMOTION, "seal": "0" * 64}).encode()
+    for changed in (forged, forged.replace(b'"0000', b'1e999, "x": "0000'), forged.replace(b'"reason"', b'"seal"')):
+        with pytest.raises(RegistryError, match=r"^object: "):
+            parse(Promotion, changed, "object")
 
 
 def test_objects_of_the_first_registries_are_read():
