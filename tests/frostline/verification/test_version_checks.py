@@ -8,6 +8,8 @@ import pytest
 
 from frostline import artifacts, digests, registry
 from frostline.errors import ConfigError, DataError, StorageError
+from frostline.registry.objects import Claim
+from frostline.registry.version import parse
 from frostline.verification import certificate_checks, version_checks
 from frostline.verification.verify import verify
 
@@ -84,7 +86,8 @@ def test_a_version_that_was_written_anew_with_all_its_digests_is_not_the_one_tha
     assert failed(found) == ["registry"]
     assert "claimed for another content" in found["checks"][-1]["reason"]
     claim = root / "toy" / "claims" / "1.json"
-    artifacts.write_json(claim, "claim", {**json.loads(claim.read_text()), "content": manifest["content"]})
+    sealed = parse(Claim, claim.read_bytes(), "claim").model_copy(update={"content": manifest["content"]})
+    claim.write_bytes(sealed.encode())
     assert "another manifest was proven under this number" in verify(forged)["checks"][-1]["reason"]
     (root / "toy" / "standings" / "1.json").unlink()
     assert "another manifest was promoted under this number" in verify(forged)["checks"][-1]["reason"]
