@@ -1,6 +1,7 @@
 """The JSON objects of a registry: what they must contain when they are read, and the bytes that are written.
 
-Anyone who can write to the registry may have written them, so every value is checked. Unknown keys are ignored.
+Anyone who can write to the registry may have written them, so every value is checked. Unknown keys are ignored where
+the object has a seal: a later version may have written them.
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ from frostline.text import one_line
 
 _LONGEST = 500  # characters of a person's name or reason
 
-SEAL = "seal"
+SEAL = "seal"  # key of the digest of everything else in a record
+SEALED_BY_CONTENT = ("identity", "files", "metadata")  # of a version's manifest: its `content` is their digest
 LAST_NUMBER = 999_999_999  # names of stored files and references have at most nine digits
 Number = Annotated[int, Field(ge=1, le=LAST_NUMBER)]
 Name = Annotated[str, Field(min_length=1)]

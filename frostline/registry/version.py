@@ -23,7 +23,7 @@ from frostline.documents.release import MANIFEST_FILE, SIGNATURE_FILE, FileEntry
 from frostline.errors import DataError, NotFound, RegistryError, StorageError
 from frostline.events import progress
 from frostline.files import open_regular
-from frostline.registry.objects import SEAL, Manifest, Record, StoredObject
+from frostline.registry.objects import SEAL, SEALED_BY_CONTENT, Manifest, Record, StoredObject
 from frostline.section import check_model_name, first_problem
 from frostline.text import os_reason
 
@@ -37,6 +37,8 @@ REMOVED: Literal["removed"] = "removed"
 _THREADS = 4
 _PIECE = 2**20  # bytes that are copied at a time
 _LONGEST = 60  # characters of a received value in a message
+_REMEDY = "restore it from a copy"
+_DAMAGED = f"is not what was written; {_REMEDY}"
 _NUMBERED = re.compile(r"([1-9][0-9]{0,8})\.json")
 
 
@@ -77,8 +79,11 @@ def find(root: str, model: str, number: int) -> Version | Literal["removed"] | N
         return None
     if artifacts.schema("removed").encode() in data[:100]:  # the schema comes first
         return REMOVED
-    manifest = cast(VersionManifest, _decode(data, storage.join(uri, MANIFEST), Manifest.KIND))
-    check(Manifest, manifest, storage.join(uri, MANIFEST))
+    origin = storage.join(uri, MANIFEST)
+    document = _decode(data, origin, Manifest.KIND)
+    check(Manifest, document, origin)
+    _require_written(document, "content", {key: document[key] for key in SEALED_BY_CONTENT}, Manifest, origin)
+    manifest = cast(VersionManifest, document)
     if (manifest["model"], manifest["version"]) != (model, number):
         raise RegistryError(f"{uri}: its manifest describes {manifest['model']} version {manifest['version']}")
     return Version(model, number, uri, manifest, digests.of_bytes(data))
@@ -252,17 +257,27 @@ def parse(shape: type[D], data: bytes, uri: str) -> D:
         RegistryError: it is not JSON, has another schema, is not what was written, or a field is missing or wrong.
     """
     document = _decode(data, uri, shape.KIND)
-    if SEAL in document and not _is_sealed(document):  # an earlier version wrote none
-        raise RegistryError(f"{uri}: is not what was written; restore it from a copy")
+    content = {key: value for key, value in document.items() if key not in ("schema", SEAL)}
+    _require_written(document, SEAL, content, shape, uri)
     return check(shape, document, uri)
 
 
-def _is_sealed(document: Json) -> bool:
-    content = {key: value for key, value in document.items() if key not in ("schema", SEAL)}
+def _require_written(document: Json, seal: str, content: Json, shape: type[Record], uri: str) -> None:
+    """Refuse a document whose seal is not the digest of its content.
+
+    An earlier version wrote no seal. Such a document has only keys that this version knows: another key may be the
+    seal with a damaged name.
+    """
     try:
-        return bool(digests.of_json(content) == document[SEAL])
+        written = digests.of_json(content) == document[seal] if seal in document else _has_known_keys(document, shape)
     except ValueError:  # a number that JSON has no form of
-        return False
+        written = False
+    if not written:
+        raise RegistryError(f"{uri}: {_DAMAGED}")
+
+
+def _has_known_keys(document: Json, shape: type[Record]) -> bool:
+    return document.keys() <= {"schema", *shape.model_fields}
 
 
 def check(shape: type[C], document: Mapping[str, object], origin: str) -> C:
@@ -286,7 +301,7 @@ def _decode(data: bytes, uri: str, kind: str) -> Json:
     except DataError:
         document = {}
     if document.get("schema") != artifacts.schema(kind):
-        raise RegistryError(f"{uri}: is not a {artifacts.schema(kind)} file")
+        raise RegistryError(f"{uri}: is not a {artifacts.schema(kind)} file; {_REMEDY}")
     return document
 
 

@@ -155,7 +155,7 @@ def content(root, model=NAME):
             found[name] = data
             continue
         document = json.loads(data)
-        for field in ("claimed_at", "promoted_at", "promotion"):
+        for field in ("claimed_at", "promoted_at", "promotion", "seal"):
             document.pop(field, None)
         (document.get("compared_with") or {}).pop("promotion", None)
         found[name.split("-")[0]] = document

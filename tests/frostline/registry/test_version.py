@@ -17,7 +17,9 @@ from tests.support.relay import Relay, flipped
 
 
 def rewrite_manifest(version, changes):
-    data = json.dumps(version.manifest | changes).encode()
+    changed = version.manifest | changes
+    changed["content"] = digests.of_json({key: changed[key] for key in ("identity", "files", "metadata")})
+    data = json.dumps(changed).encode()
     storage.write_bytes(storage.join(version.uri, registry.MANIFEST), data)
 
 
@@ -70,6 +72,30 @@ def test_a_malformed_manifest_is_named(root, make, changes, message):
     with pytest.raises(RegistryError, match=message) as caught:
         registry.look_up(root, "registry:digits/1")
     assert version.uri in str(caught.value)
+
+
+def test_any_flipped_bit_of_a_manifest_is_noticed(tmp_path):
+    root = str(tmp_path)
+    uri = storage.join(Models(root, tmp_path / "models")().uri, registry.MANIFEST)
+    data = storage.read_bytes(uri)
+    for place in range(len(data)):
+        flipped = data[:place] + bytes([data[place] ^ 1 << place % 8]) + data[place + 1 :]
+        Path(uri).write_bytes(flipped)
+        with pytest.raises(RegistryError) as caught:
+            registry.look_up(root, "registry:digits/1")
+        assert str(caught.value).startswith(uri.removesuffix(f"/{registry.MANIFEST}"))
+        assert "\n" not in str(caught.value)
+
+
+def test_a_manifest_of_the_first_registries_has_no_digest_of_its_content_and_is_read(root, make):
+    version = make()
+    old = {key: value for key, value in version.manifest.items() if key != "content"}
+    storage.write_bytes(storage.join(version.uri, registry.MANIFEST), json.dumps(old).encode())
+    assert registry.look_up(root, "registry:digits/1").manifest == old
+    damaged = json.dumps({**old, "contenT": version.manifest["content"]}).encode()
+    storage.write_bytes(storage.join(version.uri, registry.MANIFEST), damaged)
+    with pytest.raises(RegistryError, match=r"manifest\.json: is not what was written; restore it from a copy"):
+        registry.look_up(root, "registry:digits/1")
 
 
 def test_a_local_registry_takes_links_and_is_read_in_place(tmp_path):

@@ -4,14 +4,15 @@ import json
 
 import pytest
 
-from frostline import registry, storage
+from frostline import digests, registry, storage
 from frostline.errors import RegistryError
 
 
 def test_a_manifest_that_changed_after_the_promotion_does_not_serve(root, make):
     version = make()
     registry.promote(root, version, expected=None, reason="first")
-    data = json.dumps({**version.manifest, "metadata": {"n": 2}}).encode()
+    made_anew = {"identity": version.manifest["identity"], "files": version.manifest["files"], "metadata": {"n": 2}}
+    data = json.dumps({**version.manifest, **made_anew, "content": digests.of_json(made_anew)}).encode()
     storage.write_bytes(storage.join(version.uri, registry.MANIFEST), data)
     with pytest.raises(RegistryError, match="not the one that was promoted"):
         registry.look_up(root, "registry:digits@champion")
