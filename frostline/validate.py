@@ -22,6 +22,7 @@ from frostline.documents.data import (
     DatasetInfo,
     Findings,
     IndexRow,
+    ManifestRow,
     QuarantineRow,
     ShardFile,
     Share,
@@ -59,10 +60,13 @@ def run(*, dataset: str, examples: Sequence[str], image_size: int, store: str, i
     shares = [SHARE.read(Path(path)) for path in examples]
     index = [row for path in examples for row in INDEX.read(Path(path))]
     quarantine = [row for path in examples for row in QUARANTINE.read(Path(path))]
-    target = storage.join(store, "records", records.address(MANIFEST.read(Path(dataset)), source, image_size))
+    manifest = MANIFEST.read(Path(dataset))
+    target = storage.join(store, "records", records.address(manifest, source, image_size))
     findings = check(index, quarantine, source["labels"])
     findings["warnings"] += _source_warnings(source) + _dark(shares)
-    findings["problems"] += _missing_shards(shares, source["shards"], target)
+    findings["problems"] += _missing_shards(shares, source["shards"], target) or _other_images(
+        manifest, [*index, *quarantine]
+    )
     report: Validation = {
         "counts": findings["counts"],
         "quarantined": findings["quarantined"],
@@ -159,6 +163,17 @@ def _missing_shards(shares: Sequence[Share], expected: int, target: str) -> list
     return problems
 
 
+def _other_images(manifest: Sequence[ManifestRow], found: Sequence[IndexRow]) -> list[str]:
+    """A problem if the shards have an image, a label or a split that the manifest has not, or lack one."""
+    wanted, received = (
+        {(row["id"], row["sha256"], row["label"], row["split"]) for row in rows} for rows in (manifest, found)
+    )
+    other = sorted({row[0] for row in wanted ^ received})
+    if not other:
+        return []
+    return [f"{len(other)} images or labels are not those of the manifest: {listed(other)}; run the pipeline again"]
+
+
 def _describe(target: str, source: Source, image_size: int, shares: Sequence[Share]) -> None:
     """Write the files into the store that TFDS needs to read the records."""
     files: dict[SplitName, list[ShardFile]] = {split: [] for split in splits.SPLITS}
@@ -188,4 +203,8 @@ def _dataset_info(
         "splits": {split: sum(by_label.values()) for split, by_label in counts.items()},
         "quarantined": sorted(row["id"] for row in quarantine),
         "dataset_digest": digests.of_json(sorted((row["sha256"], row["label"], row["split"]) for row in index)),
+        "split_digests": {
+            split: splits.digest((row["sha256"], row["label"]) for row in index if row["split"] == split)
+            for split in splits.SPLITS
+        },
     }

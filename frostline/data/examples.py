@@ -19,6 +19,8 @@ from numpy.typing import NDArray
 
 from frostline import storage
 from frostline.data import shards as shard_files
+from frostline.data import splits
+from frostline.data.records import is_of
 from frostline.errors import DataError, NotFound
 
 _HEADER = struct.Struct("<QI")  # starts a TFRecord: length of the data, and a checksum of the length
@@ -50,6 +52,11 @@ class Examples:
     def __len__(self) -> int:
         return len(self.ids)
 
+    @property
+    def digest(self) -> str:
+        """Digest of which images there are, and of their labels; see `splits.digest`."""
+        return splits.digest(zip(self.ids, self.labels.tolist(), strict=True))
+
     def keys(self, positions: NDArray[np.int64]) -> NDArray[np.int64]:
         """A number for each example: the first 64 bits of its id, so a function of its original bytes.
 
@@ -69,7 +76,8 @@ class Examples:
             positions: [n] int64.
 
         Raises:
-            DataError: a record is damaged, or a file is missing or has another number of records than its state says.
+            DataError: a record is damaged or has another image or label than its state says, or a file is missing or
+                has another number of records.
             StorageError: a file cannot be read or downloaded.
         """
         self._open()
@@ -98,8 +106,11 @@ class Examples:
         data = os.pread(descriptor, length + _CHECKSUM.size, offset)
         record, identifier = data[:length], self.ids[position]
         intact = len(data) == length + _CHECKSUM.size and _masked_crc(record) == _CHECKSUM.unpack(data[length:])[0]
-        if not intact or identifier.encode() not in record:  # a record's first field is its id
+        if not intact:
             raise DataError(f"{self.origin}: the record of example {identifier} is damaged; {_REMEDY}")
+        if not is_of(record, identifier, int(self.labels[position])):
+            found = f"the record of example {identifier} is of another image, or has another label"
+            raise DataError(f"{self.origin}: {found}; {_REMEDY}")
         return record
 
     def close(self) -> None:

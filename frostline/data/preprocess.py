@@ -10,6 +10,7 @@ import os
 import re
 import tempfile
 import threading
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -80,11 +81,11 @@ def run(*, dataset: str, worker: str, image_size: int, store: str, examples: str
 def _finish(manifest: Sequence[ManifestRow], source: Source, shard: str, image_size: int, target: str) -> ShardState:
     """The state of a shard, whose files are in the store then."""
     number, count = shard_files.parse_name(shard)
-    state = _finished(target, shard)
+    rows = manifest[number::count]
+    state = _finished(target, shard, rows)
     if state is not None:
         say(f"shard {shard}: already finished in the store")
         return state
-    rows = manifest[number::count]
     with tempfile.TemporaryDirectory() as directory:
         state = _write(rows, source["name"], shard, image_size, Path(directory))
         for name in state["files"]:
@@ -95,15 +96,33 @@ def _finish(manifest: Sequence[ManifestRow], source: Source, shard: str, image_s
     return state
 
 
-def _finished(target: str, shard: str) -> ShardState | None:
-    """The shard's state, if an earlier run finished it and its files still have the sizes that it wrote."""
+def _finished(target: str, shard: str, rows: Sequence[ManifestRow]) -> ShardState | None:
+    """The shard's state, if an earlier run finished it for these rows and its files still have the sizes it wrote."""
     try:
         state = shard_files.read_state(target, shard)
     except DataError:
         return None
+    if not _is_of(state, rows):
+        say(f"shard {shard}: the store has other images or labels than the manifest; it is written again")
+        return None
     found = {name: storage.stat(storage.join(target, name)) for name in state["files"]}
     intact = all(stat is not None and stat.size == state["files"][name]["bytes"] for name, stat in found.items())
     return state if intact else None
+
+
+def _is_of(state: ShardState, rows: Sequence[ManifestRow]) -> bool:
+    """Whether a shard has the images, labels and splits of these rows, in their order, each read or set aside."""
+    wanted = [_index_row(row) for row in rows]
+    try:
+        aside = {row["id"] for row in state["quarantine"]}
+        counts = Counter(row["split"] for row in state["index"])
+        return (
+            state["index"] == [row for row in wanted if row["id"] not in aside]
+            and [_index_row(row) for row in state["quarantine"]] == [row for row in wanted if row["id"] in aside]
+            and all(file["examples"] == counts[file["split"]] for file in state["files"].values())
+        )
+    except (AttributeError, KeyError, TypeError):  # others can write to the store
+        return False
 
 
 def _write(rows: Sequence[ManifestRow], dataset: str, shard: str, image_size: int, directory: Path) -> ShardState:
@@ -152,7 +171,7 @@ def _records(rows: Sequence[ManifestRow], image_size: int) -> Iterator[tuple[Man
             yield from pool.map(record, rows[start : start + _CHUNK])
 
 
-def _index_row(row: ManifestRow) -> IndexRow:
+def _index_row(row: ManifestRow | QuarantineRow) -> IndexRow:
     return {"id": row["id"], "sha256": row["sha256"], "label": row["label"], "split": row["split"]}
 
 

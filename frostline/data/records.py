@@ -6,6 +6,7 @@ An example holds `image` (PNG, [size, size, 3] uint8), `label` (int64) and `id` 
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,8 +17,10 @@ import tensorflow as tf
 from frostline import digests, storage
 from frostline.data.splits import SPLITS
 from frostline.documents.data import ManifestRow, ShardFile, Source, SplitName
+from frostline.documents.features import SampledImage
 from frostline.errors import DataError
 
+_BEFORE_ID = 6  # bytes of an example before its first field, at most: a tag, and the length of all fields
 FORMAT_VERSION = 2  # part of every address; raise it when the bytes of a record change
 
 
@@ -45,7 +48,7 @@ def file_name(dataset: str, split: str, shard: str) -> str:
     return f"{dataset}-{split}.tfrecord-{shard}"
 
 
-def original(row: ManifestRow) -> bytes:
+def original(row: ManifestRow | SampledImage) -> bytes:
     """Read the original bytes of an image.
 
     Raises:
@@ -67,6 +70,7 @@ def serialize(image: Any, label: int, identifier: str) -> bytes:
         label: index of the class.
         identifier: SHA-256 of the original bytes.
     """
+    # The fields are in the order of their names, so the id is the first and the label the last: see `is_of`.
     # Compression level 1 takes 0.7 ms for a photo of 128 px, the default 3.7 ms; it gives 11 % more bytes.
     png = tf.io.encode_png(image, compression=1).numpy()
     features = {
@@ -75,6 +79,31 @@ def serialize(image: Any, label: int, identifier: str) -> bytes:
         "id": tf.train.Feature(bytes_list=tf.train.BytesList(value=[identifier.encode()])),
     }
     return bytes(tf.train.Example(features=tf.train.Features(feature=features)).SerializeToString(deterministic=True))
+
+
+def is_of(record: bytes, identifier: str, label: int) -> bool:
+    """Whether a serialized example has this id and this label, where `serialize` puts them; pixels are not looked at.
+
+    Args:
+        record: the example.
+        identifier: SHA-256 of the original bytes.
+        label: index of the class.
+    """
+    first, last = _fields(label)
+    first += identifier.encode()
+    return record.endswith(last) and record.find(first, 0, _BEFORE_ID + len(first)) >= 0
+
+
+@functools.cache
+def _fields(label: int) -> tuple[bytes, bytes]:
+    """What precedes an id in its serialized field, and the serialized field of a label."""
+    identifier = bytes(64)
+    named = {
+        "id": tf.train.Feature(bytes_list=tf.train.BytesList(value=[identifier])),
+        "label": tf.train.Feature(int64_list=tf.train.Int64List(value=[label])),
+    }
+    first, last = (bytes(tf.train.Features(feature={name: value}).SerializeToString()) for name, value in named.items())
+    return first.removesuffix(identifier), last
 
 
 def parse(record: Any, size: int) -> tuple[Any, Any]:

@@ -22,6 +22,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
+from frostline import digests
 from frostline.documents.data import Counts, IndexRow, SplitName
 
 SPLITS: tuple[SplitName, ...] = ("train", "validation", "test")
@@ -102,3 +103,12 @@ def count(rows: Iterable[IndexRow], labels: Sequence[str]) -> Counts:
     """
     counted = Counter((row["split"], row["label"]) for row in rows)
     return {split: {label: counted[split, number] for number, label in enumerate(labels)} for split in SPLITS}
+
+
+def digest(examples: Iterable[tuple[str, int]]) -> str:
+    """Digest of which images there are and of their labels, in any order.
+
+    Args:
+        examples: SHA-256 of each image's original bytes, and the index of its class.
+    """
+    return digests.of_json(sorted(examples))

@@ -126,7 +126,10 @@ class Validation(Stored, Findings):
 
 
 class DatasetInfo(Stored):
-    """info.json: the validated dataset. `records` is the address of its TFRecords, `splits` has images per split."""
+    """info.json: the validated dataset. `records` is the address of its TFRecords, `splits` has images per split.
+
+    `split_digests` has a digest of the images and labels of each split, see `frostline.data.splits.digest`.
+    """
 
     name: str
     labels: list[str]
@@ -138,6 +141,7 @@ class DatasetInfo(Stored):
     splits: dict[str, int]
     quarantined: list[str]
     dataset_digest: str
+    split_digests: NotRequired[dict[str, str]]  # an earlier version wrote none
 
 
 SOURCE = Document[Source]("source", "source.json")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import NotRequired, TypedDict
 
+from frostline.documents.data import SplitName
 from frostline.documents.kinds import Document, Kind, Stored
 
 
@@ -69,10 +70,23 @@ class MadeFeatures(TypedDict):
     reused: int
 
 
+class SampledImage(TypedDict):
+    """An image that training proves, see `frostline.features.sample`; the fields are those of the manifest."""
+
+    id: str
+    uri: str
+    offset: int
+    size: int
+    sha256: str
+    label: int
+    split: SplitName
+
+
 class Features(Stored, MadeFeatures):
-    """features.json of a shard: what is cached for each phase, and the shard's features."""
+    """features.json of a shard: what is cached for each phase, the shard's features, and images to prove."""
 
     uses: list[CacheUse]
+    sample: NotRequired[list[SampledImage]]  # an earlier version wrote none
 
 
 class PackContent(RowLayout):

@@ -9,8 +9,8 @@ import pytest
 import tensorflow as tf
 
 from frostline import validate
-from frostline.data import images
-from frostline.documents.data import INFO, LABELS_FILE, MANIFEST, QUARANTINE, SHARE, SOURCE, VALIDATION
+from frostline.data import images, splits
+from frostline.documents.data import INDEX, INFO, LABELS_FILE, MANIFEST, QUARANTINE, SHARE, SOURCE, VALIDATION
 from frostline.errors import DataError
 
 from tests.support.stages import Bench
@@ -145,6 +145,33 @@ def test_a_missing_shard_or_file_is_refused(bench, photos):
             bench.validate(examples)
     path.write_bytes(whole)
     bench.validate(examples)
+
+
+@pytest.mark.parametrize(
+    ("field", "change"),
+    [
+        ("label", lambda row: (row["label"] + 1) % 3),
+        ("split", lambda row: "test" if row["split"] == "train" else "train"),
+        ("sha256", lambda row: row["sha256"][::-1]),
+        ("id", lambda row: "jade/none.jpg"),
+    ],
+)
+def test_an_image_or_a_label_that_the_manifest_has_not_is_refused(bench, photos, field, change):
+    examples = bench.preprocess(bench.ingest(photos(per_class=24)))
+    at = Path(examples[0])
+    rows = list(INDEX.read(at))
+    INDEX.write(at, [*rows[:5], {**rows[5], field: change(rows[5])}, *rows[6:]])
+    with pytest.raises(DataError, match=r"images or labels are not those of the manifest: .*; run the pipeline again$"):
+        bench.validate(examples)
+    assert report_of(bench)["valid"] is False
+
+
+def test_the_info_has_a_digest_of_the_images_and_labels_of_each_split(bench, photos):
+    bench.data(photos(per_class=24))
+    rows = MANIFEST.read(Path(bench.path("dataset")))
+    for split, digest in info_of(bench)["split_digests"].items():
+        assert digest == splits.digest((row["sha256"], row["label"]) for row in rows if row["split"] == split)
+    assert list(info_of(bench)["split_digests"]) == list(splits.SPLITS)
 
 
 def test_a_shard_that_is_given_twice_is_refused(bench, photos):

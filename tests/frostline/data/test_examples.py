@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from frostline.data import examples, records
+from frostline.data import examples, records, splits
 from frostline.errors import DataError
 
 from tests.support import buckets, pictures, recorded
@@ -149,7 +149,53 @@ def test_records_of_another_shard_are_refused(tmp_path, load):
     first, second = (directory / FIRST).read_bytes(), (directory / SECOND).read_bytes()
     (directory / FIRST).write_bytes(second)
     (directory / SECOND).write_bytes(first)
-    refused(load(directory), f"the record of example {recorded.identifier(0)} is damaged")
+    refused(load(directory), f"the record of example {recorded.identifier(0)} is of another image")
+
+
+def rewrite(directory, change):
+    """Write the first file anew, with other records, and all checksums made anew."""
+    path = directory / FIRST
+    found = [record.numpy() for record in tf.data.TFRecordDataset([str(path)])]
+    with tf.io.TFRecordWriter(str(path)) as writer:
+        for record in change(found):
+            writer.write(record)
+
+
+def with_label(label):
+    return records.serialize(recorded.noise(COUNT, SIZE)[6], label, recorded.identifier(6))
+
+
+@pytest.mark.parametrize(
+    ("change", "refused_at"),
+    [
+        (lambda found: [*found[:3], with_label(5), *found[4:]], 3),
+        (lambda found: [*found[:3], with_label(300), *found[4:]], 3),
+        (lambda found: [*found[:3], found[4], found[3], *found[5:]], 3),
+        (lambda found: found[::-1], 0),
+        (lambda found: [*found[:3], found[2], *found[4:]], 3),
+        (lambda found: [*found[:3], found[3] + b"\n", *found[4:]], 3),
+    ],
+    ids=["relabeled", "relabeled-wide", "exchanged", "reordered", "doubled", "longer"],
+)
+def test_a_record_of_another_image_or_with_another_label_is_refused_whatever_its_checksum(
+    directory, load, change, refused_at
+):
+    rewrite(directory, lambda found: found)
+    assert len(load(directory).read(np.arange(COUNT))) == COUNT
+    rewrite(directory, change)
+    identifier = recorded.identifier(ORDER[refused_at])
+    refused(
+        load(directory),
+        f"^{directory}: the record of example {identifier} is of another image, or has another label; remove the "
+        "directory and run the pipeline again$",
+    )
+
+
+def test_the_digest_is_of_the_images_and_their_labels_in_any_order(directory, load):
+    found = load(directory)
+    assert found.digest == splits.digest((recorded.identifier(number), number) for number in range(COUNT))
+    assert found.digest != splits.digest((recorded.identifier(number), 0) for number in range(COUNT))
+    assert found.digest != load(directory, shards=["00001-of-00002"]).digest
 
 
 def test_every_flipped_bit_of_a_record_file_is_detected(directory, load):

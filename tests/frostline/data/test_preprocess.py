@@ -8,6 +8,7 @@ import pytest
 import tensorflow as tf
 
 from frostline.data import images
+from frostline.data import shards as shard_files
 from frostline.documents.data import INDEX, INFO, MANIFEST, QUARANTINE, SHARE
 from frostline.errors import ConfigError, DataError, StorageError
 
@@ -146,3 +147,80 @@ def test_a_damaged_shard_state_is_written_again(bench, photos, damage):
     state.write_bytes(damage)
     bench.preprocess(shards)
     assert state.read_bytes() == whole
+
+
+def relabel(state):
+    state["index"][3]["label"] = (state["index"][3]["label"] + 1) % 3
+
+
+def exchange(state):
+    first, second = state["index"][3], state["index"][4]
+    first["sha256"], second["sha256"] = second["sha256"], first["sha256"]
+
+
+def reorder(state):
+    state["index"][3], state["index"][4] = state["index"][4], state["index"][3]
+
+
+def move(state):
+    row = next(row for row in state["index"] if row["split"] == "test")
+    row["split"] = "train"
+
+
+def drop(state):
+    del state["index"][3]
+
+
+def relabel_what_is_set_aside(state):
+    state["quarantine"][0]["label"] = (state["quarantine"][0]["label"] + 1) % 3
+
+
+def set_aside_something_else(state):
+    state["quarantine"][0]["id"] = "no.jpg"
+
+
+def miscount(state):
+    next(file for file in state["files"].values() if file["examples"])["examples"] += 1
+
+
+def garble(state):
+    state["index"] = [7]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        relabel,
+        exchange,
+        reorder,
+        move,
+        drop,
+        relabel_what_is_set_aside,
+        set_aside_something_else,
+        miscount,
+        garble,
+    ],
+)
+def test_a_shard_of_other_images_or_labels_than_the_manifest_is_written_again_whatever_its_digest(
+    bench, photos, capfd, change
+):
+    source = photos(per_class=24)
+    (source / "jade" / "empty.jpg").write_bytes(b"")
+    shards = bench.ingest(source)
+    examples = bench.preprocess(shards)
+    [at] = [path for path in examples if QUARANTINE.read(Path(path))]
+    share = SHARE.read(Path(at))
+    [shard] = share["shards"]
+    whole = content(share["records"])
+    state = shard_files.read_state(share["records"], shard)
+    change(state)
+    shard_files.write_state(share["records"], shard, state)
+    capfd.readouterr()
+    bench.preprocess(shards)
+    assert content(share["records"]) == whole
+    told = [line for line in capfd.readouterr().err.splitlines() if "than the manifest" in line]
+    assert told == [f"shard {shard}: the store has other images or labels than the manifest; it is written again"]
+
+
+def content(directory):
+    return {path.name: path.read_bytes() for path in Path(directory).iterdir()}

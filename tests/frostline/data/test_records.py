@@ -25,6 +25,7 @@ SOURCE = {
     "conflicts": [],
     "unmatched": {"count": 0, "first": None},
 }
+DIGEST = hashlib.sha256(b"an image").hexdigest()
 
 
 def row(number, **changes):
@@ -101,6 +102,25 @@ def test_an_example_names_its_image_and_always_has_the_same_bytes():
     record = records.serialize(PIXELS, 7, "f" * 64)
     assert record == records.serialize(PIXELS, 7, "f" * 64)
     assert tf.train.Example.FromString(record).features.feature["id"].bytes_list.value == [b"f" * 64]
+
+
+@pytest.mark.parametrize("label", [0, 1, 127, 128, 999])
+def test_an_example_is_of_its_image_and_label_and_of_no_other(label):
+    for size in (1, 6, 100, 300):  # longer lengths take more bytes
+        record = records.serialize(np.random.default_rng(0).integers(0, 256, (size, size, 3), np.uint8), label, DIGEST)
+        assert records.is_of(record, DIGEST, label)
+        assert not records.is_of(record, DIGEST[::-1], label)
+        assert not any(records.is_of(record, DIGEST, other) for other in (*range(130), 998, 1000) if other != label)
+
+
+def test_an_id_inside_the_pixels_does_not_make_a_record_that_of_an_image():
+    inside = records.serialize(PIXELS, 7, DIGEST)
+    example = tf.train.Example.FromString(records.serialize(PIXELS, 7, "f" * 64))
+    example.features.feature["image"].bytes_list.value[0] += inside
+    record = example.SerializeToString(deterministic=True)
+    assert DIGEST.encode() in record
+    assert records.is_of(record, "f" * 64, 7)
+    assert not records.is_of(record, DIGEST, 7)
 
 
 @pytest.mark.parametrize("size", [5, 7])

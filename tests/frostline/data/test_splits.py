@@ -5,7 +5,7 @@ import hashlib
 from hypothesis import given
 from hypothesis import strategies as st
 
-from frostline.data.splits import SPLITS, count, split_of
+from frostline.data.splits import SPLITS, count, digest, split_of
 
 DIGESTS = st.binary(max_size=40).map(lambda data: hashlib.sha256(data).hexdigest())
 FRACTIONS = st.floats(0.0, 0.5, exclude_max=True)
@@ -62,3 +62,11 @@ def test_images_are_counted_by_split_and_label_zeros_included():
         "validation": {"cat": 0, "dog": 0},
         "test": {"cat": 0, "dog": 1},
     }
+
+
+def test_a_digest_is_of_images_and_labels_in_any_order():
+    pairs = [(digest_of(number), number % 3) for number in range(9)]
+    assert digest(pairs) == digest(iter(pairs[::-1]))
+    for place, (sha256, label) in enumerate(pairs):
+        changed = [*pairs[:place], (sha256, label + 1), *pairs[place + 1 :]]
+        assert digest(changed) != digest(pairs) != digest(pairs[:place] + pairs[place + 1 :])
