@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from frostline.data.config import AugmentConfig
-from frostline.documents.data import MANIFEST, SHARE
+from frostline.documents.data import INDEX, MANIFEST, SHARE
 from frostline.documents.features import FEATURES, MadeFeatures
 from frostline.documents.freeze import FREEZE_PLAN, WEIGHTS_SOURCE
 from frostline.events import say
-from frostline.features import cache_plan
+from frostline.features import cache_plan, sample
 from frostline.features.config import CacheConfig
 from frostline.freeze.phases import phases
 from frostline.section import parse
@@ -36,6 +36,8 @@ def run(
     features: str,
 ) -> None:
     """Compute and store the features that this share lacks; write features.json, which names all of its packs.
+
+    It also names a few images of this share that training proves, see `frostline.features.sample`.
 
     If there is no frozen prefix, or caching does not pay, nothing is computed and TensorFlow is not imported.
 
@@ -76,6 +78,7 @@ def run(
             f"worker {share['worker']}: {made['computed']} images went through the prefix, {made['reused']} were found "
             "in the store"
         )
+    readable = {row["id"] for row in INDEX.read(Path(examples))}
     FEATURES.write(
         Path(features),
         {
@@ -84,5 +87,6 @@ def run(
             "verdicts": made["verdicts"],
             "computed": made["computed"],
             "reused": made["reused"],
+            "sample": sample.choose((row for row in manifest if row["id"] in readable), seed),
         },
     )

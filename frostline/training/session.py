@@ -11,6 +11,8 @@ import keras
 import tensorflow as tf
 
 from frostline import digests, telemetry
+from frostline.data.batches import Images
+from frostline.data.config import AugmentConfig
 from frostline.documents.data import DatasetInfo
 from frostline.documents.features import FEATURES
 from frostline.documents.features import Features as FeaturesDocument
@@ -18,8 +20,9 @@ from frostline.documents.freeze import Comparison, FreezePlan, WeightsSource
 from frostline.documents.training import Equivalence, TrainingReport
 from frostline.errors import ConfigError, DataError, FeaturesDisagree
 from frostline.events import say
-from frostline.features import equivalence, precision, prefix
+from frostline.features import equivalence, originals, precision, prefix, sample
 from frostline.features.builder import FeatureBuilder, ImageRecords
+from frostline.features.originals import Originals
 from frostline.features.source import Features
 from frostline.freeze import certificate
 from frostline.freeze.phases import phases
@@ -110,6 +113,7 @@ class Session:
             self.fingerprint = self._digest(sources)
             self.checkpoints = Checkpoints(place(settings.store, self.fingerprint))
             self._require_complete(sources[0])
+            self._originals = self._read_originals()
             self.image_ids = {
                 "train": sources[0].train.examples.ids,
                 "validation": sources[0].validation.examples.ids,
@@ -146,17 +150,43 @@ class Session:
             found, expected = len(source.examples), info["splits"][split]
             if found != expected:
                 raise DataError(f"{split}: {info['records']} has {found} examples; the dataset has {expected}")
+            if source.examples.digest != info.get("split_digests", {}).get(split, source.examples.digest):
+                raise DataError(
+                    f"{split}: {info['records']} has other images or labels than the dataset; run the pipeline again"
+                )
 
     def _check_equivalence(self, sources: PhaseSources) -> Equivalence | None:
-        """Compare a phase's features with the whole model, on validation images if there are any."""
-        validated = len(sources.validation.examples) > 0
-        features = sources.validation if validated else sources.train
-        if not isinstance(features, Features):
+        """Compare what a phase was trained on with the original bytes of a few images of each split.
+
+        Features are compared with the whole model, records with the pixels.
+        """
+        found = {"validation": sources.validation, "train": sources.train}
+        samples = []
+        for split, source in found.items():
+            if isinstance(source, Features) and len(source.examples):
+                samples.append(equivalence.take(source, self._images_again(split)))
+            elif split in self._originals:
+                originals.require_same(source.examples, self._originals[split], self._inputs.info["image_size"])
+        if not samples:
             return None
-        images = self._feed.images("validation" if validated else "train", varied=not validated)
-        view, exact = min(features.readers), self._feed.exact(features.layer)
-        backbone = self._inputs.plan["backbone"]
-        return equivalence.require_equivalent(self.model, backbone, features, images, view, exact)
+        exact = self._feed.exact(samples[0].layer)
+        return equivalence.require_equivalent(self.model, self._inputs.plan["backbone"], samples, exact)
+
+    def _images_again(self, split: str) -> Images:
+        """A few images from their original bytes; from records, where an earlier version chose none."""
+        augment, size = self._settings.augment, self._inputs.info["image_size"]
+        varied = split == "train" and augment.active
+        if split not in self._originals:
+            return self._feed.images(split, varied=varied)
+        return Images(self._originals[split], size, augment if varied else AugmentConfig(), self._settings.seed)
+
+    def _read_originals(self) -> dict[str, Originals]:
+        """A few images of each split, read before the training because an image may have changed since."""
+        chosen = sample.of_run(self._inputs.features, self._settings.seed)
+        by_split = {split: [row for row in chosen if row["split"] == split] for split in sample.SPLITS}
+        return {
+            split: originals.read(rows, self._inputs.info["image_size"]) for split, rows in by_split.items() if rows
+        }
 
     def _digest(self, sources: Sequence[PhaseSources]) -> str:
         """Digest of everything that the trained bits depend on: only the same training resumes from a checkpoint."""

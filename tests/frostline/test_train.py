@@ -1,5 +1,6 @@
 """Training as a whole: what is emitted, what is proven, what is refused, on photos that the tests make."""
 
+import copy
 import json
 import time
 from pathlib import Path
@@ -10,7 +11,7 @@ import pytest
 import tensorflow as tf
 
 from frostline import artifacts, digests
-from frostline.data import lineage
+from frostline.data import lineage, shards
 from frostline.errors import ConfigError, DataError, FreezeViolation, FrostlineError, WeightsError
 from frostline.model import backbones, weights
 from frostline.training import loop
@@ -214,6 +215,23 @@ def test_records_that_are_not_those_of_the_data_set_stop_the_run(bench):
             bench.train(epochs=1, model="other-data")
     finally:
         path.write_text(whole)
+
+
+def test_a_label_that_was_changed_after_validation_stops_the_run_whatever_its_digests(bench):
+    records = artifacts.read_json(Path(bench.path("info")) / "info.json", "info")["records"]
+    shard = shards.names(2)[0]
+    state = shards.read_state(records, shard)
+    whole = copy.deepcopy(state)
+    row = next(row for row in state["index"] if row["split"] == "train")
+    row["label"] = (row["label"] + 1) % 3
+    shards.write_state(records, shard, state)
+    try:
+        with pytest.raises(
+            DataError, match=r"^train: .* has other images or labels than the dataset; run the pipeline"
+        ):
+            bench.train(epochs=1, model="relabeled", featurize=False)
+    finally:
+        shards.write_state(records, shard, whole)
 
 
 def test_training_json_tells_what_was_cached_and_what_bounded_the_run(bench, model_dir):
