@@ -114,6 +114,51 @@ def test_one_value_of_one_image_that_moved_is_noticed(model, cached):
         prove(model, cached(moved), exact=True)
 
 
+def test_a_row_of_another_image_is_noticed_where_no_probability_changes(model, cached):
+    indifferent = keras.models.clone_model(model)
+    indifferent.set_weights(model.get_weights())
+    logits = indifferent.get_layer("head_logits")
+    logits.set_weights([np.zeros_like(part) for part in logits.get_weights()])
+    first = min(map(recorded.identifier, range(COUNT)))
+
+    def planted(ids, rows):
+        return np.where(np.array([one == first for one in ids])[:, None, None, None], np.roll(rows, 1, axis=0), rows)
+
+    assert prove(indifferent, cached(), exact=True)["max_difference"] == 0.0
+    expected = (
+        rf"probabilities by up to 0, and 100\.0 % of the predictions agree; most of all differs the image {first};"
+    )
+    with pytest.raises(FeaturesDisagree, match=expected):
+        prove(indifferent, cached(planted), exact=True)
+
+
+def test_features_that_are_zero_are_compared_without_a_warning(model):
+    def zero(change=0.0):
+        rows = np.zeros((4, 2, 2, 3), np.float32)
+        rows[1] += change
+        return rows
+
+    with np.errstate(all="raise"):
+        assert equivalence._by_image(zero(), zero()).tolist() == [0.0] * 4
+        assert equivalence._by_image(zero(), zero(1.0))[1] > 1.0
+    assert equivalence._by_image(zero(1.0), zero()).tolist() == [0.0, 1.0, 0.0, 0.0]
+
+
+@pytest.mark.parametrize("count", [1, 3, 5, 16, 40])
+def test_each_image_and_each_view_has_its_turn(cached, tmp_path, count):
+    made = [cached(augment=VARIED, view=view) for view in range(3)]
+    readers = {view: one.readers[view] for view, one in enumerate(made)}
+    few = examples.load(str(recorded.write(tmp_path / "few", coloured(COUNT)[:count])), "train", tmp_path)
+    taken = equivalence.take(Features(few, readers, made[0].layout, LAYER), Images(few, SIZE, VARIED))
+    few.close()
+    assert len(taken.ids) == len(taken.pixels) == len(taken.rows) == min(3 * count, 16)
+    assert len(set(taken.ids)) == min(count, 16)
+    pairs = {(one, row.tobytes()) for one, row in zip(taken.ids, taken.rows, strict=True)}
+    assert len(pairs) == len(taken.ids)  # no image twice in one view
+    seen = {view for one, row in pairs for view, of in readers.items() if of.read([one])[0].tobytes() == row}
+    assert seen == {0, 1, 2}
+
+
 def test_rows_that_changed_places_are_noticed(model, cached):
     for exact in (True, False):
         with pytest.raises(FeaturesDisagree):
