@@ -21,8 +21,8 @@ from frostline.events import IN_A_POD, say
 from frostline.files import open_regular
 from frostline.publishing import signing
 from frostline.registry import Alias, Promotion, Version, inference_service, keys
+from frostline.registry.seals import check
 from frostline.registry.signatures import command as sign_command
-from frostline.registry.version import check
 from frostline.reporting import model_card
 
 _PIECE = 2**20  # bytes that are copied at a time

@@ -13,7 +13,8 @@ from frostline import digests, storage
 from frostline.errors import NotFound, PreconditionFailed, RegistryError
 from frostline.registry import sketches
 from frostline.registry.objects import Attempt
-from frostline.registry.version import address, in_parallel, parse, read_object
+from frostline.registry.seals import parse
+from frostline.registry.version import address, in_parallel, read_object
 
 
 def begin(root: str, attempt: Attempt) -> None:

@@ -15,8 +15,9 @@ from typing import Literal, NamedTuple
 from frostline import storage
 from frostline.errors import ChampionChanged, PreconditionFailed, RegistryError
 from frostline.registry.objects import Alias, Promotion, now
+from frostline.registry.seals import parse
 from frostline.registry.standings import PROVEN, REJECTED, of_version, read_standing, swap
-from frostline.registry.version import Version, address, in_parallel, parse, read_object
+from frostline.registry.version import Version, address, in_parallel, read_object
 
 Kind = Literal["promotion", "approval", "rollback"]
 

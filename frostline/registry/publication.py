@@ -16,6 +16,7 @@ from frostline.documents.release import SIGNATURE_FILE, FileEntry, VersionManife
 from frostline.errors import NotFound, PreconditionFailed, RegistryError
 from frostline.events import progress
 from frostline.registry.objects import LAST_NUMBER, Claim, Manifest, now
+from frostline.registry.seals import parse
 from frostline.registry.standings import PROVEN, standing
 from frostline.registry.version import (
     MANIFEST,
@@ -26,7 +27,6 @@ from frostline.registry.version import (
     find,
     in_parallel,
     numbers,
-    parse,
     read_object,
     tombstone,
 )

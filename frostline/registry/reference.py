@@ -16,8 +16,9 @@ from frostline.errors import ChampionChanged, PreconditionFailed, RegistryError
 from frostline.registry.attempt_records import attempts
 from frostline.registry.objects import Attempt, Pin, Promotion, check_words, now
 from frostline.registry.promotions import champion, history
+from frostline.registry.seals import parse
 from frostline.registry.standings import PROVEN, standing
-from frostline.registry.version import address, load, parse, require_intact, versions
+from frostline.registry.version import address, load, require_intact, versions
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,8 @@ from typing import Literal
 from frostline import storage
 from frostline.errors import PreconditionFailed
 from frostline.registry.objects import Alias, Standing
-from frostline.registry.version import REMOVED, Version, address, parse, read_object
+from frostline.registry.seals import parse
+from frostline.registry.version import REMOVED, Version, address, read_object
 
 PROVEN: Literal["proven"] = "proven"
 REJECTED: Literal["rejected"] = "rejected"

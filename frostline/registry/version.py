@@ -14,31 +14,24 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal, TypeVar, cast
 
-from pydantic import ValidationError
-
 from frostline import artifacts, digests, storage
-from frostline.artifacts import Json
 from frostline.documents.kinds import Document
 from frostline.documents.release import MANIFEST_FILE, SIGNATURE_FILE, FileEntry, VersionManifest
-from frostline.errors import DataError, NotFound, RegistryError, StorageError
+from frostline.errors import NotFound, RegistryError, StorageError
 from frostline.events import progress
 from frostline.files import open_regular
-from frostline.registry.objects import SEAL, SEALED_BY_CONTENT, Manifest, Record, StoredObject
-from frostline.section import check_model_name, first_problem
+from frostline.registry import seals
+from frostline.registry.objects import SEALED_BY_CONTENT, Manifest
+from frostline.section import check_model_name
 from frostline.text import os_reason
 
 T = TypeVar("T")
 R = TypeVar("R")
-C = TypeVar("C", bound=StoredObject)
-D = TypeVar("D", bound=Record)
 J = TypeVar("J", bound=Mapping[str, Any])
 MANIFEST = MANIFEST_FILE
 REMOVED: Literal["removed"] = "removed"
 _THREADS = 4
 _PIECE = 2**20  # bytes that are copied at a time
-_LONGEST = 60  # characters of a received value in a message
-_REMEDY = "restore it from a copy"
-_DAMAGED = f"is not what was written; {_REMEDY}"
 _NUMBERED = re.compile(r"([1-9][0-9]{0,8})\.json")
 
 
@@ -80,9 +73,9 @@ def find(root: str, model: str, number: int) -> Version | Literal["removed"] | N
     if artifacts.schema("removed").encode() in data[:100]:  # the schema comes first
         return REMOVED
     origin = storage.join(uri, MANIFEST)
-    document = _decode(data, origin, Manifest.KIND)
-    check(Manifest, document, origin)
-    _require_written(document, "content", {key: document[key] for key in SEALED_BY_CONTENT}, Manifest, origin)
+    document = seals.decode(data, origin, Manifest.KIND)
+    seals.check(Manifest, document, origin)
+    seals.require_written(document, "content", {key: document[key] for key in SEALED_BY_CONTENT}, Manifest, origin)
     manifest = cast(VersionManifest, document)
     if (manifest["model"], manifest["version"]) != (model, number):
         raise RegistryError(f"{uri}: its manifest describes {manifest['model']} version {manifest['version']}")
@@ -227,7 +220,7 @@ def read_document(version: Version, document: Document[J]) -> J:
         raise RegistryError(f"{version.uri}: {error}") from error
     if digests.of_bytes(data) != expected["sha256"]:
         raise RegistryError(f"{uri}: received {digests.of_bytes(data)}; its manifest says {expected['sha256']}")
-    return cast(J, _decode(data, uri, document.kind))
+    return cast(J, seals.decode(data, uri, document.kind))
 
 
 def checksum(uri: str, size: int) -> FileEntry:
@@ -248,61 +241,6 @@ def read_object(uri: str) -> tuple[bytes, str] | None:
             return data, before.generation
         before = after
     return None
-
-
-def parse(shape: type[D], data: bytes, uri: str) -> D:
-    """A record of the registry from its bytes.
-
-    Raises:
-        RegistryError: it is not JSON, has another schema, is not what was written, or a field is missing or wrong.
-    """
-    document = _decode(data, uri, shape.KIND)
-    content = {key: value for key, value in document.items() if key not in ("schema", SEAL)}
-    _require_written(document, SEAL, content, shape, uri)
-    return check(shape, document, uri)
-
-
-def _require_written(document: Json, seal: str, content: Json, shape: type[Record], uri: str) -> None:
-    """Refuse a document whose seal is not the digest of its content.
-
-    An earlier version wrote no seal. Such a document has only keys that this version knows: another key may be the
-    seal with a damaged name.
-    """
-    try:
-        written = digests.of_json(content) == document[seal] if seal in document else _has_known_keys(document, shape)
-    except ValueError:  # a number that JSON has no form of
-        written = False
-    if not written:
-        raise RegistryError(f"{uri}: {_DAMAGED}")
-
-
-def _has_known_keys(document: Json, shape: type[Record]) -> bool:
-    return document.keys() <= {"schema", *shape.model_fields}
-
-
-def check(shape: type[C], document: Mapping[str, object], origin: str) -> C:
-    """A JSON object as its type; `origin` names it in messages.
-
-    Raises:
-        RegistryError: a field is missing or wrong.
-    """
-    try:
-        return shape.model_validate(document)
-    except ValidationError as error:
-        problem = first_problem(error)
-        received = repr(problem.received)[:_LONGEST]
-        raise RegistryError(f"{origin}: {problem.place}: received {received}; {problem.expected}") from None
-
-
-def _decode(data: bytes, uri: str, kind: str) -> Json:
-    """A JSON object of the registry, its schema checked; RegistryError if it is malformed."""
-    try:
-        document = artifacts.parse_json(data, uri)
-    except DataError:
-        document = {}
-    if document.get("schema") != artifacts.schema(kind):
-        raise RegistryError(f"{uri}: is not a {artifacts.schema(kind)} file; {_REMEDY}")
-    return document
 
 
 def in_parallel(function: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:

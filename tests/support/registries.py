@@ -1,10 +1,11 @@
 """Small models in a registry, published without a push."""
 
+import json
 import re
 
 from frostline import artifacts, digests, registry, storage
 from frostline.registry.objects import Claim
-from frostline.registry.version import parse
+from frostline.registry.seals import parse
 
 FILES = {"saved_model.pb": b"graph", "variables/variables.index": b"", "model.keras": bytes(range(256)) * 40}
 
@@ -22,18 +23,25 @@ def before_manifest(monkeypatch, act):
     monkeypatch.setattr(storage, "write_bytes", written)
 
 
+def sealed(record, **changes):
+    """The bytes of a record's file with other content, and the seal of that content."""
+    content = {key: value for key, value in {**record, **changes}.items() if key not in ("schema", "seal")}
+    whole = {"schema": record["schema"], **content, "seal": digests.of_json(content)}
+    return (json.dumps(whole, indent=2) + "\n").encode()
+
+
 def forge(root, model, number, name, data):
     """Write one file of a version anew, as whoever can write to the registry could: all digests are made to match."""
     version = registry.versions(root, model)[number - 1]
     place = storage.join(root, model)
-    storage.write_bytes(storage.join(version.uri, name), data)
-    manifest = dict(version.manifest)
+    manifest = json.loads(data) if name == "manifest.json" else dict(version.manifest)
     if name != "manifest.json":
+        storage.write_bytes(storage.join(version.uri, name), data)
         entry = {"sha256": digests.of_bytes(data), "size": len(data)}
         manifest["files"] = {**manifest["files"], name: entry}
-        manifest["content"] = digests.of_json({key: manifest[key] for key in ("identity", "files", "metadata")})
-        data = artifacts.encode("version", manifest)
-        storage.write_bytes(storage.join(version.uri, "manifest.json"), data)
+    manifest["content"] = digests.of_json({key: manifest[key] for key in ("identity", "files", "metadata")})
+    data = artifacts.encode("version", manifest)
+    storage.write_bytes(storage.join(version.uri, "manifest.json"), data)
     digest = digests.of_bytes(data)
     for item in storage.list_files(place):
         kind = item.uri.removeprefix(f"{place}/").split("/")[0]
@@ -41,7 +49,7 @@ def forge(root, model, number, name, data):
             record = json.loads(storage.read_bytes(item.uri))
             if record["version"] == number:
                 changes = {"content": manifest["content"]} if kind == "claims" else {"manifest_digest": digest}
-                storage.write_bytes(item.uri, (json.dumps({**record, **changes}) + "\n").encode())
+                storage.write_bytes(item.uri, sealed(record, **changes))
     return registry.versions(root, model)[number - 1]
 
 

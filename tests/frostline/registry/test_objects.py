@@ -2,79 +2,13 @@
 
 import hashlib
 import json
-import re
 
 import pytest
 from pydantic import ValidationError
 
-from frostline.errors import RegistryError
 from frostline.registry.objects import Alias, Attempt, Claim, Pin, Promotion, Standing
-from frostline.registry.version import parse
 
-ALIAS = {"version": 3, "manifest_digest": "b" * 64, "promotion": "000003-0a1b2c3d"}
-CLAIM = {
-    "schema": "frostline/claim/v1",
-    "model": "digits",
-    "version": 3,
-    "identity": "d1",
-    "content": "c1",
-    "claimed_at": "2026-01-01T00:00:00+00:00",
-}
-PROMOTION = {
-    "schema": "frostline/alias/v1",
-    "model": "digits",
-    "version": 3,
-    "manifest_digest": "b" * 64,
-    "previous_version": 2,
-    "kind": "approval",
-    "approver": "Ada",
-    "reason": "looked at it",
-    "test_split": "a",
-    "attempt": "0123456789abcdef",
-    "promoted_at": "2026-01-01T00:00:00+00:00",
-    "promotion": "000003-0a1b2c3d",
-}
-STANDING = {
-    "schema": "frostline/standing/v1",
-    "model": "digits",
-    "version": 4,
-    "standing": "proven",
-    "manifest_digest": "b" * 64,
-    "compared_with": ALIAS,
-    "kind": "promotion",
-    "test_split": None,
-    "attempt": None,
-    "reason": "",
-}
-AGAINST = {"version": 2, "manifest_digest": "b" * 64, "gain": -0.01, "pinned": False}
-ATTEMPT = {
-    "schema": "frostline/attempt/v1",
-    "model": "digits",
-    "attempt": "0123456789abcdef",
-    "evaluated_at": "2026-01-01T00:00:00+00:00",
-    "model_digest": "d" * 64,
-    "images": 2,
-    "sketch": ["00", "01"],
-    "accuracy": {"value": 0.5, "low": 0.1, "high": 0.9},
-    "champion": AGAINST,
-    "reference": None,
-    "outcome": None,
-    "reason": "",
-    "version": None,
-    "becomes_reference": False,
-    "predictions": None,
-}
-PIN = {
-    "schema": "frostline/pin/v1",
-    "model": "digits",
-    "version": 3,
-    "manifest_digest": "b" * 64,
-    "approver": "Ada",
-    "reason": "the one of the audit",
-    "pinned_at": "2026-01-01T00:00:00+00:00",
-}
-DAMAGED = "object: is not (what was written|a frostline/[a-z]+/v1 file); restore it from a copy"
-RECORDS = [(Claim, CLAIM), (Promotion, PROMOTION), (Standing, STANDING), (Attempt, ATTEMPT), (Pin, PIN)]
+from tests.support.records import AGAINST, ALIAS, ATTEMPT, CLAIM, PIN, PROMOTION, RECORDS, STANDING
 
 
 @pytest.mark.parametrize(("shape", "document"), RECORDS)
@@ -84,61 +18,6 @@ def test_what_is_read_is_written_with_the_same_keys_in_the_same_order_and_a_seal
     canonical = json.dumps(content, sort_keys=True, separators=(",", ":"))
     sealed = {**document, "seal": hashlib.sha256(canonical.encode()).hexdigest()}
     assert record.encode() == (json.dumps(sealed, indent=2) + "\n").encode()
-
-
-def flips(data):
-    """The data with each of its bits flipped, one at a time."""
-    for place in range(len(data)):
-        for bit in range(8):
-            yield data[:place] + bytes([data[place] ^ 1 << bit]) + data[place + 1 :]
-
-
-@pytest.mark.parametrize(("shape", "document"), RECORDS)
-def test_any_flipped_bit_of_an_object_is_noticed_or_changes_nothing(shape, document):
-    written, unnoticed = shape.model_validate(document), []
-    for flipped in flips(written.encode()):
-        try:
-            assert parse(shape, flipped, "object") == written
-            unnoticed.append(flipped)
-        except RegistryError as error:
-            assert re.fullmatch(DAMAGED, str(error))
-    assert unnoticed == []
-
-
-@pytest.mark.parametrize(("shape", "document"), RECORDS)
-def test_a_seal_with_a_damaged_name_is_no_missing_seal(shape, document):
-    data = shape.model_validate(document).encode()
-    for flipped in flips(b"seal"):
-        if b'"' not in flipped and b"\\" not in flipped and flipped.isascii() and flipped.decode().isprintable():
-            with pytest.raises(RegistryError, match=r"^object: is not what was written; restore it from a copy$"):
-                parse(shape, data.replace(b'"seal"', b'"' + flipped + b'"'), "object")
-
-
-def test_what_a_later_version_adds_is_sealed_and_ignored():
-    content = {**{key: value for key, value in PIN.items() if key != "schema"}, "added": 1}
-    canonical = json.dumps(content, sort_keys=True, separators=(",", ":"))
-    sealed = {**PIN, "added": 1, "seal": hashlib.sha256(canonical.encode()).hexdigest()}
-    assert parse(Pin, json.dumps(sealed).encode(), "object") == Pin.model_validate(PIN)
-
-
-@pytest.mark.parametrize(("shape", "document"), RECORDS)
-def test_an_object_of_an_earlier_version_has_no_seal_and_is_read(shape, document):
-    assert parse(shape, json.dumps(document).encode(), "object") == shape.model_validate(document)
-
-
-@pytest.mark.parametrize(
-    "changes",
-    [
-        {"seal": "0" * 64},
-        {"seal": None},
-        {"seal": "0" * 64, "added": 1e999},
-        {"added": 1},
-    ],
-)
-def test_a_seal_of_something_else_is_refused_and_so_is_an_unknown_key_without_a_seal(changes):
-    data = json.dumps({**PROMOTION, **changes}).replace("Infinity", "1e999").encode()
-    with pytest.raises(RegistryError, match=DAMAGED):
-        parse(Promotion, data, "object")
 
 
 def test_objects_of_the_first_registries_are_read():

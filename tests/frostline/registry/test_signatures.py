@@ -14,7 +14,7 @@ from frostline.errors import ConfigError, NotSigned, RegistryError
 from frostline.registry import keys, signatures
 
 from tests.support import odd_files, signing
-from tests.support.registries import FILES, forge
+from tests.support.registries import FILES, forge, sealed
 
 TOOL = Path(sys.executable).parent / "model_signing"
 
@@ -129,7 +129,7 @@ def test_a_signature_is_not_one_of_another_version_or_model(signed, signer, make
             place = storage.join(make.root, model, "versions", str(number), name)
             storage.write_bytes(place, storage.read_bytes(item.uri))
         claim = json.loads(storage.read_bytes(f"{make.root}/digits/claims/1.json"))
-        data = json.dumps({**claim, "model": model, "version": number}).encode()
+        data = sealed(claim, model=model, version=number)
         storage.write_bytes(f"{make.root}/{model}/claims/{number}.json", data)
         with pytest.raises(RegistryError, match="its manifest describes digits version 1"):
             registry.load(make.root, model, number)

@@ -9,7 +9,7 @@ import pytest
 from frostline import artifacts, digests, registry
 from frostline.errors import ConfigError, DataError, StorageError
 from frostline.registry.objects import Claim
-from frostline.registry.version import parse
+from frostline.registry.seals import parse
 from frostline.verification import certificate_checks, version_checks
 from frostline.verification.verify import verify
 
