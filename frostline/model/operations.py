@@ -164,7 +164,7 @@ class _Graph:
         served = [node for node in self._nodes if node.name not in (self._save, self._restore)]
         serving = others | self._called_by([*served, *(node for name in others for node in self._functions[name])])
         yield from self._not_allowed(f"the graph in {FILE}", self._nodes, ALLOWED)
-        for name, nodes in self._functions.items():
+        for name, nodes in sorted(self._functions.items()):
             roles = {
                 _SAVING: name in saving,
                 _RESTORING: name in restoring,

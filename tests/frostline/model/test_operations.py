@@ -196,7 +196,7 @@ def another_tag(meta):
     ("attack", "words"),
     [
         (save_when_loaded, "in the course of something else"),
-        (save_as_restore, "MergeV2Checkpoints"),
+        (save_as_restore, "AssignVariableOp, RestoreV2"),
         (save_as_main_operation, "in the course of something else"),
         (save_as_a_signature, "in the course of something else"),
         (save_in_a_prediction, "MergeV2Checkpoints"),
