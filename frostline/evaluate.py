@@ -6,7 +6,7 @@ Every metric is of what will be published: the SavedModel, loaded as a server lo
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,6 @@ from frostline.documents.evaluation import (
     Measured,
     Mistake,
     Serving,
-    Skew,
 )
 from frostline.documents.freeze import FREEZE_PLAN
 from frostline.documents.training import HISTORY, KERAS_FILE, MODEL, SERVING_DIRECTORY, TRAINING
@@ -127,9 +126,11 @@ def _evaluate_challenger(
 ) -> tuple[Measured, NDArray[np.float32]]:
     """Everything but the comparison, and the probabilities, [rows, labels] float32; writes the golden batch."""
     labels = np.array([row["label"] for row in rows], np.int64)
-    probabilities, serving = _serve(model_dir / SERVING_DIRECTORY, rows, out)
-    by_digest = {row["sha256"]: probabilities[place] for place, row in enumerate(rows)}
-    skewed = _compare_paths(model_dir, info, by_digest)
+    with tempfile.TemporaryDirectory() as scratch:
+        paths = skew.Paths(info["records"], info["image_size"], Path(scratch))
+        probabilities, serving = _serve(model_dir / SERVING_DIRECTORY, rows, paths, out)
+        by_digest = {row["sha256"]: probabilities[place] for place, row in enumerate(rows)}
+        skewed = paths.compare(model_dir / KERAS_FILE, MODEL.read(model_dir)["backbone"], by_digest)
     found, left_out = slices.find(rows)
     if left_out:
         say(f"no slices for {', '.join(left_out)}: too many different values")
@@ -153,26 +154,27 @@ def _evaluate_challenger(
     }, probabilities
 
 
-def _serve(serving: Path, rows: Sequence[ManifestRow], out: Path) -> tuple[NDArray[np.float32], Serving]:
-    """The export's probabilities and its cost.
+def _serve(
+    serving: Path, rows: Sequence[ManifestRow], paths: skew.Paths, out: Path
+) -> tuple[NDArray[np.float32], Serving]:
+    """The export's probabilities and its cost; each image goes through it once, and its pixels are compared.
 
     The peak memory is read before the Keras model and the champion are loaded.
     """
+    first = {row["sha256"]: b"" for row in sorted(rows, key=lambda row: row["sha256"])[:_BATCH]}
+    predicted: dict[str, NDArray[np.float32]] = {}
     with Served(serving) as served:
-        probabilities = _predict(served, rows, "images")
-        images = [records.original(row) for row in sorted(rows, key=lambda row: row["sha256"])[:_BATCH]]
-        golden.write(out, images[: golden.SIZE], served.predict(images[: golden.SIZE]))
-        timed = latency.time_calls(served, images)
+        timer = latency.Timer(served)
+        for ids, files in _originals(rows, "images"):
+            predicted.update(zip(ids, timer.predict(files), strict=True))
+            paths.add(ids, files)
+            first.update((one, data) for one, data in zip(ids, files, strict=True) if one in first)
+        shown = list(first)[: golden.SIZE]
+        golden.write(out, [first[one] for one in shown], np.stack([predicted[one] for one in shown]))
+        timed = timer.measure(list(first.values()))
     peak = telemetry.peak_memory()["host_bytes"]
+    probabilities = np.stack([predicted[row["sha256"]] for row in rows])
     return probabilities, {**timed, "size_bytes": latency.size_bytes(serving), "peak_memory_bytes": peak}
-
-
-def _compare_paths(model_dir: Path, info: DatasetInfo, by_digest: dict[str, NDArray[np.float32]]) -> Skew:
-    backbone = MODEL.read(model_dir)["backbone"]
-    with tempfile.TemporaryDirectory() as scratch:
-        return skew.compare_paths(
-            model_dir / KERAS_FILE, info["records"], info["image_size"], backbone, by_digest, Path(scratch)
-        )
 
 
 def predict(serving: Path, rows: Sequence[ManifestRow]) -> NDArray[np.float32]:
@@ -186,14 +188,14 @@ def predict(serving: Path, rows: Sequence[ManifestRow]) -> NDArray[np.float32]:
         [len(rows), classes] float32 probabilities.
     """
     with Served(serving) as served:
-        return _predict(served, rows, "images (champion)")
+        return np.concatenate([served.predict(files) for _, files in _originals(rows, "images (champion)")])
 
 
-def _predict(served: Served, rows: Sequence[ManifestRow], unit: str) -> NDArray[np.float32]:
-    results = []
+def _originals(rows: Sequence[ManifestRow], unit: str) -> Iterator[tuple[list[str], list[bytes]]]:
+    """The SHA-256 and the original bytes of the images, a batch at a time."""
     for start in progress(range(0, len(rows), _BATCH), total=-(-len(rows) // _BATCH), unit=f"batches of {unit}"):
-        results.append(served.predict([records.original(row) for row in rows[start : start + _BATCH]]))
-    return np.concatenate(results)
+        part = rows[start : start + _BATCH]
+        yield [row["sha256"] for row in part], [records.original(row) for row in part]
 
 
 def _test_rows(dataset: Path, quarantined: set[str]) -> list[ManifestRow]:

@@ -105,11 +105,17 @@ class Serving(Latency):
 
 
 class Skew(TypedDict):
-    """The training and the serving input path: fraction of equal labels, largest difference of a probability."""
+    """The training and the serving input path: fraction of equal labels, largest difference of a probability.
+
+    The pixels of all images were compared, and those of `different` images are not the same; `predicted` images went
+    through the Keras model. Evaluations of earlier versions have neither.
+    """
 
     images: int
     agreement: float
     max_difference: float
+    different: NotRequired[int]
+    predicted: NotRequired[int]
 
 
 class Measured(Classification):

@@ -7,47 +7,62 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from frostline.documents.evaluation import Latency, LatencyRow
 from frostline.model.serving import Served
 
 BATCHES = (1, 32)  # images per call
-_WARM_UP = 2  # calls that are not counted: the first ones allocate memory and plan
-_FEWEST, _MOST = 5, 100  # calls
-_SECONDS = 2.0  # per batch size, unless the fewest calls take longer
+_MOST = 100  # calls of each batch size that are counted
+_SECONDS = (1.0, 2.0)  # for further calls of each batch size; one that takes longer is made once
 
 
-def time_calls(served: Served, images: Sequence[bytes]) -> Latency:
-    """Call the model with one image and with many, one call after the other, taking the images in turn.
+class Timer:
+    """Times calls of a model: those that its evaluation makes anyway, and a few more.
 
-    Args:
+    Attributes:
         served: the model.
-        images: encoded, at least one.
-
-    Returns:
-        {latency: [{batch, p50, p95, p99 (milliseconds), calls}], throughput (images/s at the largest batch, from its
-        median)}.
     """
-    rows = [_time_batch(served, images, batch) for batch in BATCHES]
-    return {"latency": rows, "throughput": 1000.0 * BATCHES[-1] / rows[-1]["p50"]}
+
+    def __init__(self, served: Served) -> None:
+        self.served = served
+        self._taken: dict[int, list[float]] = {batch: [] for batch in BATCHES}
+
+    def predict(self, images: Sequence[bytes]) -> NDArray[np.float32]:
+        """As `Served.predict`; the time counts if the number of images is that of a batch size."""
+        started = time.perf_counter()
+        probabilities = self.served.predict(images)
+        taken = 1000.0 * (time.perf_counter() - started)
+        self._taken.get(len(images), []).append(taken)
+        return probabilities
+
+    def measure(self, images: Sequence[bytes]) -> Latency:
+        """Call the model with one image and with many, one call after the other, taking the images in turn.
+
+        The first call of each batch size allocates memory and plans; it counts only if there is no other. All further
+        calls take at most 3 s, or as long as one call with each batch size.
+
+        Args:
+            images: encoded, at least one.
+
+        Returns:
+            {latency: [{batch, p50, p95, p99 (milliseconds), calls}], throughput (images/s at the largest batch, from
+            its median)}.
+        """
+        rows = [self._measure(images, batch, seconds) for batch, seconds in zip(BATCHES, _SECONDS, strict=True)]
+        return {"latency": rows, "throughput": 1000.0 * BATCHES[-1] / rows[-1]["p50"]}
+
+    def _measure(self, images: Sequence[bytes], batch: int, seconds: float) -> LatencyRow:
+        taken = self._taken[batch]
+        until = time.perf_counter() + seconds
+        while not taken or (len(taken) <= _MOST and time.perf_counter() + taken[-1] / 1000.0 <= until):
+            first = len(taken) * batch
+            self.predict([images[(first + place) % len(images)] for place in range(batch)])
+        counted = taken[1:] or taken
+        p50, p95, p99 = (float(value) for value in np.percentile(counted, (50, 95, 99)))
+        return {"batch": batch, "p50": p50, "p95": p95, "p99": p99, "calls": len(counted)}
 
 
 def size_bytes(directory: Path) -> int:
     """Total size of all files of a SavedModel, in bytes."""
     return sum(path.stat().st_size for path in directory.rglob("*") if path.is_file())
-
-
-def _time_batch(served: Served, images: Sequence[bytes], batch: int) -> LatencyRow:
-    taken: list[float] = []
-    first = time.perf_counter()
-    for number in range(_WARM_UP + _MOST):
-        data = [images[(number * batch + place) % len(images)] for place in range(batch)]
-        started = time.perf_counter()
-        served.predict(data)
-        ended = time.perf_counter()
-        if number >= _WARM_UP:
-            taken.append(1000.0 * (ended - started))
-        if len(taken) >= _FEWEST and ended - first > _SECONDS:
-            break
-    p50, p95, p99 = (float(value) for value in np.percentile(taken, (50, 95, 99)))
-    return {"batch": batch, "p50": p50, "p95": p95, "p99": p99, "calls": len(taken)}

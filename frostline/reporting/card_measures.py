@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from frostline.documents.evaluation import Compared, Evaluation, Interval
+from frostline.documents.evaluation import Compared, Evaluation, Interval, Skew
 from frostline.reporting.markup import Block, Chapter, Code, Table
 
 _EXAMPLE = """import tensorflow as tf
@@ -145,10 +145,19 @@ def _serving(evaluation: Evaluation) -> Chapter:
             Code("python", _EXAMPLE),
             f"Latency on the machine that evaluated it: {latency}. The files take {serving['size_bytes'] / 1e6:,.1f} "
             "MB.",
-            f"Compared with the model in training on {skew['images']:,} test images, {_percent(skew['agreement'])} of "
-            f"the labels agree, and no probability differs by more than {skew['max_difference']:.2g}.",
+            f"{_pixels(skew)}Compared with the model in training on {skew.get('predicted', skew['images']):,} test "
+            f"images, {_percent(skew['agreement'])} of the labels agree, and no probability differs by more than "
+            f"{skew['max_difference']:.2g}.",
         ],
     )
+
+
+def _pixels(skew: Skew) -> str:
+    """What was found about the pixels; nothing in evaluations of earlier versions."""
+    if "different" not in skew:
+        return ""
+    found = f"other for {skew['different']:,}" if skew["different"] else "the same for all"
+    return f"The pixels that training and serving see are {found} of {skew['images']:,} test images. "
 
 
 def _percent(rate: float) -> str:

@@ -76,27 +76,46 @@ def serve(exported, originals):
         return dict(zip(originals, served.predict(list(originals.values())), strict=True))
 
 
-def compare(exported, odd, served, scratch):
-    return skew.compare_paths(exported / KERAS_FILE, odd.records, SIZE, "SmallConvNet", served, scratch)
+def compare(exported, odd, served, scratch, files=None):
+    paths = skew.Paths(odd.records, SIZE, scratch)
+    files = odd.originals if files is None else files
+    for start in range(0, len(files), 5):
+        paths.add(list(files)[start : start + 5], list(files.values())[start : start + 5])
+    return paths.compare(exported / KERAS_FILE, "SmallConvNet", served)
 
 
 def test_both_paths_agree_on_images_of_all_kinds(odd, exported, tmp_path):
     kinds = {name.split("/")[1].split(".")[0].split("-")[0] for name in odd.names}
     assert {"turned", "alpha", "grey"} <= kinds
     found = compare(exported, odd, serve(exported, odd.originals), tmp_path)
-    assert (found["images"], found["agreement"]) == (len(odd.names), 1.0)
+    assert (found["images"], found["agreement"], found["different"]) == (len(odd.names), 1.0, 0)
+    assert found["predicted"] == min(len(odd.names), 64)
     assert found["max_difference"] <= 1e-5
 
 
-def test_a_serving_path_with_its_channels_in_another_order_is_found(odd, exported, tmp_path):
-    def swapped(encoded):
-        buffer = io.BytesIO()
-        pixels = images.decode(tf.constant(encoded)).numpy()[..., ::-1]
-        Image.fromarray(pixels).save(buffer, "PNG")
-        return buffer.getvalue()
+def altered(encoded, alter):
+    buffer = io.BytesIO()
+    Image.fromarray(alter(images.decode(tf.constant(encoded)).numpy())).save(buffer, "PNG")
+    return buffer.getvalue()
 
-    served = serve(exported, {one: swapped(data) for one, data in odd.originals.items()})
-    assert compare(exported, odd, served, tmp_path)["max_difference"] > 1e-3
+
+def test_a_serving_path_with_its_channels_in_another_order_is_found(odd, exported, tmp_path):
+    files = {one: altered(data, lambda pixels: pixels[..., ::-1]) for one, data in odd.originals.items()}
+    found = compare(exported, odd, serve(exported, files), tmp_path, files)
+    assert found["max_difference"] > 1e-3
+    assert found["different"] > found["images"] / 2  # grey images stay as they are
+
+
+def test_one_level_of_one_image_is_found_without_a_prediction_that_shows_it(odd, exported, tmp_path):
+    victim = odd.names.index(next(name for name in odd.names if name.endswith(".jpg") and "turned" not in name))
+    digest = list(odd.originals)[victim]
+
+    def brighter(pixels):
+        return np.where(pixels < 255, pixels + 1, pixels)
+
+    files = {**odd.originals, digest: altered(odd.originals[digest], brighter)}
+    found = compare(exported, odd, serve(exported, odd.originals), tmp_path, files)
+    assert (found["different"], found["agreement"]) == (1, 1.0)
 
 
 def test_the_agreement_is_the_fraction_of_equal_labels(odd, exported, tmp_path):
@@ -108,8 +127,37 @@ def test_the_agreement_is_the_fraction_of_equal_labels(odd, exported, tmp_path):
     assert found["max_difference"] > 0.3
 
 
-def test_only_images_that_were_served_are_compared(odd, exported, tmp_path):
+def test_only_images_that_were_added_are_compared(odd, exported, tmp_path):
     served = serve(exported, odd.originals)
-    some = dict(list(served.items())[:3])
-    assert compare(exported, odd, some, tmp_path)["images"] == 3
-    assert compare(exported, odd, {}, tmp_path) == {"images": 0, "agreement": 0.0, "max_difference": 0.0}
+    some = dict(list(odd.originals.items())[:3])
+    assert compare(exported, odd, served, tmp_path, {**some, "0" * 64: b"no record of it"})["images"] == 3
+    nothing = {"images": 0, "agreement": 0.0, "max_difference": 0.0, "different": 0, "predicted": 0}
+    assert compare(exported, odd, served, tmp_path, {}) == nothing
+
+
+@pytest.mark.parametrize(
+    ("different", "wrong_of_same", "wrong_of_different", "agreement"),
+    [
+        (0, 0, 0, 1.0),
+        (0, 6, 0, 1 - 19 / 200),  # 6 of 64, so 18.75 of 200: rounded to the worse
+        (10, 0, 10, 1 - 10 / 200),
+        (10, 0, 0, 1.0),
+        (60, 0, 0, 1 - 28 / 200),  # 32 of the 60 were predicted, and agree; the others count as wrong
+        (200, 0, 0, 64 / 200),
+    ],
+)
+def test_images_that_were_not_predicted_count_as_the_others_or_as_wrong(
+    monkeypatch, different, wrong_of_same, wrong_of_different, agreement
+):
+    """200 images; the Keras model says class 0 for all, the export class 1 for the wrong ones."""
+    names = [f"{number:03}" for number in range(200)]
+    paths = object.__new__(skew.Paths)
+    paths._same = {name: number >= different for number, name in enumerate(names)}
+    monkeypatch.setattr(
+        skew.Paths, "_predict", lambda self, model, backbone, ids: np.eye(2, dtype=np.float32)[[0] * len(ids)]
+    )
+    wrong = [*names[:wrong_of_different], *names[different : different + wrong_of_same]]
+    served = {name: np.eye(2, dtype=np.float32)[int(name in wrong)] for name in names}
+    found = paths.compare(None, "", served)
+    assert found["agreement"] == pytest.approx(agreement)
+    assert (found["images"], found["different"], found["predicted"]) == (200, different, 64)
