@@ -205,16 +205,20 @@ class Reader:
         self.damaged = 0
         self.devices: set[str] = set()  # the kinds of the devices that computed the rows
         self.ids: dict[str, Place] = {}
-        with ThreadPoolExecutor(_CHECKERS) as pool:
-            for places in pool.map(self._open, sorted(set(names(root) if chosen is None else chosen))):
-                for identifier, place in places.items():
-                    self.ids.setdefault(identifier, place)
+        self.add(names(root) if chosen is None else chosen)
 
     def __enter__(self) -> Reader:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    def add(self, chosen: Sequence[str]) -> None:
+        """Open further packs and check the digest of every row; rows that are open stay as they are."""
+        with ThreadPoolExecutor(_CHECKERS) as pool:
+            for places in pool.map(self._open, sorted(set(chosen))):
+                for identifier, place in places.items():
+                    self.ids.setdefault(identifier, place)
 
     def close(self) -> None:
         """Close the files."""
@@ -280,18 +284,11 @@ def _read_sidecar(root: str, name: str, layout: Layout) -> FeaturePack | None:
         found = FEATURE_PACK.parse(data, uri)
     except (NotFound, NotRegular, DataError, RecursionError):
         return None
-    ids, checks, device = (
-        found.get("ids"),
-        found.get("digests"),
-        found.get("computed_on"),
-    )  # others can write to the store, so any field may be wrong
-    if not (
-        isinstance(device, str)
-        and _are_digests(ids)
-        and _are_digests(checks)
-        and len(ids) == len(checks)
-        and digests.of_json(ids) == name
-    ):
+    # Others can write to the store, so any field may be wrong.
+    ids, checks, device = found.get("ids"), found.get("digests"), found.get("computed_on")
+    if not isinstance(device, str) or not _are_digests(ids) or not _are_digests(checks):
+        return None
+    if len(ids) != len(checks) or digests.of_json(ids) != name:
         return None
     return found if FEATURE_PACK.encode(_sealed(layout, ids, checks, device)) == data else None
 

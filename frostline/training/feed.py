@@ -20,7 +20,10 @@ from frostline.features.packs import Reader
 from frostline.features.prefix import FLOAT32
 from frostline.features.source import Features
 from frostline.features.store import root_of
+from frostline.features.usage import touch
 from frostline.freeze.phases import Phase
+
+_ATTEMPTS = 3  # to compute and read what other runs may evict in between
 
 
 @dataclass(frozen=True)
@@ -69,15 +72,21 @@ class Feed(contextlib.ExitStack):
             scratch = self._scratch / described.address  # packs of two sets may have one name
             sources = self._builder.images.sources(wanted.view)
             ids = {one for source in sources for one in source.examples.ids}
-            with Reader(root, packs, described.layout, scratch) as found:
-                missing, damaged = ids - set(found.ids), found.damaged
-                if missing:
-                    say(f"features at {wanted.layer}: computing {len(missing)} images that are missing or damaged")
-                    packs = (*packs, *self._builder.complete(described, function, sources, found.ids))
-            reader = self.enter_context(Reader(root, sorted(set(packs)), described.layout, scratch))
-            if not ids <= set(reader.ids):
-                raise DataError(f"{root}: features that were just written cannot be read")
-            described = dataclasses.replace(described, packs=tuple(packs))
+            touch(root)  # before anything is read, so that no eviction takes it for unused
+            reader = self.enter_context(Reader(root, packs, described.layout, scratch))
+            damaged, computed = reader.damaged, 0
+            for _ in range(_ATTEMPTS):
+                missing = ids - reader.ids.keys()
+                if not missing:
+                    break
+                say(f"features at {wanted.layer}: computing {len(missing)} images that are missing or damaged")
+                computed += len(missing)
+                new = self._builder.complete(described, function, sources, reader.ids)
+                reader.add(new)  # which another run may have evicted by now
+                packs = (*packs, *new)
+            if not ids <= reader.ids.keys():
+                raise DataError(f"{root}: features were removed {_ATTEMPTS} times before they could be read")
+            described = dataclasses.replace(described, packs=packs)
             self._open[wanted.layer, wanted.view] = described, reader
             self.report.append(
                 {
@@ -88,7 +97,7 @@ class Feed(contextlib.ExitStack):
                     "dtype": described.layout.dtype,
                     "images": len(ids),
                     "bytes": len(ids) * described.layout.row_bytes,
-                    "computed": len(missing),
+                    "computed": computed,
                     "damaged": damaged,
                 }
             )

@@ -150,6 +150,15 @@ def test_a_forged_sidecar_is_not_taken_at_another_name(tmp_path):
     assert packs.names_by_image(root, LAYOUT) == {}
 
 
+def test_packs_are_added_to_an_open_reader_and_its_rows_stay(root, tmp_path):
+    first, second = write(root, 5), write(root, 4, first=3, seed=1)
+    with opened(root, tmp_path, first) as reader:
+        reader.add([*second, "0" * 64])  # the last one was evicted
+        assert (set(reader.ids), reader.damaged) == (set(ids_of(7)), 1)
+        assert reader.read(ids_of(5)).tobytes() == rows_of(5).tobytes()
+        assert reader.read(ids_of(2, 5)).tobytes() == rows_of(4, seed=1)[2:].tobytes()
+
+
 def test_a_missing_row_is_named(root, tmp_path):
     write(root, 2)
     with opened(root, tmp_path) as reader, pytest.raises(DataError, match="has no features of the image"):

@@ -13,6 +13,7 @@ from frostline import artifacts, storage
 from frostline.errors import DataError, NonFiniteLoss
 from frostline.features import packs
 from frostline.features import store as feature_store
+from frostline.features.builder import FeatureBuilder
 from frostline.training import feed
 
 from tests.support import feature_packs, pictures
@@ -156,6 +157,57 @@ def test_packs_that_are_gone_are_computed_again_to_the_same_model(bench, referen
     assert f"computing {sum(held)} images that are missing or damaged" in said
     assert told["prefix_images"] == sum(held)
     assert digest(bench, "without") == reference
+
+
+def evicting(monkeypatch, root, times):
+    """Another run removes what was just written, so often."""
+    complete, left = FeatureBuilder.complete, [times]
+
+    def evicted(self, *arguments):
+        made = complete(self, *arguments)
+        if left[0]:
+            left[0] -= 1
+            for path in root.iterdir():
+                path.unlink()
+        return made
+
+    monkeypatch.setattr(FeatureBuilder, "complete", evicted)
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_features_that_another_run_evicts_at_once_are_computed_again(bench, reference, root, monkeypatch, capfd, times):
+    lost = pack(root).stat().st_size // (32 * 1024)
+    pack(root).unlink()
+    evicting(monkeypatch, root, times)
+    _, told = train_again(bench, "evicted", capfd)
+    assert told["cache"][0]["computed"] == told["prefix_images"] == lost * (times + 1)
+    assert digest(bench, "evicted") == reference
+
+
+def test_features_that_are_evicted_again_and_again_end_in_one_line(bench, reference, root, monkeypatch):
+    pack(root, 0).unlink()
+    evicting(monkeypatch, root, 3)
+    with pytest.raises(DataError, match=r"features were removed 3 times before they could be read$"):
+        bench.train(model="evicted", featurize=False)
+
+
+def test_a_pack_of_a_bucket_is_fetched_once(bench, gcs, tmp_path, monkeypatch):
+    remote = Bench(tmp_path)
+    remote.store = f"{gcs}/store"
+    remote.data(bench.root / "photos")
+    remote.plan(THROUGH)
+    remote.featurize()
+    fetched, localize = [], storage.localize
+
+    def counted(uri, into):
+        fetched.append(uri)
+        return localize(uri, into)
+
+    monkeypatch.setattr(storage, "localize", counted)
+    remote.train(featurize=False)
+    packed = [uri for uri in fetched if "/features/" in uri]
+    assert packed
+    assert len(packed) == len(set(packed))
 
 
 def test_records_and_features_may_lie_in_a_bucket_and_one_that_is_gone_is_computed_again(
