@@ -121,3 +121,23 @@ def test_the_outcome_is_that_of_the_last_task_at_the_root(documents, tasks):
     assert not [name for name, task in root["tasks"].items() if "release" in task.get("dependentTasks", [])]
     assert set(root["tasks"]) == {*tasks, "for-loop-1"} - {"prepare"}
     assert not [task for task in root["tasks"].values() if "triggerPolicy" in task]
+
+
+def levels(spec, dag, name):
+    """Levels that run one after the other up to the end of a task: itself, those before it, and those inside it."""
+    task = dag["tasks"][name]
+    before = max((levels(spec, dag, one) for one in task.get("dependentTasks", ())), default=0)
+    inside = spec["components"][task["componentRef"]["name"]].get("dag")
+    return before + 1 + (longest(spec, inside) if inside else 0)
+
+
+def longest(spec, dag):
+    return max(levels(spec, dag, name) for name in dag["tasks"])
+
+
+def test_the_longest_path_has_eight_levels(documents):
+    """Each level is a driver pod and the pods that it starts, so 20 s or more on a cluster; a loop is one more."""
+    spec = documents[0]
+    assert longest(spec, spec["root"]["dag"]) == 8
+    assert levels(spec, spec["root"]["dag"], "for-loop-1") == 3  # ingest, the loop, prepare
+    assert levels(spec, spec["root"]["dag"], "plan") == levels(spec, spec["root"]["dag"], "ingest") == 1
