@@ -32,7 +32,7 @@ RESTARTS = 3
 CGROUPS = Path("/sys/fs/cgroup")
 _WIDTH = 100  # characters of a line that Kubeflow's log page shows without scrolling
 _LONGEST = 2000  # characters of an error
-_WITHOUT_TENSORFLOW = ("ingest", "gate", "release")  # at least at first
+_WITHOUT_TENSORFLOW = ("ingest", "validate", "gate", "release")  # at least at first
 _PR_SET_PDEATHSIG = 1  # prctl(2)
 
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
 from frostline import artifacts, digests, storage
 from frostline.config import checked
-from frostline.data import records, splits
+from frostline.data import record_files, splits
 from frostline.data import shards as shard_files
 from frostline.documents.data import (
     INDEX,
@@ -61,7 +60,7 @@ def run(*, dataset: str, examples: Sequence[str], image_size: int, store: str, i
     index = [row for path in examples for row in INDEX.read(Path(path))]
     quarantine = [row for path in examples for row in QUARANTINE.read(Path(path))]
     manifest = MANIFEST.read(Path(dataset))
-    target = storage.join(store, "records", records.address(manifest, source, image_size))
+    target = storage.join(store, "records", record_files.address(manifest, source, image_size))
     findings = check(index, quarantine, source["labels"])
     findings["warnings"] += _source_warnings(source) + _dark(shares)
     findings["problems"] += _missing_shards(shares, source["shards"], target) or _other_images(
@@ -175,17 +174,13 @@ def _other_images(manifest: Sequence[ManifestRow], found: Sequence[IndexRow]) ->
 
 
 def _describe(target: str, source: Source, image_size: int, shares: Sequence[Share]) -> None:
-    """Write the files into the store that TFDS needs to read the records."""
+    """Write the files into the store that TFDS needs to read the records; the class names are among them."""
     files: dict[SplitName, list[ShardFile]] = {split: [] for split in splits.SPLITS}
     entries = dict(sorted((name, entry) for share in shares for name, entry in share["files"].items()))
     for entry in entries.values():
         files[entry["split"]].append(entry)
-    with tempfile.TemporaryDirectory() as directory:
-        for name in entries:  # TFDS reads only the names of the data files, so empty files will do
-            (Path(directory) / name).touch()
-        records.describe(Path(directory), source["name"], source["labels"], image_size, files)
-        for path in sorted(Path(directory).glob("*.json")) + sorted(Path(directory).glob("*.labels.txt")):
-            storage.write_bytes(storage.join(target, path.name), path.read_bytes())
+    for name, data in record_files.metadata(source["name"], source["labels"], image_size, files).items():
+        storage.write_bytes(storage.join(target, name), data)
 
 
 def _dataset_info(

@@ -18,7 +18,7 @@ from pathlib import Path
 import tensorflow as tf
 
 from frostline import storage
-from frostline.data import formats, images, records
+from frostline.data import formats, images, record_files, records
 from frostline.data import shards as shard_files
 from frostline.data.splits import SPLITS
 from frostline.documents.data import (
@@ -60,7 +60,7 @@ def run(*, dataset: str, worker: str, image_size: int, store: str, examples: str
         StorageError: the source cannot be read, or the store cannot be written.
     """
     source, manifest = SOURCE.read(Path(dataset)), MANIFEST.read(Path(dataset))
-    target = storage.join(store, "records", records.address(manifest, source, image_size))
+    target = storage.join(store, "records", record_files.address(manifest, source, image_size))
     shards = shard_files.share(worker, source["shards"])
     states = [_finish(manifest, source, shard, image_size, target) for shard in shards]
     out = Path(examples)
@@ -143,7 +143,7 @@ def _write(rows: Sequence[ManifestRow], dataset: str, shard: str, image_size: in
                 dark.append(row["id"])
     files: dict[str, ShardFile] = {}
     for split, examples in counts.items():
-        path = directory / records.file_name(dataset, split, shard)
+        path = directory / record_files.file_name(dataset, split, shard)
         files[path.name] = {"split": split, "examples": examples, "bytes": path.stat().st_size}
     return {"index": index, "quarantine": quarantine, "files": files, "dark": dark}
 

@@ -7,45 +7,20 @@ from __future__ import annotations
 
 import contextlib
 import functools
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import tensorflow as tf
 
 from frostline import digests, storage
+from frostline.data.record_files import file_name
 from frostline.data.splits import SPLITS
-from frostline.documents.data import ManifestRow, ShardFile, Source, SplitName
+from frostline.documents.data import ManifestRow, SplitName
 from frostline.documents.features import SampledImage
 from frostline.errors import DataError
 
 _BEFORE_ID = 6  # bytes of an example before its first field, at most: a tag, and the length of all fields
-FORMAT_VERSION = 2  # part of every address; raise it when the bytes of a record change
-
-
-def address(rows: Iterable[ManifestRow], source: Source, image_size: int) -> str:
-    """Name of the directory for these records in the store: a digest of their content, whatever its location.
-
-    Args:
-        rows: the manifest.
-        source: source.json.
-        image_size: stored height and width, in pixels.
-    """
-    made_from = {
-        "format": FORMAT_VERSION,
-        "name": source["name"],
-        "labels": source["labels"],
-        "shards": source["shards"],
-        "image_size": image_size,
-        "rows": [(row["id"], row["sha256"], row["label"], row["split"]) for row in rows],
-    }
-    return digests.of_json(made_from)
-
-
-def file_name(dataset: str, split: str, shard: str) -> str:
-    """TFDS's name of a shard's file; `shard` is `SSSSS-of-NNNNN`."""
-    return f"{dataset}-{split}.tfrecord-{shard}"
 
 
 def original(row: ManifestRow | SampledImage) -> bytes:
@@ -132,46 +107,3 @@ def writers(directory: Path, dataset: str, shard: str) -> Iterator[dict[SplitNam
             split: stack.enter_context(tf.io.TFRecordWriter(str(directory / file_name(dataset, split, shard))))
             for split in SPLITS
         }
-
-
-def describe(
-    directory: Path,
-    dataset: str,
-    labels: Sequence[str],
-    image_size: int,
-    files_by_split: Mapping[SplitName, Sequence[ShardFile]],
-) -> None:
-    """Write features.json and dataset_info.json, so that `tfds.builder_from_directory` can read the directory.
-
-    Args:
-        directory: where the two files go; it has the record files, whose names alone are read.
-        dataset: name of the dataset.
-        labels: class names by index.
-        image_size: stored height and width, in pixels.
-        files_by_split: the record files of each split, in the order of the shards.
-    """
-    import tensorflow_datasets as tfds
-
-    features = tfds.features.FeaturesDict(
-        {
-            "image": tfds.features.Image(shape=(image_size, image_size, 3), dtype=np.uint8, encoding_format="png"),
-            "label": tfds.features.ClassLabel(names=list(labels)),
-            "id": tfds.features.Text(),
-        }
-    )
-    infos = [
-        tfds.core.SplitInfo(
-            name=split,
-            shard_lengths=[item["examples"] for item in items],
-            num_bytes=sum(item["bytes"] for item in items),
-        )
-        for split, items in files_by_split.items()
-    ]
-    tfds.folder_dataset.write_metadata(
-        data_dir=str(directory),
-        features=features,
-        split_infos=infos,
-        filename_template="{DATASET}-{SPLIT}.{FILEFORMAT}-{SHARD_X_OF_Y}",
-        description=f"{dataset}, preprocessed by Frostline",
-        check_data=False,
-    )

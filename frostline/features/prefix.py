@@ -15,7 +15,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from frostline import digests
-from frostline.data import augment, batches, records
+from frostline.data import augment, batches, record_files
 from frostline.data.batches import Images
 from frostline.data.config import AugmentConfig
 from frostline.errors import DataError
@@ -71,7 +71,7 @@ class Prefix:
             "graph": json.loads(self._model.to_json())["config"],
             "weights": certificate.weights_digest(self._model.layers),
             "normalisation": "none" if backbones.is_file(self._backbone) else self._backbone,
-            "images": records.FORMAT_VERSION,
+            "images": record_files.FORMAT_VERSION,
             "tensorflow": tf.__version__,
             "keras": keras.__version__,  # its layers choose the operations
         }

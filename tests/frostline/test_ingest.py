@@ -185,13 +185,13 @@ def test_rows_carry_their_metadata_file_by_file_and_copies_may_differ(photos, in
 
 
 def test_metadata_moves_no_record_and_no_split(photos, ingested, tmp_path):
-    from frostline.data import records
+    from frostline.data import record_files
 
     _, plain, source = ingested(photos)
     describe(photos, **{f"cats/{n}.png": "north" for n in range(30)})
     _, rows, described = ingested(photos)
     assert [{key: row[key] for key in row if key != "metadata"} for row in rows] == plain
-    assert records.address(rows, described, 32) == records.address(plain, source, 32)
+    assert record_files.address(rows, described, 32) == record_files.address(plain, source, 32)
     assert described["manifest_digest"] != source["manifest_digest"]
     describe(photos, **{f"cats/{n}.png": "north" for n in reversed(range(30))})
     assert ingested(photos)[1:] == (rows, described)  # whatever order its lines are in

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from frostline.data import records, shards
+from frostline.data import record_files, records, shards
 from frostline.data.splits import SPLITS
 
 SHARDS = 2
@@ -33,7 +33,7 @@ def write(directory, pixels, splits=("train",)):
                 index.append({"id": f"toy/{number}.png", "sha256": sha256, "label": number, "split": split})
         files = {}
         for split in SPLITS:
-            path = directory / records.file_name("toy", split, shard)
+            path = directory / record_files.file_name("toy", split, shard)
             examples = sum(row["split"] == split for row in index)
             files[path.name] = {"split": split, "examples": examples, "bytes": path.stat().st_size}
         shards.write_state(str(directory), shard, {"index": index, "quarantine": [], "files": files})

@@ -1,4 +1,4 @@
-"""Records: what TFDS and training read is what was written, and an address depends on the content alone."""
+"""Records: what training reads is what was written."""
 
 import hashlib
 
@@ -8,23 +8,12 @@ import tensorflow as tf
 
 from frostline import storage
 from frostline.data import records
-from frostline.data.splits import SPLITS
 from frostline.errors import DataError, StorageError
 
 from tests.support.relay import Relay, flipped
 
 SHARD = "00000-of-00001"
 PIXELS = np.random.default_rng(3).integers(0, 256, (6, 6, 3), np.uint8)
-SOURCE = {
-    "source": "/photos",
-    "name": "toy",
-    "labels": ["cat", "dog"],
-    "shards": 2,
-    "counts": {},
-    "manifest_digest": "",
-    "conflicts": [],
-    "unmatched": {"count": 0, "first": None},
-}
 DIGEST = hashlib.sha256(b"an image").hexdigest()
 
 
@@ -32,39 +21,6 @@ def row(number, **changes):
     sha256 = hashlib.sha256(str(number).encode()).hexdigest()
     found = {"id": f"{number}.png", "uri": f"/photos/{number}.png", "offset": 0, "size": 9, "sha256": sha256}
     return {**found, "label": number % 2, "split": "train", **changes}
-
-
-ROWS = [row(number) for number in range(4)]
-
-
-def test_the_address_is_pinned():
-    """Stores hold records under it: with another address every dataset would be written again."""
-    assert records.address(ROWS, SOURCE, 32) == "d586f29bdb01150b4b3bbe9247ec096ceab66fa23b360901051ed646ceea0d4d"
-
-
-@pytest.mark.parametrize(
-    ("rows", "source", "size"),
-    [
-        (ROWS, {**SOURCE, "name": "other"}, 32),
-        (ROWS, {**SOURCE, "labels": ["dog", "cat"]}, 32),
-        (ROWS, {**SOURCE, "shards": 3}, 32),
-        (ROWS, SOURCE, 33),
-        (ROWS[::-1], SOURCE, 32),
-        (ROWS[:3], SOURCE, 32),
-        *(
-            ([*ROWS[:3], row(3, **change)], SOURCE, 32)
-            for change in ({"id": "x"}, {"sha256": "0" * 64}, {"label": 0}, {"split": "test"})
-        ),
-    ],
-)
-def test_another_content_has_another_address(rows, source, size):
-    assert records.address(rows, source, size) != records.address(ROWS, SOURCE, 32)
-
-
-def test_the_address_does_not_depend_on_the_location_or_on_metadata():
-    moved = [{**one, "uri": "gs://bucket/x", "offset": 7, "metadata": {"site": "north"}} for one in ROWS]
-    elsewhere = {**SOURCE, "source": "gs://bucket", "counts": {"train": {}}, "conflicts": ["x"]}
-    assert records.address(moved, elsewhere, 32) == records.address(ROWS, SOURCE, 32)
 
 
 def test_the_original_bytes_are_the_part_of_the_file_that_the_row_names(tmp_path):
@@ -138,26 +94,3 @@ def test_every_split_gets_a_file_with_its_name_in_tfds(tmp_path):
         "toy-train.tfrecord-00000-of-00001": 0,
         "toy-validation.tfrecord-00000-of-00001": 0,
     }
-
-
-def test_tfds_reads_a_described_directory(tmp_path):
-    import tensorflow_datasets as tfds
-
-    with records.writers(tmp_path, "toy", SHARD) as writers:
-        writers["train"].write(records.serialize(PIXELS, 1, "f" * 64))
-    files = {}
-    for split in SPLITS:
-        size = (tmp_path / records.file_name("toy", split, SHARD)).stat().st_size
-        files[split] = [{"split": split, "examples": int(split == "train"), "bytes": size}]
-    records.describe(tmp_path, "toy", ["cat", "dog"], 6, files)
-    builder = tfds.builder_from_directory(str(tmp_path))
-    assert builder.info.features["label"].names == ["cat", "dog"]
-    assert builder.info.features["image"].shape == (6, 6, 3)
-    assert {name: split.num_examples for name, split in builder.info.splits.items()} == {
-        "train": 1,
-        "validation": 0,
-        "test": 0,
-    }
-    [example] = builder.as_dataset(split="train").as_numpy_iterator()
-    np.testing.assert_array_equal(example["image"], PIXELS)
-    assert (example["label"], example["id"]) == (1, b"f" * 64)
