@@ -13,6 +13,7 @@ from __future__ import annotations
 import ctypes
 import importlib
 import json
+import os
 import resource
 import signal
 import subprocess
@@ -23,7 +24,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from frostline import quiet
+from frostline import quiet, warm
 from frostline.errors import ConfigError, FrostlineError, shown
 from frostline.events import emit, say
 from frostline.text import one_line, size_words
@@ -61,7 +62,7 @@ def run(stage: str, **arguments: Any) -> Any:
                 return json.loads(result.read_text())
             if code > 0 or child.stopping:
                 raise SystemExit(code if code > 0 else 128 - code)
-            death = f"killed by {signal.Signals(-code).name} ({_memory(_out_of_memory_kills() > kills)})"
+            death = f"killed by {signal.Signals(-code).name} ({_memory(child.peak, _out_of_memory_kills() > kills)})"
             if left:
                 say(f"{stage} was {death}; starting it again, at most {left} more times", step=stage)
         message = f"{stage} was {death}; {RESTARTS + 1} attempts have ended in this way"
@@ -75,34 +76,46 @@ class _Child:
 
     Attributes:
         stopping: whether SIGTERM was received.
+        peak: the largest resident set of a finished process, in KiB.
     """
 
     def __init__(self) -> None:
-        self.stopping = False
-        self._process: subprocess.Popen[bytes] | None = None
+        self.stopping, self.peak = False, 0
+        self._pid: int | None = None
 
     def run(self, command: list[str], data: bytes) -> int:
         """Run a command with `data` as its standard input; its exit code, or -N if signal N killed it."""
         before = signal.signal(signal.SIGTERM, self._stop)
         try:
-            with subprocess.Popen(command, stdin=subprocess.PIPE) as self._process:  # noqa: S603  (our own module)
-                if self.stopping:  # the signal came before there was a process to pass it on to
-                    self._process.terminate()
-                self._process.communicate(data)
-            return self._process.returncode
+            with tempfile.TemporaryFile() as stdin:
+                stdin.write(data)
+                stdin.seek(0)
+                ended = warm.run(command[1:], stdin.fileno(), self._began)
+                if ended is not None:
+                    code, self.peak = ended
+                    return code
+                with subprocess.Popen(command, stdin=stdin) as process:  # noqa: S603  (our own module)
+                    self._began(process.pid)
+            self.peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
+            return process.returncode
         finally:
+            self._pid = None
             signal.signal(signal.SIGTERM, before)
+
+    def _began(self, pid: int) -> None:
+        self._pid = pid
+        if self.stopping:  # the signal came before there was a process to pass it on to
+            os.kill(pid, signal.SIGTERM)
 
     def _stop(self, number: int, _frame: FrameType | None) -> None:
         self.stopping = True
-        if self._process:
-            self._process.send_signal(number)
+        if self._pid:
+            os.kill(self._pid, number)
 
 
-def _memory(ran_out: bool) -> str:
-    """The largest resident set of a finished process, and what the container may use."""
-    peak = size_words(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024)
-    limit = _memory_limit()
+def _memory(kib: int, ran_out: bool) -> str:
+    """The largest resident set of a process, and what the container may use."""
+    peak, limit = size_words(kib * 1024), _memory_limit()
     allowed = f" of {size_words(limit)}, the memory limit" if limit else "; the container has no memory limit"
     return f"{'out of memory' if ran_out else 'memory'}: it used up to {peak}{allowed}"
 

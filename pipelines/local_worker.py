@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -18,7 +19,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from frostline import events
+from frostline import events, warm
 from pipelines.documents import ARGUMENTS, ARTIFACTS_DIRECTORY, OUTCOME, PIPELINE_FILE
 
 _numbers = itertools.count(1)
@@ -61,7 +62,8 @@ def run(run_dir: Path) -> None:
     # directory called python3-work). Here PATH selects the interpreter instead.
     handler.replace_python_executable = lambda full_command, new_executable: full_command
     handler.run_local_subprocess = run_step
-    os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
+    interpreters = [_warm_up(run_dir / "tmp"), str(Path(sys.executable).parent)]
+    os.environ["PATH"] = os.pathsep.join([*interpreters, os.environ.get("PATH", os.defpath)])
     for unused in ("You may be attemping to run a task", "Task '.*': settings"):  # image and resources, on this machine
         warnings.filterwarnings("ignore", message=unused)
 
@@ -69,6 +71,19 @@ def run(run_dir: Path) -> None:
     pipeline = components.load_component_from_file(str(run_dir / PIPELINE_FILE))
     task = pipeline(**ARGUMENTS.read(run_dir)["arguments"])
     OUTCOME.write(run_dir, {"outcome": _only_output(task)})
+
+
+def _warm_up(scratch: Path) -> str:
+    """Start the process that has imported what steps need; returns the directory of a `python3` that asks it."""
+    os.environ[warm.SOCKET] = str(scratch / "warm")
+    command = [sys.executable, "-m", "pipelines.warm_server", os.environ[warm.SOCKET]]
+    subprocess.Popen(command, stdin=subprocess.DEVNULL)  # noqa: S603  (our own module; it ends with the process group)
+    directory = scratch / "bin"
+    directory.mkdir()
+    client = shlex.join([sys.executable, "-IS", str(warm.__file__)])
+    (directory / "python3").write_text(f'#!/bin/sh\nexec {client} "$@"\n')
+    (directory / "python3").chmod(0o700)
+    return str(directory)
 
 
 def _only_output(task: Any) -> str:
