@@ -3,8 +3,9 @@
 Both sides take the time from building the model to a trained, evaluated one, without imports and without an export, in
 the same process: ours, the script, ours with the prefix in float32, each in a new store. The script decodes the JPEGs
 in every epoch; ours reads records that were made before: their time is told beside it (`records`) and counted in
-`ratio_with_records`. `--bare N` instead measures the whole of ours on N images against one bare forward pass of the
-same model over them.
+`ratio_with_records`. Without `--photos` and `--weights` the images are synthetic and the weights random. What a person
+waits for is measured by `end_to_end.py`. `--bare N` instead measures the whole of ours on N images against one bare
+forward pass of the same model over them.
 """
 
 import argparse
@@ -16,6 +17,7 @@ from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
+import script
 import workload
 
 SIZE = 299
@@ -27,6 +29,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--epochs", type=int, default=10)
     parser.add_argument("--bare", type=int, default=0, help="images, for the comparison with one forward pass")
+    parser.add_argument("--photos", type=Path, help="a directory with one folder of photos per class")
+    parser.add_argument("--weights", type=Path, help="a .weights.h5 of InceptionV3 without its top")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as directory:
         root = Path(directory)
@@ -36,7 +40,7 @@ def main() -> None:
 
 def ours(root: Path, photos: Path, options: argparse.Namespace, precision: str = "auto") -> dict[str, Any]:
     """One training in a store of its own."""
-    run = workload.Run(root, photos, SIZE)
+    run = workload.Run(root, photos, SIZE, weights=options.weights)
     cache = {"mode": "auto", "precision": precision}
     return {
         "records": round(run.seconds_for_records, 2),
@@ -45,12 +49,21 @@ def ours(root: Path, photos: Path, options: argparse.Namespace, precision: str =
     }
 
 
+def pictures(directory: Path, count: int, options: argparse.Namespace) -> Path:
+    """So many of the caller's photos, or of our own."""
+    if options.photos:
+        return workload.some(options.photos, count, directory)
+    return workload.photos(directory, count)
+
+
 def against_a_script(root: Path, options: argparse.Namespace) -> dict[str, Any]:
     """Ours, the script, ours in float32."""
-    photos = workload.photos(root / "photos", PHOTOS)
-    more = workload.photos(root / "more", round(PHOTOS / (1 - workload.TEST)))  # of which ours sets a test split aside
+    photos = pictures(root / "photos", PHOTOS, options)
+    more = pictures(root / "more", round(PHOTOS / (1 - workload.TEST)), options)  # ours sets a test split aside
     found = {"auto": ours(root / "auto", more, options)}
-    theirs = script(photos, options.epochs)
+    started = time.perf_counter()
+    accuracy = script.train(str(photos), options.weights and str(options.weights), options.epochs)
+    theirs = {"seconds": round(time.perf_counter() - started, 2), "validation_accuracy": accuracy}
     found["float32"] = ours(root / "float32", more, options, "float32")
     times = {name: one["seconds"] for name, one in found.items()}
     with_records = {name: one["seconds"] + one["records"] for name, one in found.items()}
@@ -64,28 +77,6 @@ def against_a_script(root: Path, options: argparse.Namespace) -> dict[str, Any]:
     }
 
 
-def script(photos: Path, epochs: int) -> dict[str, Any]:
-    """What a user writes: images from a directory, a frozen base, a new head, fit."""
-    import keras
-
-    started = time.perf_counter()
-    train, validation = keras.utils.image_dataset_from_directory(
-        photos, image_size=(SIZE, SIZE), batch_size=workload.BATCH, validation_split=0.385, subset="both", seed=0,
-        verbose=False,
-    )  # fmt: skip
-    base = keras.applications.InceptionV3(include_top=False, weights=None, input_shape=(SIZE, SIZE, 3))
-    base.trainable = False
-    image = keras.Input((SIZE, SIZE, 3))
-    x = base(keras.applications.inception_v3.preprocess_input(image), training=False)
-    x = keras.layers.GlobalAveragePooling2D()(x)
-    x = keras.layers.Dense(1024, activation="relu")(x)
-    model = keras.Model(image, keras.layers.Dense(workload.CLASSES, activation="softmax")(x))
-    model.compile(keras.optimizers.Adam(workload.RATE), "sparse_categorical_crossentropy", metrics=["accuracy"])
-    model.fit(train, validation_data=validation, epochs=epochs, verbose=0)
-    _, accuracy = model.evaluate(validation, verbose=0)
-    return {"seconds": round(time.perf_counter() - started, 2), "validation_accuracy": accuracy}
-
-
 def against_a_pass(root: Path, options: argparse.Namespace) -> dict[str, Any]:
     """The whole of ours, against the forward pass alone: batches in memory, the model in the same precision."""
     import keras
@@ -95,10 +86,12 @@ def against_a_pass(root: Path, options: argparse.Namespace) -> dict[str, Any]:
     from frostline.model import backbones
     from frostline.model.bfloat16 import low_precision
 
-    photos = workload.photos(root / "photos", options.bare)
+    photos = pictures(root / "photos", options.bare, options)
     result = ours(root / "ours", photos, options)
     low = any("computes in bfloat16" in line for line in result["precision"])
     model = backbones.build("InceptionV3", SIZE)
+    if options.weights:
+        model.load_weights(options.weights)
     batch = tf.constant(np.random.default_rng(0).integers(0, 256, (32, SIZE, SIZE, 3)), tf.uint8)
 
     def forward(pixels: Any) -> Any:

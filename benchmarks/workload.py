@@ -3,9 +3,10 @@
 import contextlib
 import io
 import json
+import shutil
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -32,15 +33,28 @@ def photos(directory: Path, count: int, size: tuple[int, int] = (500, 375), firs
     return directory
 
 
+def some(source: Path, count: int, directory: Path) -> Path:
+    """Copy so many files of a directory of classes, in equal parts of each class, the first by name."""
+    classes = sorted(path for path in source.iterdir() if path.is_dir())
+    for number, folder in enumerate(classes):
+        (directory / folder.name).mkdir(parents=True)
+        for path in sorted(folder.iterdir())[: count // len(classes) + (number < count % len(classes))]:
+            shutil.copy(path, directory / folder.name)
+    return directory
+
+
 class Run:
     """The records of some photos, and trainings on them through the library, with nothing written for serving."""
 
-    def __init__(self, root: Path, source: Path, image_size: int, backbone: str = "InceptionV3") -> None:
-        """Ingest, preprocess and validate, timed as `records`."""
+    def __init__(
+        self, root: Path, source: Path, image_size: int, backbone: str = "InceptionV3", weights: Path | None = None
+    ) -> None:
+        """Ingest, preprocess and validate, timed as `records`; without a file of weights they are random."""
         from frostline import artifacts, ingest, validate
         from frostline.data import preprocess
 
         self.root, self.store, self.backbone, self.size = root, str(root / "store"), backbone, image_size
+        self.weights = weights
         started = time.perf_counter()
         with quiet():
             data = {"validation_fraction": 0.365, "test_fraction": TEST}
@@ -91,6 +105,8 @@ class Run:
         scope = strategy.mirrored()
         with scope.scope():
             backbone = backbones.build(self.backbone, self.size)
+            if self.weights:
+                backbone.load_weights(self.weights)
             model = heads.attach(backbone, parse(HeadConfig, head), len(self.info["labels"]))
         plan = make_plan(
             from_model(backbone), parse(FreezeConfig, freeze), backbone=self.backbone, image_size=self.size
@@ -132,6 +148,7 @@ class Run:
     ) -> Any:
         from frostline.features import equivalence
         from frostline.features.builder import FeatureSet
+        from frostline.features.source import Features
         from frostline.section import parse
         from frostline.training import feed, fit, loop
         from frostline.training.checkpoint import Checkpoints
@@ -149,9 +166,10 @@ class Run:
                 list(phase.epochs())
                 equal = None
                 if phase.sources.train.layer:
-                    images, exact = opened.images("validation", varied=False), opened.exact(phase.sources.train.layer)
-                    features = phase.sources.validation
-                    equal = equivalence.require_equivalent(model, self.backbone, features, images, 0, exact)
+                    features = cast(Features, phase.sources.validation)
+                    sample = equivalence.take(features, opened.images("validation", varied=False))
+                    exact = opened.exact(features.layer)
+                    equal = equivalence.require_equivalent(model, self.backbone, [sample], exact)
                 phase.finish(equal)
             saver.checkpoints.clear()
         return run.state

@@ -15,7 +15,8 @@ import sys
 import threading
 import warnings
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -62,28 +63,33 @@ def run(run_dir: Path) -> None:
     # directory called python3-work). Here PATH selects the interpreter instead.
     handler.replace_python_executable = lambda full_command, new_executable: full_command
     handler.run_local_subprocess = run_step
-    interpreters = [_warm_up(run_dir / "tmp"), str(Path(sys.executable).parent)]
-    os.environ["PATH"] = os.pathsep.join([*interpreters, os.environ.get("PATH", os.defpath)])
     for unused in ("You may be attemping to run a task", "Task '.*': settings"):  # image and resources, on this machine
         warnings.filterwarnings("ignore", message=unused)
 
     local.init(local.SubprocessRunner(use_venv=False), pipeline_root=str(run_dir / ARTIFACTS_DIRECTORY))
     pipeline = components.load_component_from_file(str(run_dir / PIPELINE_FILE))
-    task = pipeline(**ARGUMENTS.read(run_dir)["arguments"])
+    with _warm_process(run_dir / "tmp"):
+        task = pipeline(**ARGUMENTS.read(run_dir)["arguments"])
     OUTCOME.write(run_dir, {"outcome": _only_output(task)})
 
 
-def _warm_up(scratch: Path) -> str:
-    """Start the process that has imported what steps need; returns the directory of a `python3` that asks it."""
-    os.environ[warm.SOCKET] = str(scratch / "warm")
-    command = [sys.executable, "-m", "pipelines.warm_server", os.environ[warm.SOCKET]]
-    subprocess.Popen(command, stdin=subprocess.DEVNULL)  # noqa: S603  (our own module; it ends with the process group)
+@contextmanager
+def _warm_process(scratch: Path) -> Iterator[None]:
+    """Start a process that imports what steps need, and put a `python3` that asks it first on PATH."""
     directory = scratch / "bin"
-    directory.mkdir()
+    directory.mkdir(parents=True)
     client = shlex.join([sys.executable, "-IS", str(warm.__file__)])
     (directory / "python3").write_text(f'#!/bin/sh\nexec {client} "$@"\n')
     (directory / "python3").chmod(0o700)
-    return str(directory)
+    interpreters = [str(directory), str(Path(sys.executable).parent)]
+    os.environ["PATH"] = os.pathsep.join([*interpreters, os.environ.get("PATH", os.defpath)])
+    os.environ[warm.SOCKET] = str(scratch / "warm")
+    command = [sys.executable, "-m", "pipelines.warm_server", os.environ[warm.SOCKET]]
+    with subprocess.Popen(command, stdin=subprocess.DEVNULL) as process:  # noqa: S603  (our own module)
+        try:
+            yield
+        finally:
+            process.kill()
 
 
 def _only_output(task: Any) -> str:

@@ -6,6 +6,7 @@ import sys
 import pytest
 from kfp import compiler, dsl
 
+from frostline import warm
 from frostline.artifacts import write_json
 from pipelines import local_worker
 from pipelines.documents import OUTCOME
@@ -82,6 +83,7 @@ def test_the_outcome_is_the_pipelines_one_output(tmp_path, monkeypatch, pipeline
     monkeypatch.setitem(sys.modules, "docker", None)  # run() sets it: undone after the test
     monkeypatch.delitem(sys.modules, "docker")
     monkeypatch.setenv("PATH", "/usr/bin:/bin")
+    monkeypatch.setenv(warm.SOCKET, "")  # run() sets it
     compiler.Compiler().compile(pipeline, str(tmp_path / "pipeline.yaml"))
     write_json(tmp_path / "arguments.json", "arguments", {"arguments": {}})
 
