@@ -67,7 +67,8 @@ def certificate_cost(size: int) -> dict[str, Any]:
         train.run(
             info=f"{root}/info", freeze_plan=f"{root}/plan", backbone_weights=f"{root}/weights",
             features=[f"{root}/features"], **SECTIONS, epochs=EPOCHS, batch_size=16, learning_rate=0.001, seed=0,
-            store=f"{root}/store", image="", model=f"{root}/model", logs=f"{root}/logs",
+            store=f"{root}/store", image="", model=f"{root}/model", record=f"{root}/record",
+            logs=f"{root}/logs",
         )  # fmt: skip
         total = time.perf_counter() - started
     certified = sum(spent.values())

@@ -23,6 +23,7 @@ from frostline.data.metadata import CLASSES as CLASS_COLUMN
 from frostline.evaluation import compare, metrics, slices
 from frostline.gating.config import GateConfig
 from frostline.gating.decision import decide
+from frostline.section import parse
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 import nights
@@ -87,7 +88,7 @@ def _passes(n: int, rate: float, margin: float) -> float:
     def rule(wins: int, losses: int) -> bool:
         return compare.bounds(wins, losses, n, CONFIDENCE)[0] >= -margin
 
-    return rates.probability(n, (rate - margin) / 2, (rate + margin) / 2, rule)
+    return float(rates.probability(n, (rate - margin) / 2, (rate + margin) / 2, rule))
 
 
 def _rates(margin: float) -> list[float]:
@@ -112,7 +113,7 @@ def simulated(comparisons: int) -> dict[str, float]:
     }
     generator, found = np.random.default_rng(0), {}
     for name, (comparison, gain) in cases.items():
-        config = GateConfig(min_accuracy=0.5, comparison=comparison, slice_margin=1.0)
+        config = parse(GateConfig, {"min_accuracy": 0.5, "comparison": comparison, "slice_margin": 1.0})
         cells = (0.7, (0.2 + gain) / 2, (0.2 - gain) / 2, 0.1)
         promoted = 0
         for both, wins, losses, neither in generator.multinomial(2_000, cells, comparisons).tolist():
@@ -124,7 +125,7 @@ def simulated(comparisons: int) -> dict[str, float]:
     return found
 
 
-def seconds(count: int) -> dict[str, float]:
+def seconds(count: int) -> dict[str, Any]:
     """Seconds per part, from predictions.parquet and the manifest's rows to a decision."""
     with tempfile.TemporaryDirectory() as directory:
         path, rows = _predictions(Path(directory), count)
@@ -162,7 +163,7 @@ def seconds(count: int) -> dict[str, float]:
     }
 
 
-def _predictions(directory: Path, count: int) -> tuple[Path, list[dict[str, Any]]]:
+def _predictions(directory: Path, count: int) -> tuple[Path, list[Any]]:
     """predictions.parquet of a challenger and its champion, and rows with two metadata columns."""
     generator = np.random.default_rng(0)
     labels = generator.integers(0, CLASSES, count)

@@ -40,7 +40,7 @@ def main() -> None:
             theirs.append(bare.seconds_a_step(trainer.steps))
             return row
 
-        PhaseRun.epoch = epoch
+        PhaseRun.epoch = epoch  # type: ignore[method-assign, assignment]
         run.train({"through": "mixed7"}, {"mode": "require"}, ROUNDS + 1, {})
     ours, theirs = ours[1:], theirs[1:]  # the first of each traces
     workload.show(

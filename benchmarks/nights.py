@@ -30,7 +30,7 @@ from tests.support import evaluations, rates
 IMAGES, START, NIGHTS = 2_000, 0.9, 100
 CORRELATION, CHANGED = 0.943, 0.08
 KINDS = ("trained anew", "fine-tuned from the champion")
-SCENARIOS = {
+SCENARIOS: dict[str, float | str] = {
     "each model 0.25 points worse than the champion": 0.0025,
     "each model 0.5 points worse than the champion": 0.005,
     "data that rot by 0.1 point a night": "rot",
@@ -82,7 +82,9 @@ def _run(
     for number in range(histories):
         chain = _Chain(kind, np.random.default_rng(number), config)
         for night in range(1, length + 1):
-            promotions[number] += chain.decide(START - 0.001 * night if worse == "rot" else chain.accuracy - worse)
+            promotions[number] += chain.decide(
+                START - 0.001 * night if isinstance(worse, str) else chain.accuracy - worse
+            )
         if gain is not None:
             last[number] = chain.decide(START + gain)
         accuracy[number] = chain.accuracy
@@ -114,7 +116,7 @@ class _Chain:
 
     def _train(self, accuracy: float) -> np.ndarray:
         noise = np.sqrt(1 - CORRELATION) * self.random.normal(size=IMAGES)
-        return self.difficulty + noise < ndtri(accuracy)
+        return np.asarray(self.difficulty + noise < ndtri(accuracy))
 
     def _fine_tune(self, accuracy: float) -> np.ndarray:
         gain, changed = accuracy - self.accuracy, max(CHANGED, abs(accuracy - self.accuracy))
@@ -146,7 +148,7 @@ def _decide(
 
 
 def _compared(wins: int, losses: int) -> dict[str, Any]:
-    return evaluations.champion(IMAGES - wins - losses, wins, losses, 0)
+    return dict(evaluations.champion(IMAGES - wins - losses, wins, losses, 0))
 
 
 def _summary(accuracy: np.ndarray, promotions: np.ndarray, budget: float) -> dict[str, float]:
@@ -180,7 +182,7 @@ def _flagged(images: int, level: float, margin: float) -> float:
     def rule(losses: int, wins: int) -> bool:
         return compare.worse_than(wins, losses, images, margin) <= level
 
-    return round(100 * rates.probability(images, 0.42, 0.02, rule), 1)
+    return float(round(100 * rates.probability(images, 0.42, 0.02, rule), 1))
 
 
 def _points(loss: float | None) -> float | None:

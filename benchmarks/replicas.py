@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
@@ -23,7 +24,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as directory:
         root = Path(directory)
         photos = workload.photos(root / "photos", 1000, size=(40, 40))
-        found = {}
+        found: dict[int, Any] = {}
         for turn in range(2):
             for count in (1, 2):
                 command = [sys.executable, __file__, str(count), str(root / f"run-{turn}-{count}"), str(photos)]

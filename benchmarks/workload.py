@@ -73,7 +73,7 @@ class Run:
             )
         self.seconds_for_records = time.perf_counter() - started
         self.info = artifacts.read_json(root / "info" / "info.json", "info")
-        self.manifest = list(artifacts.read_jsonl(root / "dataset" / "manifest.jsonl"))
+        self.manifest: list[Any] = list(artifacts.read_jsonl(root / "dataset" / "manifest.jsonl"))
 
     def train(
         self,
