@@ -122,7 +122,7 @@ class Images:
             return tf.map_fn(image, (serialized, keys), parallel_iterations=_DECODERS, fn_output_signature=shape)
 
         many = [tf.TensorSpec([None], dtype) for dtype in (tf.string, tf.int64)]
-        return tf.function(decode).get_concrete_function(*many, tf.TensorSpec([], tf.int64))
+        return tf.function(decode, autograph=False).get_concrete_function(*many, tf.TensorSpec([], tf.int64))
 
 
 def stream(source: BatchSource, parts: Iterable[NDArray[np.int64]], view: int = 0) -> Iterator[tuple[Any, Any]]:

@@ -38,7 +38,9 @@ class Paths:
         self._source = Images(examples.load(records, "test", scratch), image_size)
         self._places = {identifier: place for place, identifier in enumerate(self._source.examples.ids)}
         self._decode = tf.function(
-            lambda files: decoding.batch(files, image_size), input_signature=[tf.TensorSpec([None], tf.string)]
+            lambda files: decoding.batch(files, image_size),
+            autograph=False,
+            input_signature=[tf.TensorSpec([None], tf.string)],
         )
         self._same: dict[str, bool] = {}
 
@@ -97,6 +99,7 @@ class Paths:
         whole = keras.models.load_model(model, compile=False, safe_mode=True)
         predict = tf.function(
             lambda pixels: whole(backbones.normalise(pixels, backbone), training=False),
+            autograph=False,
             input_signature=[self._source.spec],
         )
         parts = batches.cut(np.array([self._places[one] for one in ids], np.int64), _BATCH)

@@ -105,7 +105,7 @@ def require_equivalent(model: keras.Model, backbone: str, samples: Sequence[Samp
 
     first = samples[0]
     specs = [tf.TensorSpec([None, *part.shape[1:]], part.dtype) for part in (first.pixels, first.rows)]
-    traced = tf.function(run, input_signature=specs)
+    traced = tf.function(run, autograph=False, input_signature=specs)
     stored = np.concatenate([sample.rows for sample in samples])
     with arithmetic.tensor_float_32(on=False):  # whatever the training used
         results = [traced(sample.pixels, sample.rows) for sample in samples]  # one by one, to take less memory

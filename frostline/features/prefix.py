@@ -89,7 +89,9 @@ class Prefix:
     def _trace(self, size: Any) -> Any:
         low = [layer for layer in self._folded().layers if not layer.name.startswith(head.PREFIX)]
         with bfloat16.low_precision(low) if self.computed_in == BFLOAT16 else nullcontext():
-            return tf.function(self._forward).get_concrete_function(tf.TensorSpec([BATCH, *size], tf.uint8))
+            return tf.function(self._forward, autograph=False).get_concrete_function(
+                tf.TensorSpec([BATCH, *size], tf.uint8)
+            )
 
     def _forward(self, pixels: Any) -> Any:
         return tf.cast(self._folded()(backbones.normalise(pixels, self._backbone), training=False), tf.float32)

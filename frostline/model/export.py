@@ -25,7 +25,7 @@ class Servable(tf.Module):
         self.values = [variable.value for variable in model.variables]
         self.labels = tf.constant(labels)
 
-        @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="image_bytes")])
+        @tf.function(autograph=False, input_signature=[tf.TensorSpec([None], tf.string, name="image_bytes")])
         def serve(image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
             pixels = backbones.normalise(images.batch(image_bytes, image_size), backbone)
             probabilities = model(pixels, training=False)

@@ -143,7 +143,9 @@ def require_servable(name: str, model: keras.Model) -> None:
 
     from frostline.model import operations
 
-    traced = tf.function(model).get_concrete_function(tf.TensorSpec(model.inputs[0].shape), training=False)
+    traced = tf.function(model, autograph=False).get_concrete_function(
+        tf.TensorSpec(model.inputs[0].shape), training=False
+    )
     refused = operations.refused(traced.graph.as_graph_def())
     if refused:
         raise ConfigError("backbone", name, f"it uses {listed(refused)}, which no image model needs to be served")

@@ -103,8 +103,8 @@ class Trainer:
         # With several replicas a step is traced for each of the two batch sizes. With relaxed shapes, a shape can be
         # static on one replica only, and then synchronized BatchNorm cannot be traced.
         signature = [source.spec, vector, vector, scalar, scalar] if alone else None
-        self._step = tf.function(self._global_step, input_signature=signature)
-        self._predict = tf.function(self._measure, input_signature=[source.spec, vector])
+        self._step = tf.function(self._global_step, autograph=False, input_signature=signature)
+        self._predict = tf.function(self._measure, autograph=False, input_signature=[source.spec, vector])
 
     def step(self, inputs: Any, labels: Any, number: int) -> tuple[Any, Any]:
         """One optimizer step on one global batch.
