@@ -24,7 +24,7 @@ from frostline.text import one_line
 def run(
     *,
     evaluation: str,
-    model: str,
+    record: str,
     info: str,
     gate: dict[str, Any],
     decision: str,
@@ -35,7 +35,7 @@ def run(
 
     Args:
         evaluation: directory with evaluation.json.
-        model: directory with freeze_certificate.json.
+        record: directory with freeze_certificate.json and what else tells of the training; that of the model will do.
         info: directory with report.json, the data validation.
         gate: the `gate` section of the configuration.
         decision: directory to create.
@@ -49,11 +49,11 @@ def run(
         ConfigError: the section is wrong.
         StorageError: the decision cannot be written.
     """
-    evaluation_dir, model_dir, out = Path(evaluation), Path(model), Path(decision)
+    evaluation_dir, record_dir, out = Path(evaluation), Path(record), Path(decision)
     validation = load(Path(info) / VALIDATION.file, VALIDATION.kind)
     decided = decide(
         load(evaluation_dir / EVALUATION.file, EVALUATION.kind),
-        load(model_dir / CERTIFICATE.file, CERTIFICATE.kind),
+        load(record_dir / CERTIFICATE.file, CERTIFICATE.kind),
         validation,
         parse(GateConfig, gate, field="gate"),
     )
@@ -63,21 +63,21 @@ def run(
     if isinstance(validation, dict):  # published with the model, so that the gate can decide again on the version
         artifacts.write_json(out / PUBLISHED_VALIDATION.file, PUBLISHED_VALIDATION.kind, validation)
     artifacts.write_file(Path(page), review)
-    _write_report(Path(report), evaluation_dir, model_dir, decided)
+    _write_report(Path(report), evaluation_dir, record_dir, decided)
     say(f"{decided['verdict']}: {decided['reason']}")
     return decided["verdict"] == "promote"
 
 
-def _write_report(path: Path, evaluation_dir: Path, model_dir: Path, decision: Decision) -> None:
+def _write_report(path: Path, evaluation_dir: Path, record_dir: Path, decision: Decision) -> None:
     """The whole run on one page, or the decision alone if a file for the page is missing or damaged."""
     try:
         evaluation = EVALUATION.read(evaluation_dir)
         pages.run_page(
             path,
             model_name=evaluation["model_name"],
-            plan=FREEZE_PLAN.read(model_dir),
-            history=HISTORY.read(model_dir),
-            sentences=TRAINING.read(model_dir)["sentences"],
+            plan=FREEZE_PLAN.read(record_dir),
+            history=HISTORY.read(record_dir),
+            sentences=TRAINING.read(record_dir)["sentences"],
             evaluation=evaluation,
             worst=WORST.read(evaluation_dir)["images"],
             decision=decision,

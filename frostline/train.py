@@ -14,7 +14,7 @@ from frostline.data import lineage
 from frostline.documents.data import INFO
 from frostline.documents.features import FEATURES
 from frostline.documents.freeze import FREEZE_PLAN, WEIGHTS_SOURCE
-from frostline.documents.training import HISTORY, TRAINING
+from frostline.documents.training import HISTORY, RECORD_FILES, TRAINING
 from frostline.events import say, step
 from frostline.freeze import certificate
 from frostline.training import keras_check
@@ -42,6 +42,7 @@ def run(
     store: str,
     image: str,
     model: str,
+    record: str,
     logs: str,
 ) -> None:
     """Train, certify and export; model.json, written last, makes the artifact complete.
@@ -58,6 +59,7 @@ def run(
             has read the model, so that an attempt whose model did not arrive costs no training.
         image: the container image that this runs in, for the record.
         model: directory to create.
+        record: directory to create, with what of `model` the gate reads: a pod need not fetch a model to decide.
         logs: directory to create, with scalars for TensorBoard.
 
     Raises:
@@ -91,5 +93,8 @@ def run(
     shutil.copyfile(Path(freeze_plan) / FREEZE_PLAN.file, out / FREEZE_PLAN.file)
     origin = provenance(settings, dataset, plan, source, image)
     emit(session.model, comparison, plan, dataset, settings.head, origin, out)
+    Path(record).mkdir(parents=True, exist_ok=True)
+    for name in RECORD_FILES:
+        shutil.copyfile(out / name, Path(record) / name)
     session.checkpoints.clear(keep=1)  # `evaluate` removes it: until then this attempt's model can be lost
     storage.sweep(settings.store)

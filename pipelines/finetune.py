@@ -161,7 +161,9 @@ def finetune_graph(
             signing=signing,
         ), *small)  # fmt: skip
     evaluation = evaluated.outputs["evaluation"]
-    decided = on_cluster(tasks.gate(evaluation=evaluation, model=model, info=info, gate=gate), *small)
+    decided = on_cluster(
+        tasks.gate(evaluation=evaluation, record=trained.outputs["record"], info=info, gate=gate), *small
+    )
     decision = decided.outputs["decision"]
     released = on_cluster(
         tasks.release(

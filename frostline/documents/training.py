@@ -153,3 +153,4 @@ SERVING_DIRECTORY = "serving"
 # What the certificate vouches for, beside serving/; a version holds the same, and the certificate itself.
 CERTIFIED_FILES = (KERAS_FILE, FREEZE_PLAN.file, HISTORY.file, TRAINING.file, MODEL.file, IMAGES_FILE)
 MODEL_FILES = (*CERTIFIED_FILES, CERTIFICATE.file)
+RECORD_FILES = (FREEZE_PLAN.file, HISTORY.file, TRAINING.file, CERTIFICATE.file)  # what the gate reads

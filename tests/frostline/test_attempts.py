@@ -173,7 +173,7 @@ def test_a_training_that_is_killed_goes_on_from_its_checkpoint_in_the_same_pod(t
         "train", info=bench.path("info"), freeze_plan=bench.path("plan"), backbone_weights=bench.path("weights"),
         features=[str(path) for path in bench.features()], cache={"mode": "auto"}, seed=0, image="image:1",
         training=resuming.TRAINING, store=str(broken / "store"),
-        model=str(broken / "model"), logs=str(broken / "logs"), **arguments,
+        model=str(broken / "model"), record=str(broken / "record"), logs=str(broken / "logs"), **arguments,
     )  # fmt: skip
     killer.join()
     assert resuming.outcome(broken) == whole

@@ -24,7 +24,7 @@ def stage(tmp_path):
 
     def run(section=None):
         promoted = gate.run(
-            evaluation=str(tmp_path / "evaluation"), model=str(tmp_path / "model"), info=str(tmp_path / "info"),
+            evaluation=str(tmp_path / "evaluation"), record=str(tmp_path / "model"), info=str(tmp_path / "info"),
             gate=CONFIG.model_dump() if section is None else section, decision=str(tmp_path / "decision"),
             page=str(tmp_path / "page.md"), report=str(tmp_path / "report.html"),
         )  # fmt: skip

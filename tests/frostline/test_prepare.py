@@ -47,7 +47,7 @@ def trained(bench, places, name):
         info=bench.path("info"), freeze_plan=bench.path("plan"), backbone_weights=bench.path("weights"),
         features=[features for _, features in places], head={}, training={}, augment={}, cache={}, epochs=2,
         batch_size=16, learning_rate=0.003, seed=0, store=bench.store, image="", model=bench.path(name),
-        logs=bench.path(f"{name}-logs"),
+        record=bench.path(f"{name}-record"), logs=bench.path(f"{name}-logs"),
     )  # fmt: skip
     from frostline.documents.training import MODEL
 

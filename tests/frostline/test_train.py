@@ -74,6 +74,13 @@ def test_the_certificate_is_bound_to_plan_source_and_exported_files(bench, model
     assert certificate["files"] == found
 
 
+def test_the_record_has_what_the_gate_reads_of_the_model_and_no_weights(bench, model_dir):
+    record = Path(bench.path("model-record"))
+    copied = {path.name: path.read_bytes() for path in record.iterdir()}
+    assert copied == {name: (model_dir / name).read_bytes() for name in copied}
+    assert set(copied) == {"freeze_plan.json", "freeze_certificate.json", "training.jsonl", "training.json"}
+
+
 def test_the_images_that_the_model_was_made_with_are_named_and_certified(bench, model_dir):
     rows = list(artifacts.read_jsonl(Path(bench.path("dataset")) / "manifest.jsonl"))
     made_with = {row["sha256"] for row in rows if row["split"] != "test"}

@@ -123,6 +123,14 @@ def test_the_outcome_is_that_of_the_last_task_at_the_root(documents, tasks):
     assert not [task for task in root["tasks"].values() if "triggerPolicy" in task]
 
 
+def test_the_gate_fetches_no_model(documents):
+    inputs = documents[0]["components"]["comp-gate"]["inputDefinitions"]["artifacts"]
+    assert set(inputs) == {"evaluation", "info", "record"}
+    assert documents[0]["root"]["dag"]["tasks"]["gate"]["inputs"]["artifacts"]["record"] == {
+        "taskOutputArtifact": {"outputArtifactKey": "record", "producerTask": "train"}
+    }
+
+
 def levels(spec, dag, name):
     """Levels that run one after the other up to the end of a task: itself, those before it, and those inside it."""
     task = dag["tasks"][name]

@@ -93,7 +93,8 @@ class Bench:
             info=self.path("info"), freeze_plan=self.path("plan"), backbone_weights=self.path("weights"),
             features=[str(path) for path in self.features()], head=head or {}, training=training or {},
             augment=augment or {}, cache=cache, epochs=epochs, batch_size=batch_size, learning_rate=learning_rate,
-            seed=seed, store=self.store, image="image:1", model=self.path(model), logs=self.path(f"{model}-logs"),
+            seed=seed, store=self.store, image="image:1", model=self.path(model), record=self.path(f"{model}-record"),
+            logs=self.path(f"{model}-logs"),
         )  # fmt: skip
         if not keep:
             self.checkpoints(model).clear()
@@ -109,7 +110,7 @@ class Bench:
         from frostline import gate
 
         return gate.run(
-            evaluation=self.path("evaluation"), model=self.path(model), info=self.path("info"), gate=section,
+            evaluation=self.path("evaluation"), record=self.path(model), info=self.path("info"), gate=section,
             decision=self.path("decision"), page=self.path("decision.md"), report=self.path("report.html"),
         )  # fmt: skip
 

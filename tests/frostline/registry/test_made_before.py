@@ -85,7 +85,7 @@ def test_a_version_passes_verify_and_serves_what_it_was_published_with(number, t
 def test_the_gate_decides_on_a_version_as_it_did(number):
     shutil.copy(directory(number) / "validation.json", directory(number) / "report.json")
     expected = EXPECTED["decisions"][str(number)]
-    places = dict.fromkeys(("evaluation", "model", "info"), str(directory(number)))
+    places = dict.fromkeys(("evaluation", "record", "info"), str(directory(number)))
     section = {**expected["section"], "drift_margin": 0}  # there was no reference then
     assert gate.run(**places, gate=section, decision="again", page="page.md", report="report.html")
     decided = artifacts.read_json(Path("again/decision.json"), "decision")
