@@ -36,7 +36,7 @@ def main() -> None:
 
 def train(root: Path, photos: Path) -> None:
     """One training; the peak goes to standard output."""
-    from frostline.telemetry import peak_memory
+    from frostline.training.telemetry import peak_memory
 
     root.mkdir()
     run = workload.Run(root, photos, 32, "SmallConvNet")

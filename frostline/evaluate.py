@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from frostline import artifacts, telemetry
+from frostline import artifacts
 from frostline.config import checked
 from frostline.data import lineage, records
 from frostline.documents.data import INFO, MANIFEST, DatasetInfo, ManifestRow
@@ -41,6 +41,7 @@ from frostline.model import arithmetic
 from frostline.model.serving import Served
 from frostline.registry.keys import optional_public_key
 from frostline.reporting import pages
+from frostline.training import telemetry
 from frostline.training.checkpoint import Checkpoints, place
 
 _BATCH = 32  # images per call of the serving signature

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from frostline import storage, telemetry
+from frostline import storage
 from frostline.config import checked
 from frostline.data import lineage
 from frostline.documents.data import INFO
@@ -17,7 +17,7 @@ from frostline.documents.freeze import FREEZE_PLAN, WEIGHTS_SOURCE
 from frostline.documents.training import HISTORY, RECORD_FILES, TRAINING
 from frostline.events import say, step
 from frostline.freeze import certificate
-from frostline.training import keras_check
+from frostline.training import keras_check, telemetry
 from frostline.training.config import SessionSettings
 from frostline.training.emission import emit
 from frostline.training.provenance import provenance

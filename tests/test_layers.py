@@ -26,7 +26,7 @@ GROUND = {
     "digests",
     "files",
     "text",
-    "telemetry",
+    "warm",
     "yaml_text",
 }
 PACKAGES = ("frostline", "components", "pipelines")

@@ -17,11 +17,11 @@ from frostline.errors import NonFiniteLoss, Preempted, StorageError
 from frostline.events import Progress, say
 from frostline.freeze import certificate
 from frostline.freeze.phases import Phase
-from frostline.telemetry import Clock
 from frostline.training import loop, variables
 from frostline.training.early_stopping import EarlyStopping
 from frostline.training.feed import PhaseSources
 from frostline.training.state import BEST, OPTIMIZER, Saver, State, Subject
+from frostline.training.telemetry import Clock
 from frostline.training.variables import Arrays
 
 CHECK_EVERY = 32  # steps between two checks of the losses: each check waits for the device

@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from frostline.documents.features import PrecisionVerdict
 from frostline.documents.training import CachedSet, EpochRow, Equivalence, Memory, PhaseReport, TrainingReport
 from frostline.features.cache_plan import Use
-from frostline.telemetry import bound
 from frostline.text import size_words
 from frostline.training.state import State
+from frostline.training.telemetry import bound
 
 
 def make(

@@ -10,7 +10,7 @@ from pathlib import Path
 import keras
 import tensorflow as tf
 
-from frostline import digests, telemetry
+from frostline import digests
 from frostline.data.batches import Images
 from frostline.data.config import AugmentConfig
 from frostline.documents.data import DatasetInfo
@@ -27,7 +27,7 @@ from frostline.features.source import Features
 from frostline.freeze import certificate
 from frostline.freeze.phases import phases
 from frostline.model import arithmetic, head, weights
-from frostline.training import feed, loop, report, strategy
+from frostline.training import feed, loop, report, strategy, telemetry
 from frostline.training.checkpoint import Checkpoints, place
 from frostline.training.config import SessionSettings
 from frostline.training.feed import Feed, PhaseSources

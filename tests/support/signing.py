@@ -1,4 +1,4 @@
-"""Keys that sign versions, made anew."""
+"""Keys that sign versions, made anew, and what is done with them."""
 
 from dataclasses import dataclass
 
@@ -10,6 +10,8 @@ from cryptography.hazmat.primitives.serialization import (
     PrivateFormat,
     PublicFormat,
 )
+
+from frostline import registry
 
 
 @dataclass(frozen=True)
@@ -40,3 +42,13 @@ def pair(directory, name="key", curve=None):
     private.write_bytes(private_pem(made))
     public.write_bytes(public_pem(made))
     return Keys(str(private), str(public), public_pem(made))
+
+
+def sign(version, keys, directory):
+    """Sign a version as `registry sign` does, with a copy of it in the directory; whether it was not signed before."""
+    return registry.sign(version, registry.download(version, directory / "to sign", copy=True), keys.private)
+
+
+def check(version, keys, directory):
+    """Check as evaluate does, in a new directory."""
+    return registry.download_signed(version, directory, keys.pem)

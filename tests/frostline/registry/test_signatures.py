@@ -1,6 +1,5 @@
 """A signature is of exactly one version, with one key, whatever else someone with write access rewrites."""
 
-import base64
 import json
 import shutil
 import subprocess
@@ -19,24 +18,6 @@ from tests.support.registries import FILES, forge, sealed
 TOOL = Path(sys.executable).parent / "model_signing"
 
 
-@pytest.fixture
-def signed(make, signer, tmp_path):
-    """A signed version, the champion."""
-    make.promoted(b"one")
-    version = registry.versions(make.root, "digits")[0]
-    assert sign(version, signer, tmp_path)
-    return version
-
-
-def sign(version, signer, tmp_path):
-    return registry.sign(version, registry.download(version, tmp_path / "to sign", copy=True), signer.private)
-
-
-def check(version, signer, directory):
-    """Check as evaluate does, in a new directory."""
-    return registry.download_signed(version, directory, signer.pem)
-
-
 def external(uri, signer):
     """What the library's own command line says of a version."""
     command = [TOOL, "verify", "key", uri, "--signature", f"{uri}/model.sig", "--public_key", signer.public]
@@ -44,7 +25,7 @@ def external(uri, signer):
 
 
 def test_a_signed_version_is_downloaded_whole(signed, signer, make, tmp_path):
-    directory = check(signed, signer, tmp_path / "found")
+    directory = signing.check(signed, signer, tmp_path / "found")
     assert directory == tmp_path / "found"
     assert {name: (directory / name).read_bytes() for name in FILES} == FILES
     assert registry.is_signed(signed.uri)
@@ -61,7 +42,7 @@ def test_a_version_without_a_signature_is_refused_with_what_to_do(make, signer, 
     version = make()
     assert not registry.is_signed(version.uri)
     with pytest.raises(NotSigned) as caught:
-        check(version, signer, tmp_path / "found")
+        signing.check(version, signer, tmp_path / "found")
     assert str(caught.value) == (
         f"{version.uri}: is not signed; if you trust this version, sign it: "
         f"frostline registry sign {make.root} digits 1 --key FILE"
@@ -70,15 +51,15 @@ def test_a_version_without_a_signature_is_refused_with_what_to_do(make, signer, 
 
 def test_a_valid_signature_is_kept_and_one_with_another_key_is_replaced(signed, signer, tmp_path):
     first = storage.read_bytes(f"{signed.uri}/model.sig")
-    assert not sign(signed, signer, tmp_path / "again")
+    assert not signing.sign(signed, signer, tmp_path / "again")
     assert storage.read_bytes(f"{signed.uri}/model.sig") == first
     other = signing.pair(tmp_path / "other")
     with pytest.raises(NotSigned, match=r"model\.sig: does not verify: it was made with another key; if you trust"):
-        check(signed, other, tmp_path / "a")
-    assert sign(signed, other, tmp_path / "anew")
-    check(signed, other, tmp_path / "b")
+        signing.check(signed, other, tmp_path / "a")
+    assert signing.sign(signed, other, tmp_path / "anew")
+    signing.check(signed, other, tmp_path / "b")
     with pytest.raises(NotSigned, match="it was made with another key"):
-        check(signed, signer, tmp_path / "c")
+        signing.check(signed, signer, tmp_path / "c")
 
 
 @pytest.mark.parametrize("name", [*FILES, "weights", "decision.json"])
@@ -87,13 +68,13 @@ def test_a_version_that_is_written_anew_with_all_its_digests_is_refused(signed, 
     assert registry.look_up(make.root, "registry:digits@champion") == forged
     assert (registry.download(forged, tmp_path / "unchecked") / name).exists()
     with pytest.raises(NotSigned, match=rf"model\.sig: is not of these files: (manifest\.json, )?{name}"):
-        check(forged, signer, tmp_path / "found")
+        signing.check(forged, signer, tmp_path / "found")
 
 
 def test_another_file_beside_is_no_part_of_a_signed_version(signed, signer, make, tmp_path):
     forged = forge(make.root, "digits", 1, "variables/more", b"more")
     with pytest.raises(NotSigned, match=r"is not of these files: manifest\.json, variables/more"):
-        check(forged, signer, tmp_path / "found")
+        signing.check(forged, signer, tmp_path / "found")
 
 
 def test_a_manifest_that_is_written_anew_is_refused(signed, signer, make, tmp_path):
@@ -101,7 +82,7 @@ def test_a_manifest_that_is_written_anew_is_refused(signed, signer, make, tmp_pa
     forged = forge(make.root, "digits", 1, "manifest.json", data)
     assert forged.manifest["metadata"] == {"n": 2}
     with pytest.raises(NotSigned, match=r"is not of these files: manifest\.json"):
-        check(forged, signer, tmp_path / "found")
+        signing.check(forged, signer, tmp_path / "found")
 
 
 def test_every_byte_that_is_signed_counts(signed, signer, tmp_path):
@@ -138,82 +119,7 @@ def test_a_signature_is_not_one_of_another_version_or_model(signed, signer, make
         storage.write_bytes(f"{uri}/manifest.json", json.dumps(manifest).encode())
         copy = registry.load(make.root, model, number)
         with pytest.raises(NotSigned, match=r"is not of these files: manifest\.json"):
-            check(copy, signer, tmp_path / model)
-
-
-def bundle(signed):
-    return json.loads(storage.read_bytes(f"{signed.uri}/model.sig"))
-
-
-def payload(signed):
-    return json.loads(base64.b64decode(bundle(signed)["dsseEnvelope"]["payload"]))
-
-
-def changed_payload(signed, **changes):
-    found, inside = bundle(signed), payload(signed)
-    inside["predicate"] |= changes
-    found["dsseEnvelope"]["payload"] = base64.b64encode(json.dumps(inside).encode()).decode()
-    return json.dumps(found).encode()
-
-
-def changed_signature(signed, **changes):
-    found = bundle(signed)
-    found["dsseEnvelope"]["signatures"][0] |= changes
-    return json.dumps(found).encode()
-
-
-def without_hint(signed):
-    found = bundle(signed)
-    del found["verificationMaterial"]["publicKey"]["hint"]
-    return json.dumps(found).encode()
-
-
-def of_another_kind(signed):
-    resources = [{**one, "algorithm": "blake2"} for one in payload(signed)["predicate"]["resources"]]
-    return changed_payload(signed, resources=resources)
-
-
-BROKEN = {
-    "empty": lambda signed: b"",
-    "garbage": lambda signed: bytes(range(256)),
-    "a list": lambda signed: b"[]",
-    "no bundle": lambda signed: b"{}",
-    "deep": lambda signed: b"[" * 100_000,
-    "null": lambda signed: b'{"verificationMaterial": null, "dsseEnvelope": null}',
-    "cut": lambda signed: storage.read_bytes(f"{signed.uri}/model.sig")[:-20],
-    "no payload": lambda signed: changed_payload(signed, resources=[]),
-    "a word for resources": lambda signed: changed_payload(signed, resources="all"),
-    "other files ignored": lambda signed: changed_payload(signed, serialization={"method": "files"}),
-    "digests of another kind": of_another_kind,
-    "another signature": lambda signed: changed_signature(signed, sig=base64.b64encode(b"x" * 71).decode()),
-    "no signature": lambda signed: changed_signature(signed, sig=""),
-    "no base64": lambda signed: changed_signature(signed, sig="%"),
-    "no name of a key": without_hint,
-}
-
-
-@pytest.mark.parametrize("name", BROKEN)
-def test_a_broken_signature_is_refused_in_one_line(signed, signer, tmp_path, capsys, name):
-    storage.write_bytes(f"{signed.uri}/model.sig", BROKEN[name](signed))
-    with pytest.raises(NotSigned, match=r"model\.sig: .*; if you trust this version, sign it: ") as caught:
-        check(signed, signer, tmp_path / "found")
-    assert "\n" not in str(caught.value)
-    assert capsys.readouterr().out == ""  # the library prints a warning where no key is named
-    assert sign(signed, signer, tmp_path / "anew")
-    check(signed, signer, tmp_path / "again")
-
-
-def test_a_huge_signature_is_not_read(signed, signer, tmp_path, monkeypatch):
-    storage.write_bytes(f"{signed.uri}/model.sig", b" " * (2**23 + 1))
-    read = storage.read_bytes
-
-    def reading(uri, **named):
-        assert not uri.endswith("model.sig")
-        return read(uri, **named)
-
-    monkeypatch.setattr(storage, "read_bytes", reading)
-    with pytest.raises(NotSigned, match=r"has 8,388,609 bytes; a signature has at most 8,388,608"):
-        check(signed, signer, tmp_path / "found")
+            signing.check(copy, signer, tmp_path / model)
 
 
 def test_prune_removes_the_signature_with_its_version(signed, signer, make, tmp_path):
@@ -244,7 +150,7 @@ def test_a_rival_that_signs_at_the_same_time_is_accepted_if_its_key_is_the_same(
 
     rival(signer.private)
     assert not registry.sign(version, directory, signer.private)
-    check(version, signer, tmp_path / "found")
+    signing.check(version, signer, tmp_path / "found")
     storage.delete(f"{version.uri}/model.sig")
     rival(other.private)
     with pytest.raises(NotSigned, match="it was made with another key"):
@@ -287,8 +193,8 @@ class TestInADirectory:
         place = f"{version.uri}/model.sig"
         command = [TOOL, "sign", "key", version.uri, "--signature", place, "--private_key", signer.private]
         subprocess.run(command, capture_output=True, timeout=60, check=True)
-        check(version, signer, tmp_path / "found")
-        assert not sign(version, signer, tmp_path)
+        signing.check(version, signer, tmp_path / "found")
+        assert not signing.sign(version, signer, tmp_path)
 
     def test_what_the_librarys_own_command_signed_in_part_is_refused(self, make, signer, tmp_path):
         version = make()
@@ -299,7 +205,7 @@ class TestInADirectory:
         )
         assert external(uri, signer).returncode == 0
         with pytest.raises(NotSigned, match=r"is not of these files: saved_model\.pb"):
-            check(version, signer, tmp_path / "found")
+            signing.check(version, signer, tmp_path / "found")
 
     @pytest.mark.parametrize("kind", [*odd_files.KINDS, "directory", "link to a file", "link to nothing"])
     def test_what_is_no_regular_file_is_no_signature(self, signed, signer, tmp_path, kind):
@@ -316,7 +222,7 @@ class TestInADirectory:
         with odd_files.in_time():
             assert registry.is_signed(signed.uri)
             with pytest.raises(NotSigned, match=r"model\.sig: is no regular file"):
-                check(signed, signer, tmp_path / "found")
+                signing.check(signed, signer, tmp_path / "found")
             if kind != "directory":
                 wrong = registry.differences(Path(signed.uri), signed.manifest)
                 assert "model.sig was not published" in wrong
@@ -327,20 +233,20 @@ class TestInADirectory:
         assert registry.differences(Path(signed.uri), signed.manifest) == ["variables/model.sig was not published"]
 
     def test_what_is_loaded_is_a_copy_that_nobody_else_can_change(self, signed, signer, tmp_path):
-        directory = check(signed, signer, tmp_path / "found")
+        directory = signing.check(signed, signer, tmp_path / "found")
         for name in FILES:
             assert not (directory / name).samefile(f"{signed.uri}/{name}")
 
     def test_a_link_in_place_of_a_published_file_is_copied_as_a_file(self, signed, signer, tmp_path):
         place = Path(signed.uri) / "model.keras"
         place.symlink_to(place.rename(tmp_path / "elsewhere"))
-        assert not check(signed, signer, tmp_path / "found").joinpath("model.keras").is_symlink()
+        assert not signing.check(signed, signer, tmp_path / "found").joinpath("model.keras").is_symlink()
 
     def test_a_writer_that_died_leaves_nothing_that_spoils_a_signature(self, make, signer, tmp_path):
         version = make()
         (Path(version.uri) / f".model.sig.{'0' * 32}.partial").write_bytes(b"{")
-        assert sign(version, signer, tmp_path)
-        check(version, signer, tmp_path / "found")
+        assert signing.sign(version, signer, tmp_path)
+        signing.check(version, signer, tmp_path / "found")
 
     def test_a_root_with_a_space_is_quoted(self, tmp_path):
         assert "'a b'" in signatures.command(registry.Version("digits", 3, "a b/digits/versions/3", {}, ""))
@@ -348,5 +254,5 @@ class TestInADirectory:
     def test_a_registry_that_was_moved_verifies_where_it_is(self, signed, signer, make, tmp_path):
         shutil.copytree(make.root, tmp_path / "moved")
         version = registry.load(str(tmp_path / "moved"), "digits", 1)
-        check(version, signer, tmp_path / "found")
+        signing.check(version, signer, tmp_path / "found")
         assert keys.public_key(signer.public) == signer.pem

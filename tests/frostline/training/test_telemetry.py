@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from frostline.telemetry import INPUT_BOUND, Clock, Scalars, bound
+from frostline.training.telemetry import INPUT_BOUND, Clock, Scalars, bound
 
 ROW = {
     "epoch": 3,
@@ -101,7 +101,7 @@ def test_one_sentence_says_what_a_run_is_bound_by(wait, cached, sentence):
 def test_peak_memory_is_in_bytes_and_stays_when_memory_is_freed():
     """In a process of its own, whose peak is known to be that of this block; without a GPU there is no device."""
     code = """
-from frostline.telemetry import peak_memory
+from frostline.training.telemetry import peak_memory
 before = peak_memory()["host_bytes"]
 block = bytearray(before + 50_000_000)
 block[::4096] = b"x" * len(block[::4096])
@@ -159,5 +159,5 @@ def test_a_row_can_be_read_before_the_run_is_over(tmp_path):
 
 
 def test_measuring_time_does_not_load_tensorflow():
-    code = "import sys, frostline.telemetry, frostline.training.checkpoint; print('tensorflow' in sys.modules)"
+    code = "import sys, frostline.training.telemetry, frostline.training.checkpoint; print('tensorflow' in sys.modules)"
     assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "False"
