@@ -17,16 +17,16 @@ from frostline.model import backbones
 from frostline.registry import keys
 from frostline.text import listed, os_reason
 
-_AT_ONCE = 2
+_WORKERS = 1  # it uses all cores, or the GPU; a second one would load the model again and try bfloat16 again
 _NAMED_WEIGHTS = ("imagenet", "random", "own")
 
 
 def for_this_machine(config: RunConfig, root: Path) -> RunConfig:
     """Complete a configuration for a run on this machine.
 
-    Unless the configuration sets them, store and registry become `root`/store and `root`/registry, and there are as
-    many workers as kfp.local runs at once. Local paths are
-    resolved against the current directory. A source that is still the placeholder stays as it is.
+    Unless the configuration sets them, store and registry become `root`/store and `root`/registry, and one worker
+    prepares all shards. Local paths are resolved against the current directory. A source that is still the placeholder
+    stays as it is.
 
     Raises:
         ConfigError: a path is none that this machine can look up.
@@ -38,7 +38,7 @@ def for_this_machine(config: RunConfig, root: Path) -> RunConfig:
     source = config.source if is_known_source(config.source) else _absolute("source", config.source)
     weights = _absolute("weights", config.weights) if _is_weights_file(config.weights) else config.weights
     backbone = _absolute("backbone", config.backbone) if backbones.is_file(config.backbone) else config.backbone
-    workers = config.workers if "workers" in config.model_fields_set else _AT_ONCE
+    workers = config.workers if "workers" in config.model_fields_set else _WORKERS
     paths = {name: path and _absolute(f"signing.{name}", path) for name, path in config.signing.model_dump().items()}
     signing = config.signing.model_copy(update=paths)
     return config.model_copy(

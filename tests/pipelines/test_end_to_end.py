@@ -19,7 +19,7 @@ from tests.support.running import COLOURS, Run
 
 ROOT = Path(__file__).parents[2]
 CONFIGS = ROOT / "pipelines/configs"
-PHOTOS = f"{COLOURS}gate: {{min_accuracy: 0.5}}\n"
+PHOTOS = f"{COLOURS}gate: {{min_accuracy: 0.5}}\nworkers: 2\n"
 
 
 @pytest.fixture(scope="module")

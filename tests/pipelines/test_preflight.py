@@ -52,6 +52,11 @@ def test_store_and_registry_are_below_the_root_unless_configured(tmp_path):
     assert (set_in_file.store, set_in_file.registry) == ("gs://bucket/store", str(tmp_path / "models"))
 
 
+def test_one_worker_uses_this_machine_unless_configured(tmp_path):
+    assert config(tmp_path).workers == 1
+    assert config(tmp_path, workers=3).workers == 3
+
+
 def test_local_paths_become_absolute_and_names_stay(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
