@@ -37,28 +37,36 @@ class FeatureSetRow(TypedDict):
     packs: list[str]
 
 
+class ProbeAnswers(TypedDict):
+    """What a linear probe answers, fitted on features in bfloat16 and in float32, see `frostline.features.probe`."""
+
+    shift: float
+    changed: int
+    lost: float
+
+
 class Agreement(TypedDict):
-    """Features in bfloat16 compared with those in float32, see `frostline.features.precision.compare`."""
+    """Features in bfloat16 compared with those in float32, see `frostline.features.trial`.
+
+    `noise` is absent where all images have the same features, `probe` where the sample is too small for one.
+    """
 
     images: int
-    relative_l2: float
-    agreement: float
+    noise: NotRequired[float]
+    probe: NotRequired[ProbeAnswers]
     agrees: bool
 
 
 class PrecisionVerdict(Stored):
     """The type that a prefix computes in, and why; `uri` is where the verdict is stored, empty if no sample was tried.
 
-    If a sample was tried, it also has the fields of an `Agreement`.
+    `trial` has what was measured on the sample; an earlier version wrote other measures, beside these fields.
     """
 
     computed_in: str
     reason: str
     uri: NotRequired[str]
-    images: NotRequired[int]
-    relative_l2: NotRequired[float]
-    agreement: NotRequired[float]
-    agrees: NotRequired[bool]
+    trial: NotRequired[Agreement]
 
 
 class MadeFeatures(TypedDict):

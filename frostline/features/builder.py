@@ -96,12 +96,15 @@ class ImageRecords:
         found = examples.load(self.records, split, self.scratch, shards)
         return Images(found, self.image_size, self.augment if varied else AugmentConfig(), self.seed)
 
-    def sources(self, view: int, shards: Sequence[str] | None = None) -> list[Images]:
-        """The images of a set: variants are of training images, PLAIN is of the splits that are not augmented."""
+    def splits(self, view: int) -> tuple[str, ...]:
+        """The splits of a set: variants are of training images, PLAIN is of the splits that are not augmented."""
         if view != PLAIN:
-            return [self.source("train", varied=True, shards=shards)]
-        splits = ("validation",) if self.augment.active else ("train", "validation")
-        return [self.source(split, varied=False, shards=shards) for split in splits]
+            return ("train",)
+        return ("validation",) if self.augment.active else ("train", "validation")
+
+    def sources(self, view: int, shards: Sequence[str] | None = None) -> list[Images]:
+        """The images of a set, split by split."""
+        return [self.source(split, varied=view != PLAIN, shards=shards) for split in self.splits(view)]
 
 
 class FeatureBuilder:
@@ -147,7 +150,7 @@ class FeatureBuilder:
             StorageError: the store cannot be read or written.
         """
         layers = dict.fromkeys(layer for layer, _ in wanted)
-        verdicts = {layer: self._choose(layer, manifest) for layer in layers}
+        verdicts = {layer: self._choose(layer, wanted, manifest) for layer in layers}
         for layer, verdict in verdicts.items() if shards[0].startswith("00000-") else ():  # the same for all
             say(f"the prefix up to {layer} computes in {verdict['computed_in']}: {verdict['reason']}")
         sets, reused = [], 0
@@ -168,10 +171,13 @@ class FeatureBuilder:
             "reused": reused,
         }
 
-    def _choose(self, layer: str, manifest: Sequence[ManifestRow]) -> PrecisionVerdict:
-        size = self.images.image_size
+    def _choose(
+        self, layer: str, wanted: Sequence[tuple[str, int]], manifest: Sequence[ManifestRow]
+    ) -> PrecisionVerdict:
         full, low = self._function(layer, FLOAT32), self._function(layer, BFLOAT16)
-        return precision.choose(self._store, full, low, self._cache, manifest, size)
+        splits = [split for place, view in wanted if place == layer for split in self.images.splits(view)]
+        passes = sum(splits.count(row["split"]) for row in manifest)
+        return precision.choose(self._store, full, low, self._cache, manifest, self.images.image_size, passes)
 
     def _function(self, layer: str, computed_in: str) -> Prefix:
         """The prefix, kept because folding and tracing it take seconds."""

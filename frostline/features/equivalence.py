@@ -15,7 +15,6 @@ from frostline.data.batches import Images
 from frostline.documents.training import Equivalence
 from frostline.errors import FeaturesDisagree
 from frostline.events import say
-from frostline.features.precision import MAX_RELATIVE_L2, relative_l2
 from frostline.features.sample import SIZE
 from frostline.features.source import Features
 from frostline.model import arithmetic, backbones
@@ -26,10 +25,13 @@ from frostline.text import listed
 MAX_DIFFERENCE = 1e-5  # of two probabilities; more is told
 SAME_DEVICE = (1e-3, 1e-4)  # of two probabilities, and of the features in relative L2; more is an error
 OTHER_DEVICE = (1e-2, 2e-3)  # the same, where another kind of device computed the features
-# For rounded features. The number of equal predictions is no measure on a few images: one near tie changes it.
+MAX_OF_ONE = 5 * OTHER_DEVICE[1]  # of one image's features in relative L2; those of another image differ by about 1
+# For rounded features. The number of equal predictions is no measure on a few images: one near tie changes it. Measured
+# with pretrained InceptionV3 at six layers on 640 photos: features in bfloat16 differ by up to 0.031 on 16 images and
+# 0.026 on 32, and those of one image by up to 0.045.
 MAX_ROUNDED_DIFFERENCE = 0.1  # of two probabilities
-MAX_OF_ONE = 5  # times the largest limit of all features in relative L2: of one image's; another image's differ by 100
-MAX_ROUNDED_L2 = 2 * MAX_RELATIVE_L2  # of the features; these images differ from the sample for the precision
+MAX_ROUNDED_L2 = 0.05  # of the features
+MAX_ROUNDED_OF_ONE = 0.15  # of one image's
 
 
 @dataclass(frozen=True)
@@ -112,11 +114,11 @@ def require_equivalent(model: keras.Model, backbone: str, samples: Sequence[Samp
         computed, whole, recomposed = (np.concatenate(part) for part in zip(*results, strict=True))
         computing = arithmetic.describe(model.compute_dtype)
     difference = float(np.abs(whole - recomposed).max())
-    relative = relative_l2(computed, stored)
+    relative = _relative_l2(computed, stored)
     agreement = float(np.mean(whole.argmax(axis=1) == recomposed.argmax(axis=1)))
     limit = MAX_DIFFERENCE if exact else MAX_ROUNDED_DIFFERENCE
     by_image = _by_image(computed, stored)
-    right = float(by_image.max()) <= MAX_OF_ONE * (OTHER_DEVICE[1] if exact else MAX_ROUNDED_L2)
+    right = float(by_image.max()) <= (MAX_OF_ONE if exact else MAX_ROUNDED_OF_ONE)
     devices = frozenset[str]().union(*(sample.devices for sample in samples))
     most, most_l2 = OTHER_DEVICE if devices - {computing["device"]} else SAME_DEVICE
     if right and exact and limit < difference <= most and relative <= most_l2:
@@ -142,6 +144,11 @@ def require_equivalent(model: keras.Model, backbone: str, samples: Sequence[Samp
         "limit": limit,
         "arithmetic": computing,
     }
+
+
+def _relative_l2(exact: NDArray[np.float32], other: NDArray[np.float32]) -> float:
+    """L2 norm of the difference over that of `exact`, over all values; the norm of the difference if `exact` is 0."""
+    return float(np.linalg.norm(other - exact)) / (float(np.linalg.norm(exact)) or 1.0)
 
 
 def _by_image(computed: NDArray[np.float32], stored: NDArray[np.float32]) -> NDArray[np.float32]:

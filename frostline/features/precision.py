@@ -14,19 +14,16 @@ from numpy.typing import NDArray
 from frostline import digests, storage
 from frostline.data import images, records
 from frostline.documents.data import ManifestRow
-from frostline.documents.features import PRECISION, Agreement, PrecisionVerdict
+from frostline.documents.features import PRECISION, PrecisionVerdict
 from frostline.errors import DataError, NotFound, PreconditionFailed
+from frostline.features import trial
 from frostline.features.config import CacheConfig
 from frostline.features.prefix import BATCH, BFLOAT16, FLOAT32, Prefix
 from frostline.model import bfloat16
 
-MAX_RELATIVE_L2 = 1e-2
-MIN_AGREEMENT = 0.99  # fraction of images with the same prediction
-_SAMPLE = BATCH  # images
-
 
 def choose(
-    store: str, full: Prefix, low: Prefix, config: CacheConfig, rows: Iterable[ManifestRow], size: int
+    store: str, full: Prefix, low: Prefix, config: CacheConfig, rows: Iterable[ManifestRow], size: int, passes: int
 ) -> PrecisionVerdict:
     """Choose the compute type of the prefix.
 
@@ -35,12 +32,14 @@ def choose(
         full: the prefix in float32.
         low: the same prefix in bfloat16.
         config: of the cache.
-        rows: the manifest; its first readable training images, ordered by digest, are the sample.
+        rows: the manifest; some readable training images, see `trial.ordered`, are the sample.
         size: height and width of the model's input, in pixels.
+        passes: images of all views that the run sends through the prefix if the store has none of their features: the
+            same for all pods of the run, so that they decide alike.
 
     Returns:
-        The verdict; with the result of `compare` if bfloat16 was tried. `uri` is its address, empty if no trial was
-        necessary.
+        The verdict, with the result of `trial.compare` if bfloat16 was tried. `uri` is its address, empty if no trial
+        was necessary or would pay.
 
     Raises:
         DataError: an image of the sample has changed since it was ingested.
@@ -50,10 +49,15 @@ def choose(
         return {"computed_in": FLOAT32, "reason": "as configured", "uri": ""}
     if not bfloat16.hardware_has_bfloat16():
         return {"computed_in": FLOAT32, "reason": "this hardware does not compute faster in bfloat16", "uri": ""}
-    candidates = sorted((row for row in rows if row["split"] == "train"), key=lambda row: str(row["sha256"]))
-    made_from = {"prefix": full.description, "images": [row["sha256"] for row in candidates[:_SAMPLE]]}
+    most = trial.size_for(passes)
+    if not most:
+        reason = f"bfloat16 saves less on {passes:,} images than it costs to try it"
+        return {"computed_in": FLOAT32, "reason": reason, "uri": ""}
+    candidates = trial.ordered(rows, most)
+    sample = [row["sha256"] for row in candidates[:most]]
+    made_from = {"trial": trial.VERSION, "prefix": full.description, "images": sample}
     uri = storage.join(store, "precision", f"{digests.of_json(made_from)}.json")
-    return _read(uri) or _write(uri, _try(full, low, candidates, size), storage.ABSENT)
+    return _read(uri) or _write(uri, _try(full, low, candidates, most, size), storage.ABSENT)
 
 
 def withdraw(verdict: PrecisionVerdict, reason: str) -> PrecisionVerdict:
@@ -61,42 +65,30 @@ def withdraw(verdict: PrecisionVerdict, reason: str) -> PrecisionVerdict:
     return _write(verdict["uri"], {"computed_in": FLOAT32, "reason": reason}, None)
 
 
-def _try(full: Prefix, low: Prefix, candidates: Iterable[ManifestRow], size: int) -> PrecisionVerdict:
-    pixels, labels = _sample(candidates, size)
-    exact, lowered = full(pixels), low(pixels)
-    if not (np.isfinite(exact).all() and np.isfinite(lowered).all()):  # `prefix.fill` names the image
+def _try(full: Prefix, low: Prefix, candidates: Iterable[ManifestRow], most: int, size: int) -> PrecisionVerdict:
+    pixels, labels = _sample(candidates, most, size)
+    if not labels:
+        return {"computed_in": FLOAT32, "reason": "there is no training image to try bfloat16 on"}
+    batches = (pixels[start : start + BATCH] for start in range(0, len(pixels), BATCH))
+    measured = trial.compare(((full(batch), low(batch)) for batch in batches), labels)
+    if measured is None:  # in float32, `prefix.fill` names the image
         return {"computed_in": FLOAT32, "reason": "a feature of a sampled image is not finite"}
-    measured = compare(exact, lowered, labels)
-    return {
-        "computed_in": BFLOAT16 if measured["agrees"] else FLOAT32,
-        "reason": _reason(measured),
-        "images": measured["images"],
-        "relative_l2": measured["relative_l2"],
-        "agreement": measured["agreement"],
-        "agrees": measured["agrees"],
-    }
+    computed_in = BFLOAT16 if measured["agrees"] else FLOAT32
+    return {"computed_in": computed_in, "reason": trial.reason(measured), "trial": measured}
 
 
-def _reason(measured: Agreement) -> str:
-    return (
-        f"on {measured['images']} images, bfloat16 features differ from float32 by {measured['relative_l2']:.2g} "
-        f"(relative L2, limit {MAX_RELATIVE_L2:g}) and {100 * measured['agreement']:.1f} % of the predictions agree "
-        f"(limit {100 * MIN_AGREEMENT:g} %)"
-    )
-
-
-def _sample(rows: Iterable[ManifestRow], size: int) -> tuple[tf.Tensor, NDArray[np.int64]]:
-    """The first readable images: [n, size, size, 3] uint8 and [n] int64."""
+def _sample(rows: Iterable[ManifestRow], most: int, size: int) -> tuple[NDArray[np.uint8], list[int]]:
+    """The first readable images: [n, size, size, 3], and their labels."""
     pixels, labels = [], []
     for row in rows:
         try:
-            pixels.append(images.from_bytes(tf.constant(records.original(row)), size))
+            pixels.append(images.from_bytes(tf.constant(records.original(row)), size).numpy())
         except tf.errors.InvalidArgumentError:
             continue
         labels.append(row["label"])
-        if len(pixels) == _SAMPLE:
+        if len(pixels) == most:
             break
-    return tf.stack(pixels), np.array(labels, np.int64)
+    return np.array(pixels, np.uint8), labels
 
 
 def _read(uri: str) -> PrecisionVerdict | None:
@@ -113,35 +105,3 @@ def _write(uri: str, verdict: PrecisionVerdict, if_generation: str | None) -> Pr
     except PreconditionFailed:  # another pod was first, or the object is damaged
         return _read(uri) or _write(uri, verdict, None)
     return {**verdict, "uri": uri}
-
-
-def compare(full: NDArray[np.float32], low: NDArray[np.float32], labels: NDArray[np.int64]) -> Agreement:
-    """Compare features in low precision with float32, by their difference and by the predictions of a classifier.
-
-    The classifier predicts the class with the nearest mean feature (of `full`, pooled over positions).
-
-    Args:
-        full: [images, ..., channels], computed in float32.
-        low: the same in low precision.
-        labels: [images] class indexes.
-
-    Returns:
-        `relative_l2`, the L2 norm of the difference over that of `full`; `agreement`, the fraction of images with the
-        same prediction; `agrees`, whether both are within their limits.
-    """
-    relative = relative_l2(full, low)
-    pooled = [features.reshape(len(features), -1, features.shape[-1]).mean(axis=1) for features in (full, low)]
-    means = np.stack([pooled[0][labels == label].mean(axis=0) for label in np.unique(labels)])
-    nearest = [np.linalg.norm(part[:, None] - means[None], axis=-1).argmin(axis=1) for part in pooled]
-    agreement = float(np.mean(nearest[0] == nearest[1]))
-    return {
-        "images": len(full),
-        "relative_l2": relative,
-        "agreement": agreement,
-        "agrees": bool(relative <= MAX_RELATIVE_L2 and agreement >= MIN_AGREEMENT),
-    }
-
-
-def relative_l2(exact: NDArray[np.float32], other: NDArray[np.float32]) -> float:
-    """L2 norm of the difference over that of `exact`, over all values; the norm of the difference if `exact` is 0."""
-    return float(np.linalg.norm(other - exact)) / (float(np.linalg.norm(exact)) or 1.0)

@@ -8,7 +8,7 @@ import pytest
 from frostline import artifacts
 from frostline.data.config import AugmentConfig
 from frostline.errors import DataError
-from frostline.features import packs, prefix
+from frostline.features import packs, precision, prefix
 from frostline.features import store as feature_store
 from frostline.features.builder import FeatureBuilder, FeatureSet, ImageRecords
 from frostline.features.cache_plan import PLAIN
@@ -88,6 +88,26 @@ def test_a_set_holds_training_and_validation_images_or_where_they_vary_one_of_th
     parts = [ids(pictures_of().sources(PLAIN, [shard])) for shard in (FIRST, SECOND)]
     assert parts[0] | parts[1] == of(manifest, "train", "validation")
     assert not parts[0] & parts[1]
+
+
+def test_the_precision_is_chosen_for_all_images_of_all_views_that_go_through_the_prefix(
+    bench, maker, manifest, monkeypatch
+):
+    asked = []
+
+    def choose(store, full, low, config, rows, size, passes):
+        asked.append((full.layer, low.computed_in, passes))
+        raise DataError("stop")
+
+    monkeypatch.setattr(precision, "choose", choose)
+    train, validation = (len(of(manifest, split)) for split in ("train", "validation"))
+    for augment, wanted in (
+        (UNVARIED, [(LAYER, PLAIN), (OTHER, PLAIN)]),
+        (FLIPPED, [(LAYER, PLAIN), (LAYER, 0), (LAYER, 1), (OTHER, 0)]),
+    ):
+        with pytest.raises(DataError):
+            maker(augment).make([SECOND], wanted, manifest)
+    assert asked == [(LAYER, "bfloat16", train + validation), (LAYER, "bfloat16", 2 * train + validation)]
 
 
 def test_two_shards_together_make_every_set_and_the_second_one_nothing_of_the_firsts(bench, maker, manifest, tmp_path):
