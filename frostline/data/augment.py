@@ -1,50 +1,85 @@
-"""Random changes to a training image: flip, crop and colour, as a pure function of (seed, view, image).
+"""Random changes to training images: flip, crop and colour, each image a pure function of (seed, view, image).
 
 All random numbers for an image come from one stateless stream, whose seed is made from these three. So the order of
 images and their batch do not matter, and a feature cache can say which variants it holds.
+
+Many images are changed at once, in NumPy: each operation on floats rounds once and alone, so the bits are the same on
+any machine and in any batch.
 """
 
 from __future__ import annotations
 
-from typing import Any
+import math
+import threading
+from collections.abc import Sequence
+from typing import cast
 
-import tensorflow as tf
+import numpy as np
+from numpy.typing import NDArray
 
+from frostline.data import philox
 from frostline.data.config import AugmentConfig
 
 VERSION = 1  # of the algorithm; raise it when the same random numbers give other pixels
 _DRAWS = 7  # always all of them, so that switching one change off leaves the others as they were
-_GENERATOR = "philox"  # named, because the default depends on the device
-_LUMA = (0.299, 0.587, 0.114)  # weights of red, green and blue in a grey level: ITU-R BT.601, as in Pillow
+_LUMA = np.array((0.299, 0.587, 0.114), np.float32)  # red, green and blue in a grey level: ITU-R BT.601, as in Pillow
+_HALF, _ONE, _TWO = (np.float32(number) for number in (0.5, 1, 2))
+
+_thread = threading.local()
+
+Floats = NDArray[np.float32]
+Pixels = NDArray[np.uint8]
 
 
-def apply(image: Any, key: Any, *, view: Any, seed: int, config: AugmentConfig) -> Any:
-    """Make one variant of an image, in TensorFlow operations.
+def draws(keys: NDArray[np.int64], *, view: int, seed: int) -> Floats:
+    """Draw the random numbers of one variant of each image.
 
     Args:
-        image: [size, size, 3] uint8, with a static shape.
-        key: int64 scalar, the example's key.
-        view: int64 scalar, the number of the variant.
+        keys: [n] int64, the examples' keys.
+        view: number of the variant.
         seed: seed of the run.
+
+    Returns:
+        [n, 7] float32 in [0, 1).
+    """
+    seeds = np.zeros((len(keys), 2), np.int64)
+    seeds[:, 0] = seed
+    for part in (np.full_like(keys, view), keys):
+        seeds = philox.fold_in(seeds, part)
+    return philox.uniform(seeds, _DRAWS)
+
+
+def apply(images: Pixels, drawn: Floats, config: AugmentConfig) -> Pixels:
+    """Make one variant of each image. Each thread keeps memory for three copies of the images as floats.
+
+    Args:
+        images: [n, size, size, 3] uint8.
+        drawn: [n, 7] float32, the images' random numbers.
         config: which changes, and how large they are.
 
     Returns:
-        [size, size, 3] uint8; the image itself if the configuration changes nothing.
+        [n, size, size, 3] uint8; the images themselves if the configuration changes nothing.
     """
     if not config.active:
-        return image
-    stream = tf.constant([seed, 0], tf.int64)
-    for part in (view, key):
-        stream = tf.random.experimental.stateless_fold_in(stream, part, alg=_GENERATOR)
-    draws = tf.random.stateless_uniform([_DRAWS], stream, alg=_GENERATOR)  # each in [0, 1)
+        return images
+    planes, *spare = _memory((len(images), 3, *images.shape[1:3]))
+    columns = _as_bytes(spare[1])
+    columns[...] = images.transpose(0, 3, 2, 1)  # first across and then down
     if config.flip:
-        image = tf.where(draws[0] < 0.5, tf.reverse(image, [1]), image)
-    pixels = tf.cast(image, tf.float32)
+        mirrored = drawn[:, 0] < _HALF
+        columns[mirrored] = columns[mirrored, :, ::-1]
+    if not config.crop and not config.colour:
+        return _interleaved(columns.swapaxes(2, 3))
     if config.crop:
-        pixels = _cropped(pixels, config.crop, draws[1:4])
+        planes[...] = columns
+        _crop(planes, spare, config.crop, drawn[:, 1:4])
+    else:
+        rows = _as_bytes(spare[0])
+        rows[...] = columns.swapaxes(2, 3)
+        planes[...] = rows
     if config.colour:
-        pixels = _recoloured(pixels, 1.0 + config.colour * (2.0 * draws[4:7] - 1.0))
-    return tf.cast(tf.round(tf.clip_by_value(pixels, 0.0, 255.0)), tf.uint8)
+        _recolour(planes, spare[0], _ONE + np.float32(config.colour) * (_TWO * drawn[:, 4:7] - _ONE))
+    return _interleaved(_rounded(planes, spare[0]))
 
 
 def description(config: AugmentConfig, seed: int) -> dict[str, float]:
@@ -54,46 +89,108 @@ def description(config: AugmentConfig, seed: int) -> dict[str, float]:
     return {"version": VERSION, "seed": seed, **config.model_dump(include={"flip", "crop", "colour"})}
 
 
-def _cropped(pixels: Any, fraction: float, draws: Any) -> Any:
-    """Crop to a square window of whole pixels, with uniform size and position, and resize it back bilinearly.
+def _memory(shape: tuple[int, ...]) -> Floats:
+    """[3, *shape] float32 of any content, the same memory in each call from a thread: new memory costs page faults."""
+    size = 3 * math.prod(shape)
+    if getattr(_thread, "memory", np.empty(0)).size < size:
+        _thread.memory = np.empty(size, np.float32)
+    return cast(Floats, _thread.memory[:size].reshape(3, *shape))
+
+
+def _as_bytes(floats: Floats) -> Pixels:
+    """An array of this shape in the first quarter of the same memory."""
+    return floats.reshape(-1).view(np.uint8)[: floats.size].reshape(floats.shape)
+
+
+def _rounded(planes: Floats, spare: Floats) -> Pixels:
+    """Round and clip, in place, and store in `spare`: [n, 3, size, size] float32 to the same in uint8."""
+    levels = _as_bytes(spare)
+    levels[...] = np.clip(np.rint(planes, out=planes), 0, 255, out=planes)
+    return levels
+
+
+def _interleaved(planes: Pixels) -> Pixels:
+    """[n, 3, size, size] uint8 to [n, size, size, 3] uint8, in new memory."""
+    return np.stack(list(planes.swapaxes(0, 1)), axis=-1)
+
+
+def _crop(planes: Floats, spare: Sequence[Floats], fraction: float, drawn: Floats) -> None:
+    """Crop each image to a square window of whole pixels, uniform in size and position, and resize it back bilinearly.
 
     Args:
-        pixels: [size, size, 3] float32.
+        planes: [n, 3, size, size] float32, first across and then down; overwritten by the result, first down and then
+            across, neither rounded nor clipped.
+        spare: two arrays of this shape, overwritten.
         fraction: largest fraction of the side that is cut away.
-        draws: [3] float32 in [0, 1), for the window's side, its top and its left edge.
-
-    Returns:
-        [size, size, 3] float32.
+        drawn: [n, 3] float32 in [0, 1), for the window's side, its top and its left edge.
     """
-    size = int(pixels.shape[0])
+    size = planes.shape[-1]
     smallest = max(1, size - int(size * fraction))
-    side = smallest + _whole(draws[0], size - smallest + 1)
-    top, left = _whole(draws[1], size - side + 1), _whole(draws[2], size - side + 1)
-    return tf.image.resize(pixels[top : top + side, left : left + side], [size, size])
+    side = smallest + _whole(drawn[:, 0], np.full(len(planes), size - smallest + 1))
+    top, left = (_whole(drawn[:, number], size - side + 1) for number in (1, 2))
+    across, other = spare
+    _resize(planes, left, side, across, other)
+    other[...] = across.swapaxes(2, 3)
+    _resize(other, top, side, planes, across)
 
 
-def _whole(draw: Any, count: Any) -> Any:
-    """Map a random number in [0, 1) to an integer in 0..count - 1."""
-    return tf.cast(draw * tf.cast(count, tf.float32), tf.int32)
+def _whole(drawn: Floats, count: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Map random numbers in [0, 1) to integers in 0..count - 1: [n] each."""
+    return (drawn * count.astype(np.float32)).astype(np.int64)
 
 
-def _recoloured(pixels: Any, factors: Any) -> Any:
-    """Multiply brightness, contrast and saturation by one factor each, as Pillow's ImageEnhance defines them.
+def _resize(planes: Floats, start: NDArray[np.int64], side: NDArray[np.int64], out: Floats, spare: Floats) -> None:
+    """Resize a window of each image to the image's size, along one axis: as `tf.image.resize`, without antialiasing.
 
     Args:
-        pixels: [size, size, 3] float32, 0..255.
-        factors: [3] float32: brightness, contrast, saturation.
-
-    Returns:
-        [size, size, 3] float32, neither rounded nor clipped.
+        planes: [n, 3, size, size] float32, with the axis as the third.
+        start: [n] int64, where the windows start.
+        side: [n] int64, their lengths.
+        out: as `planes`, for the result.
+        spare: as `planes`, overwritten.
     """
-    pixels = pixels * factors[0]
-    levels = tf.cast(tf.round(_grey(pixels)), tf.int64)  # the sum of integers does not depend on the order
-    mean = tf.cast(tf.reduce_sum(levels) / tf.size(levels, tf.int64), tf.float32)
-    pixels = mean + (pixels - mean) * factors[1]
-    grey = _grey(pixels)
-    return grey + (pixels - grey) * factors[2]
+    count, colours, size, _ = planes.shape
+    scale = side.astype(np.float32) / np.float32(size)
+    centres = (np.arange(size, dtype=np.float32) + _HALF) * scale[:, None] - _HALF  # [n, size]
+    below = np.floor(centres)
+    lower = np.maximum(below.astype(np.int64), 0)
+    upper = np.minimum(np.ceil(centres).astype(np.int64), side[:, None] - 1)
+    first = start[:, None, None] + size * np.arange(count * colours).reshape(count, colours, 1)
+    for places, values in ((lower, spare), (upper, out)):
+        planes.reshape(-1, size).take(first + places[:, None], axis=0, out=values, mode="clip")  # raise would copy
+    out -= spare
+    out *= (centres - below)[:, None, :, None]
+    out += spare
 
 
-def _grey(pixels: Any) -> Any:
-    return tf.reduce_sum(pixels * tf.constant(_LUMA), axis=-1, keepdims=True)
+def _recolour(planes: Floats, spare: Floats, factors: Floats) -> None:
+    """Multiply brightness, contrast and saturation by one factor each, as Pillow's ImageEnhance defines them, in place.
+
+    Args:
+        planes: [n, 3, size, size] float32, 0..255; neither rounded nor clipped afterwards.
+        spare: as `planes`, overwritten.
+        factors: [n, 3] float32: brightness, contrast, saturation.
+    """
+    bright, contrast, saturation = factors.T[..., None, None, None]
+    planes *= bright
+    grey = _grey(planes, spare)
+    lines = np.rint(grey, out=grey).sum(axis=2)  # of whole numbers below 2^24, so exact in any order
+    mean = lines.sum(axis=(1, 2), dtype=np.float64) / (planes.shape[2] * planes.shape[3])
+    _stretch(planes, mean.astype(np.float32)[:, None, None, None], contrast)
+    _stretch(planes, _grey(planes, spare), saturation)
+
+
+def _stretch(planes: Floats, middle: Floats, factor: Floats) -> None:
+    """Multiply the distance from `middle` by `factor`, in place."""
+    planes -= middle
+    planes *= factor
+    planes += middle
+
+
+def _grey(planes: Floats, spare: Floats) -> Floats:
+    """Grey levels: [n, 3, size, size] float32 to [n, 1, size, size] float32, a part of `spare`."""
+    np.multiply(planes, _LUMA[:, None, None], out=spare)
+    grey = spare[:, :1]
+    grey += spare[:, 1:2]
+    grey += spare[:, 2:]
+    return grey

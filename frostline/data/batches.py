@@ -1,6 +1,6 @@
 """Batches for training: each is a pure function of (seed, epoch, step), so training can start at any step.
 
-There are two sources: `Images` decodes records and augments the images, `features.source.Features` reads the cache.
+There are two sources: `Images` reads records and augments the images, `features.source.Features` reads the cache.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ from frostline.data.examples import Examples
 
 _NO_AUGMENTATION = AugmentConfig()
 _PREFETCHED = 2  # batches
-_DECODERS = os.cpu_count() or 1  # images decoded at once
+_CORES = os.cpu_count() or 1
+_PART = 2**18  # values of pixels that a thread takes at once, at least one image
 
 
 def steps(examples: int, batch_size: int) -> int:
@@ -81,7 +82,7 @@ class BatchSource(Protocol):
 
 @dataclass(frozen=True)
 class Images:
-    """Images decoded from records, and augmented if they are for training: [batch, size, size, 3] uint8.
+    """Images read from records, and augmented if they are for training: [batch, size, size, 3] uint8.
 
     Attributes:
         examples: the records.
@@ -103,26 +104,29 @@ class Images:
         return tf.TensorSpec([None, self.image_size, self.image_size, 3], tf.uint8)
 
     def read(self, positions: NDArray[np.int64], view: int) -> Any:
-        """Read one batch; all CPU cores decode."""
-        serialized, keys = self.examples.read(positions), self.examples.keys(positions)
+        """Read one batch; all CPU cores take part."""
+        found = np.empty((len(positions), self.image_size, self.image_size, 3), np.uint8)
+        keys = self.examples.keys(positions)
+        drawn = augment.draws(keys, view=view, seed=self.seed) if self.augment.active else None
+
+        def fill(part: slice) -> None:
+            for image, record in zip(found[part], self.examples.read(positions[part]), strict=True):
+                image[...] = records.pixels(record, self.image_size)
+            if drawn is not None:
+                found[part] = augment.apply(found[part], drawn[part], self.augment)
+
+        list(self._pool.map(fill, self._parts(len(positions))))
         with tf.device("CPU:0"):
-            return self._decode(tf.constant(serialized), tf.constant(keys), tf.constant(view, tf.int64))
+            return tf.constant(found)
+
+    def _parts(self, count: int) -> list[slice]:
+        """Cut a batch into parts: enough for all cores, and few enough images for their caches."""
+        size = max(1, min(_PART // (3 * self.image_size**2), steps(count, _CORES)))
+        return [slice(start, start + size) for start in range(0, count, size)]
 
     @functools.cached_property
-    def _decode(self) -> Any:
-        shape = tf.TensorSpec([self.image_size, self.image_size, 3], tf.uint8)
-
-        def decode(serialized: Any, keys: Any, view: Any) -> Any:
-            def image(pair: Any) -> Any:
-                pixels, _ = records.parse(pair[0], self.image_size)
-                if not self.augment.active:
-                    return pixels
-                return augment.apply(pixels, pair[1], view=view, seed=self.seed, config=self.augment)
-
-            return tf.map_fn(image, (serialized, keys), parallel_iterations=_DECODERS, fn_output_signature=shape)
-
-        many = [tf.TensorSpec([None], dtype) for dtype in (tf.string, tf.int64)]
-        return tf.function(decode, autograph=False).get_concrete_function(*many, tf.TensorSpec([], tf.int64))
+    def _pool(self) -> ThreadPoolExecutor:
+        return ThreadPoolExecutor(_CORES)
 
 
 def stream(source: BatchSource, parts: Iterable[NDArray[np.int64]], view: int = 0) -> Iterator[tuple[Any, Any]]:

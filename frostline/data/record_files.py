@@ -12,7 +12,8 @@ from typing import Any
 from frostline import digests
 from frostline.documents.data import ManifestRow, ShardFile, Source, SplitName
 
-FORMAT_VERSION = 2  # part of every address; raise it when the bytes of a record change
+FORMAT_VERSION = 3  # part of the records' address; raise it when the bytes of a record change, for whatever reason
+PIXELS_VERSION = 2  # part of the features' addresses; raise it when the pixels of a record change, and the other too
 _FEATURES = "tensorflow_datasets.core.features"
 
 
@@ -55,12 +56,12 @@ def metadata(
     """
     image = {
         "dtype": "uint8",
-        "encodingFormat": "png",
+        "encoding": "bytes",
         "shape": {"dimensions": [str(image_size), str(image_size), "3"]},
     }
     features = {
         "id": {"pythonClassName": f"{_FEATURES}.text_feature.Text", "text": {}},
-        "image": {"image": image, "pythonClassName": f"{_FEATURES}.image_feature.Image"},
+        "image": {"pythonClassName": f"{_FEATURES}.tensor_feature.Tensor", "tensor": image},
         "label": {
             "classLabel": {"numClasses": str(len(labels))},
             "pythonClassName": f"{_FEATURES}.class_label_feature.ClassLabel",

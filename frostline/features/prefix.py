@@ -71,7 +71,7 @@ class Prefix:
             "graph": json.loads(self._model.to_json())["config"],
             "weights": certificate.weights_digest(self._model.layers),
             "normalisation": "none" if backbones.is_file(self._backbone) else self._backbone,
-            "images": record_files.FORMAT_VERSION,
+            "images": record_files.PIXELS_VERSION,
             "tensorflow": tf.__version__,
             "keras": keras.__version__,  # its layers choose the operations
         }

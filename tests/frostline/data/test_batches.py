@@ -1,8 +1,9 @@
 """Batches: every example once, nearly equal sizes, and the same batches wherever training starts."""
 
+import threading
+
 import numpy as np
 import pytest
-import tensorflow as tf
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -110,10 +111,42 @@ def test_a_variant_depends_on_seed_view_and_image_but_not_on_its_batch(found):
         rows = read(Images(found, SIZE, VARIED, seed), parts, view)
         return {label: image for batch, labels in rows for label, image in zip(labels.tolist(), batch, strict=True)}
 
-    one, other = variants(0, 0, 8, 0), variants(0, 0, 5, 1)
-    assert all(one[label].tobytes() == other[label].tobytes() for label in range(COUNT))
+    one = variants(0, 0, 8, 0)
+    for batch_size in (1, 5, COUNT):
+        other = variants(0, 0, batch_size, 1)
+        assert all(one[label].tobytes() == other[label].tobytes() for label in range(COUNT))
     for changed in (variants(1, 0, 8, 0), variants(0, 1, 8, 0)):
         assert sum(one[label].tobytes() != changed[label].tobytes() for label in range(COUNT)) > 0.9 * COUNT
+
+
+@pytest.mark.parametrize("part", [1, 3 * SIZE**2 * 4, 10**9], ids=["one image", "four images", "any number"])
+@pytest.mark.parametrize("cores", [1, 3, 100])
+def test_a_batch_is_the_same_however_it_is_cut_for_the_cores(found, pixels, monkeypatch, cores, part):
+    positions = np.array([5, 5, 0, *range(COUNT)])
+    expected = [Images(found, SIZE, augment, 1).read(positions, 2).numpy() for augment in (AugmentConfig(), VARIED)]
+    monkeypatch.setattr(batches, "_CORES", cores)
+    monkeypatch.setattr(batches, "_PART", part)
+    for augment, one in zip((AugmentConfig(), VARIED), expected, strict=True):
+        np.testing.assert_array_equal(Images(found, SIZE, augment, 1).read(positions, 2), one)
+    np.testing.assert_array_equal(expected[0], pixels[found.labels[positions]])
+
+
+def test_all_cores_take_part_in_a_batch(found, monkeypatch):
+    monkeypatch.setattr(batches, "_CORES", 3)
+    together = threading.Barrier(3)  # which opens when three threads are there
+
+    class Awaited(examples.Examples):
+        def read(self, positions):
+            together.wait(30)
+            return found.read(positions)
+
+    awaited = Awaited(found.origin, found.ids, found.labels, found.files, found.scratch)
+    assert len(Images(awaited, SIZE).read(np.arange(30), 0)) == 30
+
+
+def test_a_batch_of_no_images_is_empty(found):
+    for augment in (AugmentConfig(), VARIED):
+        assert Images(found, SIZE, augment).read(np.array([], np.int64), 0).shape == (0, SIZE, SIZE, 3)
 
 
 def test_an_error_of_the_source_is_raised_at_its_batch(tmp_path, pixels):
@@ -142,5 +175,5 @@ def test_an_image_without_features_is_named(found, cached, tmp_path):
 
 
 def test_an_image_of_another_size_stops_the_pass(found):
-    with pytest.raises(tf.errors.InvalidArgumentError):
+    with pytest.raises(DataError, match="no image of 9 x 9 pixels"):
         read(Images(found, SIZE + 1), [np.arange(3)])

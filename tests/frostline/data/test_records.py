@@ -48,10 +48,24 @@ def test_a_bit_that_changes_on_the_way_does_not_make_an_image_one_that_has_chang
     assert faults == []
 
 
-def test_an_example_is_parsed_to_the_pixels_and_label_that_were_written():
-    image, label = records.parse(tf.constant(records.serialize(PIXELS, 7, "f" * 64)), 6)
-    np.testing.assert_array_equal(image.numpy(), PIXELS)
-    assert (image.dtype, image.shape, label.dtype, int(label)) == (tf.uint8, (6, 6, 3), tf.int64, 7)
+def test_an_example_has_the_pixels_and_the_label_that_were_written():
+    for label in (0, 7, 999):
+        record = records.serialize(PIXELS, label, "f" * 64)
+        image = records.pixels(record, 6)
+        np.testing.assert_array_equal(image, PIXELS)
+        assert (image.dtype, image.shape) == (np.uint8, (6, 6, 3))
+        assert tf.train.Example.FromString(record).features.feature["label"].int64_list.value == [label]
+
+
+@pytest.mark.parametrize("size", [1, 2, 41, 128, 299])  # longer lengths take more bytes
+def test_the_pixels_of_an_image_of_any_size_are_found(size):
+    pixels = np.random.default_rng(size).integers(0, 256, (size, size, 3), np.uint8)
+    np.testing.assert_array_equal(records.pixels(records.serialize(tf.constant(pixels), 1, DIGEST), size), pixels)
+
+
+def test_pixels_of_another_type_are_refused():
+    with pytest.raises(TypeError, match="received float32; expected uint8"):
+        records.serialize(PIXELS.astype(np.float32), 0, DIGEST)
 
 
 def test_an_example_names_its_image_and_always_has_the_same_bytes():
@@ -81,8 +95,17 @@ def test_an_id_inside_the_pixels_does_not_make_a_record_that_of_an_image():
 
 @pytest.mark.parametrize("size", [5, 7])
 def test_an_example_of_another_size_is_refused(size):
-    with pytest.raises((ValueError, tf.errors.InvalidArgumentError)):
-        records.parse(tf.constant(records.serialize(PIXELS, 0, "f" * 64)), size)
+    with pytest.raises(DataError, match=f"no image of {size} x {size} pixels as bytes; run the pipeline again"):
+        records.pixels(records.serialize(PIXELS, 0, "f" * 64), size)
+
+
+def test_an_example_of_another_format_is_refused():
+    """Records of FORMAT_VERSION 2 are PNGs under other addresses."""
+    example = tf.train.Example.FromString(records.serialize(PIXELS, 0, "f" * 64))
+    example.features.feature["image"].bytes_list.value[0] = tf.io.encode_png(PIXELS).numpy()
+    for record in (example.SerializeToString(deterministic=True), b"", records.serialize(PIXELS, 0, DIGEST)[:-40]):
+        with pytest.raises(DataError, match="no image of 6 x 6 pixels"):
+            records.pixels(record, 6)
 
 
 def test_every_split_gets_a_file_with_its_name_in_tfds(tmp_path):

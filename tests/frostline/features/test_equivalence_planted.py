@@ -114,9 +114,9 @@ def planted_record(bench):
     ids = [fields["id"].bytes_list.value[0].decode() for fields in parsed]
     labels = [fields["label"].int64_list.value[0] for fields in parsed]
     other = next(place for place in range(1, len(found)) if labels[place] == labels[0])
-    pixels, label = records.parse(tf.constant(found[other]), 32)
+    pixels = records.pixels(found[other], 32)
     with tf.io.TFRecordWriter(str(path)) as writer:
-        for record in [records.serialize(pixels, int(label), ids[0]), *found[1:]]:
+        for record in [records.serialize(pixels, labels[other], ids[0]), *found[1:]]:
             writer.write(record)
     yield ids[0]
     path.write_bytes(whole)

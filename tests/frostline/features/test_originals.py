@@ -65,10 +65,10 @@ def with_other(stored, place, change):
 
 def brighter(levels):
     def change(record):
-        pixels, label = records.parse(tf.constant(record), SIZE)
-        changed = pixels.numpy()
+        changed = records.pixels(record, SIZE).copy()
+        [label] = tf.train.Example.FromString(record).features.feature["label"].int64_list.value
         changed[5, 5, 1] = changed[5, 5, 1] + levels if changed[5, 5, 1] < 128 else changed[5, 5, 1] - levels
-        return records.serialize(changed, int(label), "")
+        return records.serialize(changed, label, "")
 
     return change
 
