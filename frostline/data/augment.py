@@ -11,8 +11,6 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Sequence
-from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +27,7 @@ _thread = threading.local()
 
 Floats = NDArray[np.float32]
 Pixels = NDArray[np.uint8]
+Places = NDArray[np.int64]
 
 
 def draws(keys: NDArray[np.int64], *, view: int, seed: int) -> Floats:
@@ -62,24 +61,21 @@ def apply(images: Pixels, drawn: Floats, config: AugmentConfig) -> Pixels:
     """
     if not config.active:
         return images
-    planes, *spare = _memory((len(images), 3, *images.shape[1:3]))
-    columns = _as_bytes(spare[1])
-    columns[...] = images.transpose(0, 3, 2, 1)  # first across and then down
-    if config.flip:
-        mirrored = drawn[:, 0] < _HALF
-        columns[mirrored] = columns[mirrored, :, ::-1]
-    if not config.crop and not config.colour:
-        return _interleaved(columns.swapaxes(2, 3))
-    if config.crop:
-        planes[...] = columns
-        _crop(planes, spare, config.crop, drawn[:, 1:4])
-    else:
-        rows = _as_bytes(spare[0])
-        rows[...] = columns.swapaxes(2, 3)
-        planes[...] = rows
-    if config.colour:
-        _recolour(planes, spare[0], _ONE + np.float32(config.colour) * (_TWO * drawn[:, 4:7] - _ONE))
-    return _interleaved(_rounded(planes, spare[0]))
+    planes, spare, levels = _memory((3, *images.shape[:3]))
+    mirrored = (drawn[:, 0] < _HALF) & config.flip
+    for number, image in enumerate(images):
+        seen = image[:, ::-1] if mirrored[number] else image
+        levels[:, number] = seen.transpose(2, 1, 0) if config.crop else seen.transpose(2, 0, 1)
+    if config.crop or config.colour:
+        planes[...] = levels
+        if config.crop:
+            windows = _windows(images.shape[1], config.crop, drawn[:, 1:4])
+            for plane in planes:  # one after the other, because a plane stays in the cache
+                _crop(plane, spare, *windows)
+        if config.colour:
+            _recolour(planes, spare, _ONE + np.float32(config.colour) * (_TWO * drawn[:, 4:7] - _ONE))
+        levels[...] = np.clip(np.rint(planes, out=planes), 0, 255, out=planes)
+    return np.stack(list(levels), axis=-1)
 
 
 def description(config: AugmentConfig, seed: int) -> dict[str, float]:
@@ -89,77 +85,74 @@ def description(config: AugmentConfig, seed: int) -> dict[str, float]:
     return {"version": VERSION, "seed": seed, **config.model_dump(include={"flip", "crop", "colour"})}
 
 
-def _memory(shape: tuple[int, ...]) -> Floats:
-    """[3, *shape] float32 of any content, the same memory in each call from a thread: new memory costs page faults."""
-    size = 3 * math.prod(shape)
-    if getattr(_thread, "memory", np.empty(0)).size < size:
-        _thread.memory = np.empty(size, np.float32)
-    return cast(Floats, _thread.memory[:size].reshape(3, *shape))
+def _memory(shape: tuple[int, ...]) -> tuple[Floats, Floats, Pixels]:
+    """Three arrays of this shape and any content, in memory that a thread keeps, since new memory costs page faults."""
+    size = math.prod(shape)
+    if getattr(_thread, "memory", np.empty(0)).size < 3 * size:
+        _thread.memory = np.empty(3 * size, np.float32)
+    first, second, third = _thread.memory[: 3 * size].reshape(3, size)
+    return first.reshape(shape), second.reshape(shape), third.view(np.uint8)[:size].reshape(shape)
 
 
-def _as_bytes(floats: Floats) -> Pixels:
-    """An array of this shape in the first quarter of the same memory."""
-    return floats.reshape(-1).view(np.uint8)[: floats.size].reshape(floats.shape)
-
-
-def _rounded(planes: Floats, spare: Floats) -> Pixels:
-    """Round and clip, in place, and store in `spare`: [n, 3, size, size] float32 to the same in uint8."""
-    levels = _as_bytes(spare)
-    levels[...] = np.clip(np.rint(planes, out=planes), 0, 255, out=planes)
-    return levels
-
-
-def _interleaved(planes: Pixels) -> Pixels:
-    """[n, 3, size, size] uint8 to [n, size, size, 3] uint8, in new memory."""
-    return np.stack(list(planes.swapaxes(0, 1)), axis=-1)
-
-
-def _crop(planes: Floats, spare: Sequence[Floats], fraction: float, drawn: Floats) -> None:
-    """Crop each image to a square window of whole pixels, uniform in size and position, and resize it back bilinearly.
+def _windows(size: int, fraction: float, drawn: Floats) -> tuple[Places, Places, Places]:
+    """Choose square windows of whole pixels, uniform in size and position.
 
     Args:
-        planes: [n, 3, size, size] float32, first across and then down; overwritten by the result, first down and then
-            across, neither rounded nor clipped.
-        spare: two arrays of this shape, overwritten.
+        size: height and width of the images.
         fraction: largest fraction of the side that is cut away.
-        drawn: [n, 3] float32 in [0, 1), for the window's side, its top and its left edge.
+        drawn: [n, 3] float32 in [0, 1), for each window's side, its top and its left edge.
+
+    Returns:
+        Side, top and left edge of each window: [n] int64.
     """
-    size = planes.shape[-1]
     smallest = max(1, size - int(size * fraction))
-    side = smallest + _whole(drawn[:, 0], np.full(len(planes), size - smallest + 1))
-    top, left = (_whole(drawn[:, number], size - side + 1) for number in (1, 2))
-    across, other = spare
-    _resize(planes, left, side, across, other)
-    other[...] = across.swapaxes(2, 3)
-    _resize(other, top, side, planes, across)
+    side = smallest + _whole(drawn[:, 0], np.full(len(drawn), size - smallest + 1))
+    return side, _whole(drawn[:, 1], size - side + 1), _whole(drawn[:, 2], size - side + 1)
 
 
-def _whole(drawn: Floats, count: NDArray[np.int64]) -> NDArray[np.int64]:
+def _whole(drawn: Floats, count: Places) -> Places:
     """Map random numbers in [0, 1) to integers in 0..count - 1: [n] each."""
     return (drawn * count.astype(np.float32)).astype(np.int64)
 
 
-def _resize(planes: Floats, start: NDArray[np.int64], side: NDArray[np.int64], out: Floats, spare: Floats) -> None:
-    """Resize a window of each image to the image's size, along one axis: as `tf.image.resize`, without antialiasing.
+def _crop(plane: Floats, spare: Floats, side: Places, top: Places, left: Places) -> None:
+    """Resize each image's window to the image's size, bilinearly.
 
     Args:
-        planes: [n, 3, size, size] float32, with the axis as the third.
-        start: [n] int64, where the windows start.
-        side: [n] int64, their lengths.
-        out: as `planes`, for the result.
-        spare: as `planes`, overwritten.
+        plane: [n, size, size] float32, one colour, first across and then down; overwritten by the result, first down
+            and then across, neither rounded nor clipped.
+        spare: two or more arrays of this shape, overwritten.
+        side: [n] int64, the windows' sides.
+        top: [n] int64, their top edges.
+        left: [n] int64, their left edges.
     """
-    count, colours, size, _ = planes.shape
+    _resize(plane, left, side, spare[0], spare[1])
+    plane[...] = spare[0].swapaxes(1, 2)
+    _resize(plane, top, side, spare[0], spare[1])
+    plane[...] = spare[0]
+
+
+def _resize(rows: Floats, start: Places, side: Places, out: Floats, spare: Floats) -> None:
+    """Resize a range of each image's rows to all rows: as `tf.image.resize`, bilinearly and without antialiasing.
+
+    Args:
+        rows: [n, size, size] float32.
+        start: [n] int64, where the ranges start.
+        side: [n] int64, their lengths.
+        out: [n, size, size] float32, for the result.
+        spare: [n, size, size] float32, overwritten.
+    """
+    count, size, _ = rows.shape
     scale = side.astype(np.float32) / np.float32(size)
     centres = (np.arange(size, dtype=np.float32) + _HALF) * scale[:, None] - _HALF  # [n, size]
     below = np.floor(centres)
     lower = np.maximum(below.astype(np.int64), 0)
     upper = np.minimum(np.ceil(centres).astype(np.int64), side[:, None] - 1)
-    first = start[:, None, None] + size * np.arange(count * colours).reshape(count, colours, 1)
+    first = (start + size * np.arange(count))[:, None]
     for places, values in ((lower, spare), (upper, out)):
-        planes.reshape(-1, size).take(first + places[:, None], axis=0, out=values, mode="clip")  # raise would copy
+        rows.reshape(-1, size).take(first + places, axis=0, out=values, mode="clip")  # mode raise would make a copy
     out -= spare
-    out *= (centres - below)[:, None, :, None]
+    out *= (centres - below)[..., None]
     out += spare
 
 
@@ -167,16 +160,16 @@ def _recolour(planes: Floats, spare: Floats, factors: Floats) -> None:
     """Multiply brightness, contrast and saturation by one factor each, as Pillow's ImageEnhance defines them, in place.
 
     Args:
-        planes: [n, 3, size, size] float32, 0..255; neither rounded nor clipped afterwards.
+        planes: [3, n, size, size] float32, 0..255; neither rounded nor clipped afterwards.
         spare: as `planes`, overwritten.
         factors: [n, 3] float32: brightness, contrast, saturation.
     """
-    bright, contrast, saturation = factors.T[..., None, None, None]
+    bright, contrast, saturation = factors.T[..., None, None]
     planes *= bright
     grey = _grey(planes, spare)
-    lines = np.rint(grey, out=grey).sum(axis=2)  # of whole numbers below 2^24, so exact in any order
-    mean = lines.sum(axis=(1, 2), dtype=np.float64) / (planes.shape[2] * planes.shape[3])
-    _stretch(planes, mean.astype(np.float32)[:, None, None, None], contrast)
+    lines = np.rint(grey, out=grey).sum(axis=1)  # of whole numbers below 2^24, so exact in any order
+    mean = lines.sum(axis=1, dtype=np.float64) / (planes.shape[2] * planes.shape[3])
+    _stretch(planes, mean.astype(np.float32)[:, None, None], contrast)
     _stretch(planes, _grey(planes, spare), saturation)
 
 
@@ -188,9 +181,9 @@ def _stretch(planes: Floats, middle: Floats, factor: Floats) -> None:
 
 
 def _grey(planes: Floats, spare: Floats) -> Floats:
-    """Grey levels: [n, 3, size, size] float32 to [n, 1, size, size] float32, a part of `spare`."""
-    np.multiply(planes, _LUMA[:, None, None], out=spare)
-    grey = spare[:, :1]
-    grey += spare[:, 1:2]
-    grey += spare[:, 2:]
+    """Grey levels: [3, n, size, size] float32 to [n, size, size] float32, a part of `spare`."""
+    np.multiply(planes, _LUMA[:, None, None, None], out=spare)
+    grey: Floats = spare[0]
+    grey += spare[1]
+    grey += spare[2]
     return grey

@@ -23,8 +23,8 @@ from frostline.data.examples import Examples
 
 _NO_AUGMENTATION = AugmentConfig()
 _PREFETCHED = 2  # batches
-_CORES = os.cpu_count() or 1
-_PART = 2**18  # values of pixels that a thread takes at once, at least one image
+_CORES = min(os.cpu_count() or 1, 16)  # a node has more than a pod may use, and a thread keeps up to 4 MB
+_PART = 2**17  # values of pixels that a thread takes at once, but at least one image
 
 
 def steps(examples: int, batch_size: int) -> int:
@@ -104,7 +104,19 @@ class Images:
         return tf.TensorSpec([None, self.image_size, self.image_size, 3], tf.uint8)
 
     def read(self, positions: NDArray[np.int64], view: int) -> Any:
-        """Read one batch; all CPU cores take part."""
+        """Read one batch; all CPU cores take part, up to 16.
+
+        Args:
+            positions: [batch] int64.
+            view: number of the variant of each image.
+
+        Returns:
+            A tensor as `spec` says, on the CPU.
+
+        Raises:
+            DataError: a record is damaged, or has an image of another size or format.
+            StorageError: a file cannot be read or downloaded.
+        """
         found = np.empty((len(positions), self.image_size, self.image_size, 3), np.uint8)
         keys = self.examples.keys(positions)
         drawn = augment.draws(keys, view=view, seed=self.seed) if self.augment.active else None
@@ -120,8 +132,8 @@ class Images:
             return tf.constant(found)
 
     def _parts(self, count: int) -> list[slice]:
-        """Cut a batch into parts: enough for all cores, and few enough images for their caches."""
-        size = max(1, min(_PART // (3 * self.image_size**2), steps(count, _CORES)))
+        """Cut a batch into parts that fit into a core's cache and are worth a thread's time."""
+        size = max(1, _PART // (3 * self.image_size**2))
         return [slice(start, start + size) for start in range(0, count, size)]
 
     @functools.cached_property

@@ -103,10 +103,10 @@ class Examples:
 
     def _record(self, position: int) -> bytes:
         descriptor, offset, length = self._places[position]
-        data = os.pread(descriptor, length + _CHECKSUM.size, offset)
-        record, identifier = data[:length], self.ids[position]
-        intact = len(data) == length + _CHECKSUM.size and _masked_crc(record) == _CHECKSUM.unpack(data[length:])[0]
-        if not intact:
+        record = os.pread(descriptor, length, offset)
+        checksum = os.pread(descriptor, _CHECKSUM.size, offset + length)  # apart, so that the record is not copied
+        identifier = self.ids[position]
+        if len(record) < length or checksum != _CHECKSUM.pack(_masked_crc(record)):
             raise DataError(f"{self.origin}: the record of example {identifier} is damaged; {_REMEDY}")
         if not is_of(record, identifier, int(self.labels[position])):
             found = f"the record of example {identifier} is of another image, or has another label"

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from frostline.data import examples
+from frostline.data import examples, record_files
 from frostline.data.batches import Images
 from frostline.data.config import AugmentConfig
 from frostline.errors import DataError
@@ -124,6 +124,14 @@ def test_another_boundary_image_size_or_normalisation_changes_the_description(mo
     bigger.set_weights(model.get_weights())
     found = [describe(model), describe(model, "block1_pool"), describe(bigger), describe(model, backbone="VGG16")]
     assert all(one != other for number, one in enumerate(found) for other in found[:number])
+
+
+def test_the_pixels_change_the_description_and_how_records_store_them_does_not(model, monkeypatch):
+    before = describe(model)
+    monkeypatch.setattr(record_files, "FORMAT_VERSION", 99)
+    assert describe(model) == before
+    monkeypatch.setattr(record_files, "PIXELS_VERSION", 99)
+    assert describe(model) != before
 
 
 def test_an_address_depends_on_precision_type_and_variant(model):
