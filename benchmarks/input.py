@@ -9,7 +9,8 @@ import argparse
 import os
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ import numpy as np
 import workload
 
 BATCH = 32
-CHANGES = {"flip": True, "crop": 0.2, "colour": 0.2}
+CHANGES: dict[str, Any] = {"flip": True, "crop": 0.2, "colour": 0.2}
 LUMA = (0.299, 0.587, 0.114)
 
 
@@ -72,9 +73,7 @@ def of_size(root: Path, files: list[Path], size: int, rounds: int) -> dict[str, 
     differ = [
         (stages[kind](part) != stages[f"{kind} before"](part)).numpy().sum() for kind in kinds for part in batches
     ]
-    measured = rates(
-        {name: lambda one=one: list(map(one, batches)) for name, one in stages.items()}, len(files), rounds
-    )
+    measured = rates({name: partial(each, one, batches) for name, one in stages.items()}, len(files), rounds)
     return {
         "images": len(files),
         "per_cpu_second": measured,
@@ -84,7 +83,12 @@ def of_size(root: Path, files: list[Path], size: int, rounds: int) -> dict[str, 
     }
 
 
-def rates(calls: dict[str, Callable[[], Any]], images: int, rounds: int) -> dict[str, float]:
+def each(function: Callable[[Any], Any], arguments: Iterable[Any]) -> list[Any]:
+    """What the function returns for each of them."""
+    return list(map(function, arguments))
+
+
+def rates(calls: Mapping[str, Callable[[], Any]], images: int, rounds: int) -> dict[str, float]:
     """Images per CPU second of each call, in the round where it took least; the calls take turns."""
     spent: dict[str, list[float]] = {name: [] for name in calls}
     for number in range(rounds + 1):
@@ -101,14 +105,16 @@ def written(directory: Path, pixels: list[Any], serialize: Any) -> Any:
     from frostline.data import examples, record_files, records, shards
 
     (shard,) = shards.names(1)
-    rows = [
+    rows: list[Any] = [
         {"id": str(n), "sha256": f"{n * 2**193 + n:064x}", "label": 0, "split": "train"} for n in range(len(pixels))
     ]
     with records.writers(directory, "input", shard) as writers:
         for row, image in zip(rows, pixels, strict=True):
             writers["train"].write(serialize(image, 0, row["sha256"]))
     name = record_files.file_name("input", "train", shard)
-    files = {name: {"split": "train", "examples": len(rows), "bytes": (directory / name).stat().st_size}}
+    files: dict[str, Any] = {
+        name: {"split": "train", "examples": len(rows), "bytes": (directory / name).stat().st_size}
+    }
     shards.write_state(str(directory), shard, {"index": rows, "quarantine": [], "files": files})
     return examples.load(str(directory), "train", directory)
 
@@ -200,7 +206,7 @@ def formats(pixels: list[Any], rounds: int) -> dict[str, Any]:
     for encode, decode in ways.values():
         np.testing.assert_array_equal(decode(encode(pixels[0])), pixels[0])
     stored = {name: [encode(image) for image in pixels] for name, (encode, _) in ways.items()}
-    calls = {name: lambda name=name: [ways[name][1](data) for data in stored[name]] for name in ways}
+    calls = {name: partial(each, decode, stored[name]) for name, (_, decode) in ways.items()}
     decoded = rates(calls, len(pixels), rounds)
     return {
         name: {"bytes": round(sum(map(len, stored[name])) / len(pixels)), "per_cpu_second": decoded[name]}

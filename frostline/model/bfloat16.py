@@ -53,7 +53,7 @@ def speed_up() -> float:
     convolutions = [_convolution(dtype) for dtype in (tf.float32, tf.bfloat16)]
     rounds = [[_seconds(one) for one in convolutions] for _ in range(_ROUNDS + 1)][1:]  # the first one traces
     full, low = (min(times) for times in zip(*rounds, strict=True))
-    return full / low
+    return float(full / low)
 
 
 def _convolution(dtype: tf.DType) -> Any:
