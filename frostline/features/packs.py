@@ -18,7 +18,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, TypeGuard, cast
+from typing import Any, NamedTuple, TypeGuard, cast
 
 import ml_dtypes  # noqa: F401  (gives NumPy bfloat16)
 import numpy as np
@@ -99,11 +99,11 @@ class Writer:
         """
         if rows.shape[1:] != self._layout.shape:
             raise DataError(f"features: received rows of shape {rows.shape[1:]}; expected {self._layout.shape}")
-        for identifier, row in zip(ids, rows.astype(self._layout.numpy_dtype), strict=True):
-            data = np.ascontiguousarray(row).tobytes()
-            self._file.write(data)
+        stored = np.ascontiguousarray(rows, self._layout.numpy_dtype).reshape(len(rows), -1).view(np.uint8)
+        for identifier, row in zip(ids, stored, strict=True):
+            self._file.write(row.data)
             self._ids.append(identifier)
-            self._digests.append(hashlib.sha256(data).hexdigest())
+            self._digests.append(hashlib.sha256(row).hexdigest())
             if len(self._ids) * self._layout.row_bytes >= self._limit:
                 self._finish()
 
@@ -178,12 +178,11 @@ def names_by_image(root: str, layout: Layout) -> dict[str, list[str]]:
     return found
 
 
-@dataclass(frozen=True)
-class Place:
-    """Where a row is: an open file, its position there, and its digest."""
+class Place(NamedTuple):
+    """Where a row is: an open file, the byte at which it begins there, and its digest."""
 
     descriptor: int
-    row: int
+    offset: int
     digest: str
 
 
@@ -236,14 +235,37 @@ class Reader:
         Raises:
             DataError: there is no such row, or its file was truncated since it was checked.
         """
+        return self.read_at(self.locate(ids))
+
+    def locate(self, ids: Sequence[str]) -> NDArray[np.int64]:
+        """Where rows are, [len(ids), 2] int64, for `read_at`.
+
+        Raises:
+            DataError: there is no such row.
+        """
+        missing = next((one for one in ids if one not in self.ids), None)
+        if missing is not None:
+            raise self._no_features(missing)
+        return np.array([self.ids[one][:2] for one in ids], np.int64).reshape(-1, 2)
+
+    def read_at(self, places: NDArray[np.int64]) -> NDArray[Any]:
+        """Rows at places that `locate` found, [len(places), *shape] of the stored type. Safe to call from any thread.
+
+        Raises:
+            DataError: a row's file was truncated since it was checked.
+        """
         size = self._layout.row_bytes
-        out = np.empty((len(ids), size), np.uint8)
-        for index, identifier in enumerate(ids):
-            place = self.ids.get(identifier)
-            if place is None or os.preadv(place.descriptor, [out[index].data], place.row * size) != size:
-                raise DataError(f"{self._root}: has no features of the image {identifier}")
-        rows: NDArray[Any] = out.view(self._layout.numpy_dtype).reshape(len(ids), *self._layout.shape)
+        out = np.empty(len(places) * size, np.uint8)
+        target = out.data
+        for index, (descriptor, offset) in enumerate(places.tolist()):
+            start = index * size
+            if os.preadv(descriptor, (target[start : start + size],), offset) != size:
+                raise self._no_features(next(one for one in self.ids if self.ids[one][:2] == (descriptor, offset)))
+        rows: NDArray[Any] = out.view(self._layout.numpy_dtype).reshape(len(places), *self._layout.shape)
         return rows
+
+    def _no_features(self, identifier: str) -> DataError:
+        return DataError(f"{self._root}: has no features of the image {identifier}")
 
     def _open(self, name: str) -> Mapping[str, Place]:
         sidecar = _read_sidecar(self._root, name, self._layout) if DIGEST.fullmatch(name) else None
@@ -265,7 +287,7 @@ class Reader:
         size, intact = self._layout.row_bytes, {}
         for row, (identifier, digest) in enumerate(zip(sidecar["ids"], sidecar["digests"], strict=True)):
             if hashlib.sha256(os.pread(descriptor, size, row * size)).hexdigest() == digest:
-                intact[identifier] = Place(descriptor, row, digest)
+                intact[identifier] = Place(descriptor, row * size, digest)
         with self._lock:
             self.damaged += len(sidecar["ids"]) - len(intact)
         return intact

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -35,6 +36,11 @@ class Features:
 
     def read(self, positions: NDArray[np.int64], view: int) -> Any:
         """The rows of one batch; safe to call from several threads."""
-        rows = self.readers[view].read([self.examples.ids[position] for position in positions])
+        rows = self.readers[view].read_at(self._places[view][positions])
         with tf.device("CPU:0"):
             return tf.constant(rows)
+
+    @functools.cached_property
+    def _places(self) -> Mapping[int, NDArray[np.int64]]:
+        """Where the rows of all examples are, by view."""
+        return {view: reader.locate(self.examples.ids) for view, reader in self.readers.items()}

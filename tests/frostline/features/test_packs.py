@@ -165,6 +165,35 @@ def test_a_missing_row_is_named(root, tmp_path):
         reader.read(ids_of(3))
 
 
+def test_places_are_found_once_and_read_many_times_in_any_order(root, tmp_path):
+    first, second = write(root, 5), write(root, 4, first=5, seed=1)
+    rows = np.concatenate([rows_of(5), rows_of(4, seed=1)])
+    with opened(root, tmp_path, [*first, *second]) as reader:
+        places = reader.locate(ids_of(9))
+        for order in ([8, 0, 4, 5], [3], []):
+            assert reader.read_at(places[order]).tobytes() == rows[order].tobytes()
+        with pytest.raises(DataError, match=f"has no features of the image {ids_of(1, 9)[0]}$"):
+            reader.locate(ids_of(10))
+
+
+def test_the_row_of_a_pack_that_was_truncated_after_its_check_is_named(tmp_path):
+    (name,) = write(str(tmp_path), 4)
+    with opened(str(tmp_path), tmp_path) as reader:
+        os.truncate(tmp_path / f"{name}.bin", 3 * LAYOUT.row_bytes - 1)
+        assert reader.read(ids_of(2)).tobytes() == rows_of(2).tobytes()
+        with pytest.raises(DataError, match=f"has no features of the image {ids_of(1, 2)[0]}$"):
+            reader.read(ids_of(4))
+
+
+def test_rows_of_any_strides_are_stored_in_order_and_converted(tmp_path):
+    rows = np.asfortranarray(np.random.default_rng(0).normal(size=(8, 2, 3)))[::2]
+    with Writer(str(tmp_path), LAYOUT, computed_on="CPU") as writer:
+        writer.add(ids_of(4), rows)
+    with opened(str(tmp_path), tmp_path) as reader:
+        assert (len(reader.ids), reader.damaged) == (4, 0)
+        assert reader.read(ids_of(4)).tobytes() == rows.astype(np.float32).tobytes()
+
+
 def test_readers_have_the_same_digest_if_they_give_the_same_bits(tmp_path):
     for name, seed in (("one", 0), ("same", 0), ("other", 1)):
         write(str(tmp_path / name), 3, seed=seed)
