@@ -5,6 +5,7 @@ A set is the output of the prefix up to one layer, for one variant of the images
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -217,8 +218,10 @@ class FeatureBuilder:
             Progress(sum(len(positions) for _, positions in todo), "images") as progress,
         ):
             for source, positions in todo:
-                for count in prefix.fill(function, source, positions, max(wanted.view, 0), writer, wanted.layout):
-                    progress.advance(count)
+                counts = prefix.fill(function, source, positions, max(wanted.view, 0), writer, wanted.layout)
+                with contextlib.closing(counts):  # before the writer is
+                    for count in counts:
+                        progress.advance(count)
                 source.examples.close()
         self.computed += sum(len(positions) for _, positions in todo)
         return list(writer.packs)

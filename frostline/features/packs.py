@@ -103,7 +103,7 @@ class Writer:
         for identifier, row in zip(ids, stored, strict=True):
             self._file.write(row.data)
             self._ids.append(identifier)
-            self._digests.append(hashlib.sha256(row).hexdigest())
+            self._digests.append(hashlib.sha256(row.data).hexdigest())
             if len(self._ids) * self._layout.row_bytes >= self._limit:
                 self._finish()
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import copy
 import functools
 import json
-from collections.abc import Iterator, Mapping
+from collections import deque
+from collections.abc import Generator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import nullcontext
 from typing import Any
 
@@ -26,6 +28,7 @@ from frostline.model import arithmetic, backbones, bfloat16, head
 
 BATCH = 32  # images per call, always: the features of an image must not depend on how many others there are
 FLOAT32, BFLOAT16 = "float32", "bfloat16"
+_UNWRITTEN = 2  # batches that are computed and not yet written, beside the one that is being computed
 _FORMAT = 1  # part of every address; raise it when features of the same description change
 
 
@@ -78,13 +81,17 @@ class Prefix:
 
     def __call__(self, pixels: Any) -> NDArray[np.float32]:
         """Features of up to BATCH images: [n, size, size, 3] uint8 to [n, *shape] float32."""
+        return self.begin(pixels).numpy()  # type: ignore[no-any-return]
+
+    def begin(self, pixels: Any) -> Any:
+        """The same features as a tensor, which a GPU may still be computing."""
         count = int(pixels.shape[0])
         self.images += count
         if self._traced is None:
             self._traced = self._trace(pixels.shape[1:])
         padded = tf.pad(pixels, [[0, BATCH - count], [0, 0], [0, 0], [0, 0]])
         with arithmetic.tensor_float_32(on=False):
-            return self._traced(padded)[:count].numpy()  # type: ignore[no-any-return]
+            return self._traced(padded)[:count]
 
     def _trace(self, size: Any) -> Any:
         low = [layer for layer in self._folded().layers if not layer.name.startswith(head.PREFIX)]
@@ -110,19 +117,38 @@ def view_description(config: AugmentConfig, seed: int, view: int) -> Mapping[str
 
 def fill(
     prefix: Prefix, source: Images, positions: NDArray[np.int64], view: int, writer: Writer, layout: Layout
-) -> Iterator[int]:
+) -> Generator[int, None, None]:
     """Compute the features at these positions and add them to packs; yields the number of images per batch.
+
+    Another thread fetches a batch from the device, checks and writes it, in order, while the device computes the next
+    ones. It has ended when this generator has, however that ends: close the generator before the writer.
 
     Raises:
         DataError: a record is damaged, or a feature is not finite in the storage type.
+        StorageError: a pack cannot be written.
     """
     parts = [positions[start : start + BATCH] for start in range(0, len(positions), BATCH)]
-    for part, (pixels, _) in zip(parts, batches.stream(source, parts, view), strict=True):
-        rows = prefix(pixels)
-        ids = [source.examples.ids[position] for position in part]
+    pending: deque[Future[int]] = deque()
+
+    def write(part: NDArray[np.int64], features: Any, before: Future[int] | None) -> int:
+        if before:
+            before.result()  # nothing is written after what failed
+        rows, ids = features.numpy(), [source.examples.ids[position] for position in part]
         _require_finite(rows, ids, layout)
         writer.add(ids, rows)
-        yield len(part)
+        return len(part)
+
+    pool = ThreadPoolExecutor(1)
+    try:
+        for part, (pixels, _) in zip(parts, batches.stream(source, parts, view), strict=True):
+            before = pending[-1] if pending else None
+            pending.append(pool.submit(write, part, prefix.begin(pixels), before))
+            if len(pending) > _UNWRITTEN:
+                yield pending.popleft().result()
+        while pending:
+            yield pending.popleft().result()
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def _require_finite(rows: NDArray[np.float32], ids: list[str], layout: Layout) -> None:
