@@ -54,6 +54,13 @@ def run_step(full_command: Sequence[str], env_vars: Mapping[str, str] | None = N
 
 def run(run_dir: Path) -> None:
     """Run the directory's pipeline.yaml with its arguments.json, and write outcome.json."""
+    with _warm_process(run_dir / "tmp"):  # which imports TensorFlow while this process imports kfp
+        outcome = _outcome(run_dir)
+    OUTCOME.write(run_dir, {"outcome": outcome})
+
+
+def _outcome(run_dir: Path) -> str:
+    """Run the pipeline through kfp.local; its output, empty if it has none."""
     # Not installed, as far as kfp.local knows: it would take a folder called docker on PYTHONPATH for Docker's client.
     sys.modules["docker"] = None  # type: ignore[assignment]
     from kfp import components, local
@@ -68,9 +75,7 @@ def run(run_dir: Path) -> None:
 
     local.init(local.SubprocessRunner(use_venv=False), pipeline_root=str(run_dir / ARTIFACTS_DIRECTORY))
     pipeline = components.load_component_from_file(str(run_dir / PIPELINE_FILE))
-    with _warm_process(run_dir / "tmp"):
-        task = pipeline(**ARGUMENTS.read(run_dir)["arguments"])
-    OUTCOME.write(run_dir, {"outcome": _only_output(task)})
+    return _only_output(pipeline(**ARGUMENTS.read(run_dir)["arguments"]))
 
 
 @contextmanager
