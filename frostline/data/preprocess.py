@@ -155,15 +155,18 @@ def _records(rows: Sequence[ManifestRow], image_size: int) -> Iterator[tuple[Man
     """
 
     large_ones = threading.Lock()
+    ways = {usual: images.traced(image_size, usual=usual) for usual in (True, False)}
 
     def record(row: ManifestRow) -> tuple[ManifestRow, bytes | str, bool]:
         data = records.original(row)
+        is_large, decoded = ways[images.is_usual(data)]
         try:
-            with large_ones if images.is_large(data) else contextlib.nullcontext():
-                image = images.from_bytes(tf.constant(data), image_size)
+            with large_ones if is_large(data) else contextlib.nullcontext():
+                image = decoded(data)
                 narrow = images.uses_a_sixteenth(data)
-        except tf.errors.InvalidArgumentError as error:
-            return row, _known(data) or _reason(error), False
+        except tf.errors.InvalidArgumentError:
+            with large_ones:
+                return row, _known(data) or _reason(data), False
         return row, records.serialize(image, row["label"], row["sha256"]), narrow
 
     with ThreadPoolExecutor(min(os.cpu_count() or 1, _MOST_THREADS)) as pool:
@@ -180,6 +183,10 @@ def _known(data: bytes) -> str:
     return f"is a {kind} file, which cannot be read; convert it to JPEG or PNG" if kind else ""
 
 
-def _reason(error: tf.errors.InvalidArgumentError) -> str:
-    """TensorFlow's message without the names of its operations."""
-    return one_line(re.sub(r"\{\{.*?\}\}|\[Op:.*", "", error.message, flags=re.DOTALL), 200)
+def _reason(data: bytes) -> str:
+    """TensorFlow's message without the names of its operations; without a graph there are fewer of these."""
+    try:
+        images.decode(tf.constant(data))
+    except tf.errors.InvalidArgumentError as error:
+        return one_line(re.sub(r"\{\{.*?\}\}|\[Op:.*", "", error.message, flags=re.DOTALL), 200)
+    return "cannot be decoded"

@@ -31,7 +31,7 @@ MAX_OF_ONE = 5 * OTHER_DEVICE[1]  # of one image's features in relative L2; thos
 # 0.026 on 32, and those of one image by up to 0.045.
 MAX_ROUNDED_DIFFERENCE = 0.1  # of two probabilities
 MAX_ROUNDED_L2 = 0.05  # of the features
-MAX_ROUNDED_OF_ONE = 0.15  # of one image's
+MAX_ROUNDED_OF_ONE = 0.1  # of one image's
 
 
 @dataclass(frozen=True)

@@ -100,7 +100,9 @@ def test_a_small_file_never_takes_much_memory(measured, name):
 
 def test_a_large_picture_among_others_is_decoded_too():
     files = [encoded(COLOURS, "PNG"), encoded(Image.new("RGB", (2100, 2000), (9, 8, 7)), "JPEG", quality=100)]
-    assert [bool(images.is_large(tf.constant(file))) for file in files] == [False, True]
+    for usual in (True, False):
+        is_large, _ = images.traced(16, usual=usual)
+        assert [bool(is_large(file)) for file in files] == [False, True]
     together = images.batch(tf.constant(files), 16).numpy()
     alone = [images.from_bytes(tf.constant(file), 16).numpy() for file in files]
     np.testing.assert_array_equal(together, np.stack(alone))

@@ -106,12 +106,16 @@ def test_sixteen_bits_are_cut_to_eight_and_a_narrow_range_is_noticed():
     assert not images.uses_a_sixteenth(encoded(SMOOTH, "JPEG"))
 
 
-def test_a_batch_of_every_kind_has_the_pixels_of_each():
-    kinds = [
+@pytest.fixture(scope="module")
+def kinds():
+    return [
         jpeg_with(segment(b"Exif\0\0" + tiff(6))), bmp(8, 13, 7)[0], bmp(1, 13, -7)[0], encoded(TRANSLUCENT, "WEBP"),
         encoded(COLOURS, "WEBP", save_all=True, append_images=[SMOOTH]), encoded(COLOURS.convert("P"), "GIF"),
-        encoded(TRANSLUCENT, "PNG"),
+        encoded(TRANSLUCENT, "PNG"), encoded(COLOURS, "PNG", exif=tiff(8)),
     ]  # fmt: skip
+
+
+def test_a_batch_of_every_kind_has_the_pixels_of_each(kinds):
     spec = tf.TensorSpec([16, 16, 3], tf.uint8)
     served = tf.function(
         lambda batch: tf.map_fn(lambda data: images.from_bytes(data, 16), batch, fn_output_signature=spec),
@@ -119,3 +123,18 @@ def test_a_batch_of_every_kind_has_the_pixels_of_each():
     )(tf.constant(kinds))
     stored = tf.stack([images.from_bytes(tf.constant(data), 16) for data in kinds])
     np.testing.assert_array_equal(served.numpy(), stored.numpy())
+
+
+def test_every_kind_has_the_same_pixels_in_a_graph(kinds):
+    assert [images.is_usual(data) for data in kinds] == [True, False, False, False, False, False, True, True]
+    for data in kinds:
+        for usual in {False, images.is_usual(data)}:
+            is_large, decode = images.traced(16, usual=usual)
+            assert not is_large(data)
+            np.testing.assert_array_equal(decode(data), images.from_bytes(tf.constant(data), 16))
+
+
+def test_a_file_that_is_cut_is_refused_in_a_graph_too(kinds):
+    for data in (kinds[0][:200], kinds[-1][:60], b"no picture"):
+        with pytest.raises(tf.errors.InvalidArgumentError):
+            images.traced(16, usual=images.is_usual(data))[1](data)
