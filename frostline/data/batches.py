@@ -8,7 +8,7 @@ from __future__ import annotations
 import functools
 import os
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -141,33 +141,41 @@ class Images:
         return ThreadPoolExecutor(_CORES)
 
 
-def stream(source: BatchSource, parts: Iterable[NDArray[np.int64]], view: int = 0) -> Iterator[tuple[Any, Any]]:
+def stream(
+    source: BatchSource,
+    parts: Iterable[NDArray[np.int64]],
+    view: int = 0,
+    prepare: Callable[[Any, Any], Any] = lambda inputs, labels: (inputs, labels),
+) -> Iterator[Any]:
     """Read batches in order, and prefetch a few.
 
     Args:
         source: images or features.
         parts: the positions in each batch, [batch] int64.
         view: number of the variant of each image.
+        prepare: what the reading threads make of a batch, such as copies on the devices that will use it.
 
     Yields:
-        (inputs as `source.spec`, labels [batch] int64).
+        `prepare` of inputs as `source.spec` and labels, [batch] int64, both on the CPU.
 
     Raises:
         FrostlineError: the source cannot read a batch.
     """
-    pending: deque[tuple[NDArray[np.int64], Future[Any]]] = deque()
+    pending: deque[Future[Any]] = deque()
 
-    def first() -> tuple[Any, Any]:
-        part, inputs = pending.popleft()
-        return inputs.result(), tf.constant(source.examples.labels[part])
+    def load(part: NDArray[np.int64]) -> Any:
+        inputs = source.read(part, view)
+        with tf.device("CPU:0"):
+            labels = tf.constant(source.examples.labels[part])
+        return prepare(inputs, labels)
 
     pool = ThreadPoolExecutor(_PREFETCHED)
     try:
         for part in parts:
-            pending.append((part, pool.submit(source.read, part, view)))
+            pending.append(pool.submit(load, part))
             if len(pending) > _PREFETCHED:
-                yield first()
+                yield pending.popleft().result()
         while pending:
-            yield first()
+            yield pending.popleft().result()
     finally:  # also if the caller stops early
         pool.shutdown(cancel_futures=True)

@@ -87,7 +87,7 @@ def trainer_of(model: keras.Model, phase: Phase) -> loop.Trainer:
 
 def train_step(trainer: loop.Trainer) -> None:
     """One step on all images."""
-    trainer.step(_images(), tf.constant(_labels()), 0)
+    trainer.step(trainer.deal(_images(), tf.constant(_labels())), 0)
 
 
 def _labels() -> NDArray[np.int64]:

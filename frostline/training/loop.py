@@ -22,7 +22,7 @@ from frostline.model.bfloat16 import low_precision
 from frostline.training import dropout, optimizer
 from frostline.training.config import TrainingConfig
 from frostline.training.objective import Objective
-from frostline.training.strategy import split
+from frostline.training.strategy import deal
 
 
 @dataclass(frozen=True)
@@ -106,20 +106,29 @@ class Trainer:
         self._step = tf.function(self._global_step, autograph=False, input_signature=signature)
         self._predict = tf.function(self._measure, autograph=False, input_signature=[source.spec, vector])
 
-    def step(self, inputs: Any, labels: Any, number: int) -> tuple[Any, Any]:
-        """One optimizer step on one global batch.
+    def deal(self, inputs: Any, labels: Any) -> tuple[Any, ...]:
+        """One global batch as `step` takes it, each replica's part on its device. Safe to call from any thread.
 
         Args:
             inputs: a batch of the source.
             labels: [batch] int64.
+        """
+        size = int(labels.shape[0])
+        with tf.device("CPU:0"):
+            places, count = tf.range(size, dtype=tf.int64), tf.constant(size, tf.int64)
+        return (*deal(self._strategy, (inputs, labels, places)), count)
+
+    def step(self, dealt: tuple[Any, ...], number: int) -> tuple[Any, Any]:
+        """One optimizer step on one global batch.
+
+        Args:
+            dealt: the batch, from `deal`.
             number: of the step in the whole run.
 
         Returns:
             The summed loss (nats, float32) and the number of correct predictions (int64).
         """
-        size = tf.shape(labels, out_type=tf.int64)[0]
-        parts = split(self._strategy, (inputs, labels, tf.range(size)))
-        return self._step(*parts, size, tf.constant(number, tf.int64))  # type: ignore[no-any-return]
+        return self._step(*dealt, tf.constant(number, tf.int64))  # type: ignore[no-any-return]
 
     def validate(self, source: BatchSource) -> ValidationScores:
         """Loss and accuracy on all examples of a source of the training source's layer; empty without examples."""

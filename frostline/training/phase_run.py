@@ -129,9 +129,9 @@ class PhaseRun:
         order = batches.order(len(train.examples), self._settings.seed, epoch)
         parts = batches.cut(order, self._settings.batch_size)
         todo = parts[state.step :]
-        coming = batches.stream(train, todo, epoch % self.sources.views)
-        for part, (inputs, labels) in zip(todo, self._clock.waiting(coming), strict=True):
-            self._unchecked.append(self.trainer.step(inputs, labels, state.total))
+        coming = batches.stream(train, todo, epoch % self.sources.views, self.trainer.deal)
+        for part, dealt in zip(todo, self._clock.waiting(coming), strict=True):
+            self._unchecked.append(self.trainer.step(dealt, state.total))
             state.step, state.total = state.step + 1, state.total + 1
             self._progress.advance(len(part))
             if len(self._unchecked) >= CHECK_EVERY or state.step == len(parts):

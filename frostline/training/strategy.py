@@ -13,26 +13,33 @@ def mirrored() -> tf.distribute.MirroredStrategy:
     return tf.distribute.MirroredStrategy([device.name for device in devices])
 
 
-def split(strategy: tf.distribute.Strategy, batch: Any) -> Any:
-    """Split a global batch over the replicas in nearly equal, contiguous parts.
+def deal(strategy: tf.distribute.Strategy, batch: Any) -> Any:
+    """Divide a global batch on the CPU in nearly equal, contiguous parts, and copy each to its replica's device.
+
+    No device receives more than its part. Safe to call from any thread, so this can be done ahead of the step.
 
     Args:
         strategy: the strategy whose `run` takes the parts.
         batch: a tuple of tensors with the same first dimension, at least one example per replica.
 
     Returns:
-        A tuple of per-replica values; with one replica, the tensors themselves.
+        A tuple of per-replica values; with one replica, of tensors on the default device, its GPU if there is one.
     """
     replicas = strategy.num_replicas_in_sync
     if replicas == 1:
-        return batch
+        return tuple(tf.identity(tensor) for tensor in batch)
     small, larger = divmod(int(batch[0].shape[0]), replicas)
     sizes = [small + (replica < larger) for replica in range(replicas)]
-    parts = [tf.split(tensor, sizes) for tensor in batch]
+    with tf.device("CPU:0"):
+        parts = [tf.split(tensor, sizes) for tensor in batch]
+    devices = strategy.extended.worker_devices
 
-    def deal(pieces: list[Any]) -> Any:
-        return strategy.experimental_distribute_values_from_function(
-            lambda context: pieces[context.replica_id_in_sync_group]
-        )
+    def place(pieces: list[Any]) -> Any:
+        def on_device(context: Any) -> Any:
+            replica = context.replica_id_in_sync_group
+            with tf.device(devices[replica]):
+                return tf.identity(pieces[replica])
 
-    return tuple(deal(pieces) for pieces in parts)
+        return strategy.experimental_distribute_values_from_function(on_device)
+
+    return tuple(place(pieces) for pieces in parts)

@@ -16,7 +16,7 @@ import keras
 
 from frostline.training import optimizer
 from frostline.training.config import TrainingConfig
-from frostline.training.strategy import mirrored, split
+from frostline.training.strategy import deal, mirrored
 
 STEPS = 6
 CLIP = 0.5
@@ -48,7 +48,7 @@ def train(name, config):
 
     step = tf.function(lambda x, y: strategy.run(replica, args=(x, y)))
     for x, y in zip(inputs, targets, strict=True):
-        raw, limited = step(*split(strategy, (tf.constant(x), tf.constant(y))))
+        raw, limited = step(*deal(strategy, (tf.constant(x), tf.constant(y))))
         found.setdefault(f"{name}/raw", []).append(np.concatenate([first(value).ravel() for value in raw]))
         found.setdefault(f"{name}/limited", []).append(np.concatenate([first(value).ravel() for value in limited]))
     for index, variable in enumerate([*model.weights, *made.variables]):

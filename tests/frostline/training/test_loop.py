@@ -49,6 +49,10 @@ def batch(count=BATCH):
     return SOURCE.read(positions, 0), tf.constant(SOURCE.examples.labels[positions])
 
 
+def step(trainer, inputs, labels, number=0):
+    return trainer.step(trainer.deal(inputs, labels), number)
+
+
 def changed(before, after):
     return {path.split("/")[0] for path in before if before[path].tobytes() != after[path].tobytes()}
 
@@ -56,14 +60,14 @@ def changed(before, after):
 def test_a_step_changes_what_the_plan_trains_and_nothing_else():
     small = Small({"through": "block1"})
     before = small.values()
-    small.trainer().step(*batch(), 0)
+    step(small.trainer(), *batch())
     assert changed(before, small.values()) == {"block2_conv", "block3_conv", "head_logits"}
 
 
 def test_batch_norm_that_follows_its_block_trains_with_its_statistics():
     small = Small({"through": "block1", "batch_norm": "follow"})
     before = small.values()
-    small.trainer().step(*batch(), 0)
+    step(small.trainer(), *batch())
     after = small.values()
     assert "block2_bn" in changed(before, after)
     assert "block1_bn" not in changed(before, after)
@@ -74,7 +78,7 @@ def test_it_returns_the_summed_loss_and_the_correct_predictions_of_its_batch():
     small = Small({"head_only": True})
     inputs, labels = batch()
     probabilities = small.model(backbones.normalise(inputs, "SmallConvNet"), training=False).numpy()
-    loss, correct = small.trainer().step(inputs, labels, 0)
+    loss, correct = step(small.trainer(), inputs, labels)
     assert float(loss) == pytest.approx(-np.log(probabilities[np.arange(BATCH), labels]).sum(), rel=1e-4)
     assert int(correct) == np.count_nonzero(probabilities.argmax(axis=1) == labels.numpy())
 
@@ -105,7 +109,7 @@ def test_low_precision_is_for_trained_layers_while_steps_are_traced_and_logits_s
         policies = {layer.name: layer.dtype_policy.name for layer in small.model.layers}
         assert policies["block2_conv"] == "mixed_bfloat16"
         assert (policies["block1_conv"], policies["head_logits"]) == ("float32", "float32")
-        loss, _ = trainer.step(*batch(), 0)
+        loss, _ = step(trainer, *batch())
     assert np.isfinite(float(loss))
     assert {layer.dtype_policy.name for layer in small.model.layers} == {"float32"}
     assert {weight.dtype for weight in small.model.weights} <= {"float32", "uint32", "int64"}
@@ -144,7 +148,7 @@ def stepped(backbone, freeze=None):
     training = parse(TrainingConfig, {"optimizer": "sgd", "momentum": 0.0})
     settings = loop.StepSettings("SmallConvNet", training, BATCH, 0)
     trainer = loop.Trainer(model, phase, SOURCE, settings, tf.distribute.get_strategy(), [10, 10])
-    loss, _ = trainer.step(*batch(), 0)
+    loss, _ = step(trainer, *batch())
     return {weight.path: weight.numpy() for weight in model.weights}, float(loss)
 
 

@@ -1,13 +1,18 @@
 """MirroredStrategy: two replicas train the same numbers as one, and each keeps the frozen weights still."""
 
 import json
+import os
+import re
 import subprocess
 
 import keras
 import numpy as np
 import pytest
 
+from frostline.data import batches
+
 from tests.support import pictures, processes, rounding
+from tests.support.in_memory import memory
 from tests.support.stages import Bench
 
 SGD = {"optimizer": "sgd", "clip_norm": 1.0}
@@ -37,6 +42,27 @@ def largest_difference(one, two):
     arrays = [name for name in one.files if name.startswith("arr_")]
     assert len(arrays) >= 17  # 15 backbone tensors, the logits' kernel and bias
     return max(np.abs(one[name] - two[name]).max() for name in arrays)
+
+
+def test_each_part_lies_on_its_replicas_device_before_the_step_and_nothing_else_passes_through_it():
+    command = processes.command("dealing")
+    logging = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "0"}
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False, env=logging)
+    assert ended.returncode == 0, ended.stderr[-2000:]
+    found = json.loads(ended.stdout.splitlines()[-1])
+    images = memory(13)
+    means, labels = images.variants[0].mean(axis=(1, 2, 3)), images.examples.labels
+    for batch, positions in zip(found["parts"], batches.cut(np.arange(13), 7), strict=True):
+        middle = -(-len(positions) // 2)
+        for tensor, expected in zip(batch, (means[positions], labels[positions], range(len(positions))), strict=True):
+            assert [part["device"] for part in tensor] == found["devices"]
+            np.testing.assert_allclose(tensor[0]["values"], expected[:middle], rtol=1e-6)
+            np.testing.assert_allclose(tensor[1]["values"], expected[middle:], rtol=1e-6)
+    executed = re.findall(r"Executing op (\S+) in device (\S+)", ended.stdout + ended.stderr)
+    assert ("SplitV", found["cpu"]) in executed
+    own = {"VarHandleOp", "AssignVariableOp", "_EagerConst"}  # a variable of the strategy itself
+    on_replicas = [(name, device) for name, device in executed if device in found["devices"] and name not in own]
+    assert sorted(on_replicas) == sorted([("Identity", device) for device in found["devices"]] * 3 * 2)
 
 
 def test_two_replicas_train_the_same_numbers_as_one_dropout_included(bench):
