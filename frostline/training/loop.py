@@ -10,6 +10,7 @@ from typing import Any
 import keras
 import numpy as np
 import tensorflow as tf
+from numpy.typing import NDArray
 
 from frostline.data import batches
 from frostline.data.batches import BatchSource
@@ -104,7 +105,7 @@ class Trainer:
         # static on one replica only, and then synchronized BatchNorm cannot be traced.
         signature = [source.spec, vector, vector, scalar, scalar] if alone else None
         self._step = tf.function(self._global_step, autograph=False, input_signature=signature)
-        self._predict = tf.function(self._measure, autograph=False, input_signature=[source.spec, vector])
+        self._predict = tf.function(self._global_measure, autograph=False, input_signature=signature and signature[:2])
 
     def deal(self, inputs: Any, labels: Any) -> tuple[Any, ...]:
         """One global batch as `step` takes it, each replica's part on its device. Safe to call from any thread.
@@ -131,14 +132,26 @@ class Trainer:
         return self._step(*dealt, tf.constant(number, tf.int64))  # type: ignore[no-any-return]
 
     def validate(self, source: BatchSource) -> ValidationScores:
-        """Loss and accuracy on all examples of a source of the training source's layer; empty without examples."""
-        if not len(source.examples):
+        """Loss and accuracy on all examples of a source of the training source's layer; empty without examples.
+
+        All replicas take equal parts, which copies of a batch's last example fill up. The measures of each image are
+        summed on the host in the order of the images, whatever the number of replicas.
+        """
+        examples, replicas = len(source.examples), self._strategy.num_replicas_in_sync
+        if not examples:
             return {}
-        parts = batches.cut(np.arange(len(source.examples)), self._settings.batch_size)
-        totals = [self._predict(inputs, labels) for inputs, labels in batches.stream(source, parts)]
-        loss, right = (sum(float(total[part]) for total in totals) for part in (0, 1))
-        examples = len(source.examples)
-        return {"validation_loss": loss / examples, "validation_accuracy": right / examples}
+        parts = batches.cut(np.arange(examples), self._settings.batch_size)
+        filled = [np.pad(part, (0, -len(part) % replicas), mode="edge") for part in parts]
+        dealt = batches.stream(source, filled, prepare=lambda *batch: deal(self._strategy, batch))
+        found = [self._predict(*batch) for batch in dealt]
+        losses, right = (
+            np.concatenate([self._joined(one[measure])[: len(part)] for one, part in zip(found, parts, strict=True)])
+            for measure in (0, 1)
+        )
+        return {
+            "validation_loss": float(losses.mean(dtype=np.float64)),
+            "validation_accuracy": float(right.mean(dtype=np.float64)),
+        }
 
     @property
     def optimized(self) -> list[Any]:
@@ -186,9 +199,16 @@ class Trainer:
         found = [one.regularizer(one) for one in self._trainable if one.regularizer is not None]
         return tf.add_n([tf.cast(one, tf.float32) for one in found]) if found else 0.0
 
+    def _global_measure(self, inputs: Any, labels: Any) -> tuple[Any, Any]:
+        return self._strategy.run(self._measure, args=(inputs, labels))  # type: ignore[no-any-return]
+
     def _measure(self, inputs: Any, labels: Any) -> tuple[Any, Any]:
         logits = self._suffix(self._features(inputs), training=False)
-        return tf.reduce_sum(self._objective.plain(labels, logits)), self._objective.number_correct(labels, logits)
+        return self._objective.plain(labels, logits), self._objective.correct(labels, logits)
+
+    def _joined(self, value: Any) -> NDArray[Any]:
+        """The rows of all replicas, in their order."""
+        return np.concatenate([part.numpy() for part in self._strategy.experimental_local_results(value)])
 
     def _features(self, inputs: Any) -> Any:
         """Input of the trained part: frozen layers run in inference mode, outside the tape."""

@@ -55,6 +55,10 @@ class Objective:
         """Cross-entropy of each image against its label, without smoothing and weights: [batch] float32."""
         return tf.nn.sparse_softmax_cross_entropy_with_logits(labels, tf.cast(logits, tf.float32))
 
+    def correct(self, labels: Any, logits: Any) -> Any:
+        """Whether the largest logit of each image is at its label: [batch] bool."""
+        return tf.argmax(logits, axis=-1) == labels
+
     def number_correct(self, labels: Any, logits: Any) -> Any:
         """Number of images whose largest logit is at their label: int64 scalar."""
-        return tf.reduce_sum(tf.cast(tf.argmax(logits, axis=-1) == labels, tf.int64))
+        return tf.reduce_sum(tf.cast(self.correct(labels, logits), tf.int64))

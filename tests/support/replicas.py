@@ -35,4 +35,6 @@ np.savez(
     replicas=certificate["replicas"],
     verified=certificate["verified"],
     loss=[row["loss"] for row in rows],
+    validation_loss=[row["validation_loss"] for row in rows],
+    validation_accuracy=[row["validation_accuracy"] for row in rows],
 )

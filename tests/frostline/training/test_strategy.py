@@ -75,6 +75,24 @@ def test_two_replicas_train_the_same_numbers_as_one_dropout_included(bench):
     allowed = rounding.limit(LONGEST_SUM, LAYERS, steps=3 * BATCHES)
     assert largest_difference(one, two) <= allowed
     np.testing.assert_allclose(one["loss"], two["loss"], rtol=allowed)
+    np.testing.assert_allclose(one["validation_loss"], two["validation_loss"], rtol=allowed)
+    np.testing.assert_array_equal(one["validation_accuracy"], two["validation_accuracy"])
+
+
+def test_validation_gives_the_same_scores_on_three_replicas_whatever_is_left_for_each():
+    found = []
+    for replicas in (1, 3):
+        command = processes.command("validating", replicas)
+        ended = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+        assert ended.returncode == 0, ended.stderr[-2000:]
+        found.append(json.loads(ended.stdout))
+    one, three = found
+    assert list(one) == list(three) == ["1", "2", "5", "8", "20"]
+    for count in one:
+        assert three[count]["validation_accuracy"] == one[count]["validation_accuracy"]
+        assert three[count]["validation_loss"] == pytest.approx(one[count]["validation_loss"], rel=1e-6)
+        assert three[count]["used"] == [0, 1, 2]
+    assert len({row["validation_loss"] for row in one.values()}) == 5
 
 
 def test_synchronized_batch_norm_trains_the_same_numbers_too(bench):
