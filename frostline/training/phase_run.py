@@ -106,7 +106,7 @@ class PhaseRun:
 
         Raises:
             NonFiniteLoss: a weight is infinite or NaN.
-            StorageError: the checkpoint cannot be written, and it is not that of the last phase.
+            StorageError: the checkpoint cannot be written, and it is not that of the last phase; or the one before it.
         """
         state, backbone = self._state, self.subject.backbone
         state.digests.append(certificate.replica_digests(backbone))
@@ -114,6 +114,7 @@ class PhaseRun:
         state.proofs.append(equivalence)
         state.epoch, state.stopping = 0, None
         state.phase += 1
+        self._saver.written()  # whose failure is no warning
         try:
             self._saver.save(self.subject, state, {})
         except StorageError as error:
@@ -187,8 +188,9 @@ class PhaseRun:
     def _save(self) -> None:
         self._state.stopping = self._stopping.state()
         more = {**self._best, **variables.take(self.trainer.optimizer.variables, OPTIMIZER)}
-        uri = self._saver.save(self.subject, self._state, more)
+        self._saver.begin(self.subject, self._state, more)
         if self._saver.stopping:
+            uri = self._saver.written()
             raise Preempted(f"stopped at step {self._state.total}; the next attempt resumes from {uri}")
 
     def _introduce(self) -> None:

@@ -119,18 +119,18 @@ class Session:
                 "validation": sources[0].validation.examples.ids,
             }
             say(f"{len(sources[0].train.examples)} images, {self._strategy.num_replicas_in_sync} replica(s)")
-            saver = Saver(self.checkpoints, settings.training.checkpoint_seconds, stopping)
             steps = loop.StepSettings(
                 self._inputs.plan["backbone"], settings.training, settings.batch_size, settings.seed
             )
-            fit = Fit(subject, sources, steps, self._strategy, saver)
-            for row in fit.state.history:  # of earlier attempts
-                self._scalars.write(row)
-            for phase in fit.phases():
-                for row in phase.epochs():
+            with Saver(self.checkpoints, settings.training.checkpoint_seconds, stopping) as saver:
+                fit = Fit(subject, sources, steps, self._strategy, saver)
+                for row in fit.state.history:  # of earlier attempts
                     self._scalars.write(row)
-                    fit.describe(row)
-                phase.finish(self._check_equivalence(phase.sources))
+                for phase in fit.phases():
+                    for row in phase.epochs():
+                        self._scalars.write(row)
+                        fit.describe(row)
+                    phase.finish(self._check_equivalence(phase.sources))
         self.state, self._resumed_from, self._computed = fit.state, fit.resumed_from, builder.computed
 
     def _build(self) -> Subject:

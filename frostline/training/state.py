@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -16,7 +17,7 @@ import keras
 
 from frostline.documents.freeze import FreezePlan
 from frostline.documents.training import EpochRow, Equivalence
-from frostline.errors import NonFiniteLoss
+from frostline.errors import NonFiniteLoss, StorageError
 from frostline.events import say
 from frostline.freeze import certificate
 from frostline.freeze.phases import Phase
@@ -81,7 +82,10 @@ class Subject:
 
 
 class Saver:
-    """Saves a training: at intervals, when the process is asked to stop, and at the end of each phase."""
+    """Saves a training: at intervals, when the process is asked to stop, and at the end of each phase.
+
+    At most one checkpoint is being written beside the training; it is written or has failed when the context ends.
+    """
 
     def __init__(self, checkpoints: Checkpoints, seconds: float, stop_requested: Callable[[], bool]) -> None:
         """Take the place for checkpoints; the first interval starts now.
@@ -95,18 +99,43 @@ class Saver:
         self.stopping = False  # whether the process was asked to stop when `due` was last called
         self._seconds, self._stop_requested = seconds, stop_requested
         self._saved_at = time.monotonic()
+        self._pool = ThreadPoolExecutor(1)
+        self._writing: Future[str] | None = None
+
+    def __enter__(self) -> Saver:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        try:
+            self.written()
+        except StorageError as error:
+            if kind is None:
+                raise
+            say(str(error))  # what ended the training is told already
+        finally:
+            self._pool.shutdown()
 
     def due(self) -> bool:
-        """Whether to save now; to be called once after each step."""
+        """Whether to save now; to be called once after each step.
+
+        Raises:
+            StorageError: the checkpoint that was being written cannot be.
+        """
+        if self._writing and self._writing.done():
+            self.written()
         self.stopping = self._stop_requested()
         return self.stopping or time.monotonic() - self._saved_at >= self._seconds
 
-    def save(self, subject: Subject, state: State, more: Arrays) -> str:
-        """Write a checkpoint of the model's weights, of `more` arrays and of the state; its address.
+    def begin(self, subject: Subject, state: State, more: Arrays) -> None:
+        """Copy the model's weights, `more` arrays and the state, and write the copy while the training goes on.
+
+        Waits for the checkpoint before this one. What fails later is raised by the next call of this class.
 
         Raises:
             NonFiniteLoss: a value is infinite or NaN: the last step's loss was finite, its update was not.
+            StorageError: the checkpoint before this one cannot be written.
         """
+        self.written()
         arrays = {**variables.take(subject.moving(state.phase), MODEL), **more}
         wrong = variables.not_finite(arrays)
         if wrong:
@@ -114,12 +143,31 @@ class Saver:
                 f"step {state.total}: {len(wrong)} of {len(arrays)} arrays are not finite after it, such as "
                 f"{wrong[0]}; nothing was saved; {self.last_good(state.total)}; try a lower learning_rate"
             )
-        uri = self.checkpoints.save(state.total, arrays, asdict(state))
+        self._writing = self._pool.submit(self.checkpoints.save, state.total, arrays, asdict(state))
         self._saved_at = time.monotonic()
-        return uri
+
+    def written(self) -> str:
+        """Wait for the checkpoint that is being written: its address, or empty if there is none.
+
+        Raises:
+            StorageError: it cannot be written.
+        """
+        writing, self._writing = self._writing, None
+        return writing.result() if writing else ""
+
+    def save(self, subject: Subject, state: State, more: Arrays) -> str:
+        """Write a checkpoint and wait for it: its address.
+
+        Raises:
+            NonFiniteLoss, StorageError: as `begin`; or this checkpoint cannot be written.
+        """
+        self.begin(subject, state, more)
+        return self.written()
 
     def last_good(self, before: int) -> str:
         """The newest checkpoint of an earlier step than `before`, in words."""
+        if self._writing:
+            wait([self._writing])  # it is listed, or has failed
         good = self.checkpoints.latest(before=before)
         return (
             f"the last good checkpoint is at step {good.step}, {good.uri}"

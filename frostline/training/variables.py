@@ -7,22 +7,39 @@ from typing import Any
 
 import keras
 import numpy as np
+import tensorflow as tf
 from numpy.typing import NDArray
 
 from frostline.errors import DataError
 from frostline.freeze import certificate
 
 Arrays = dict[str, NDArray[Any]]
+_INTEGERS = {2: tf.uint16, 4: tf.uint32, 8: tf.uint64}  # by bytes; unsigned, as GPUs leave int32 to the host
 
 
 def take(variables: Sequence[Any], prefix: str) -> Arrays:
-    """A copy of each value, named `prefix/INDEX/REPLICA`; one copy if all replicas have the same value."""
+    """A copy of each value, named `prefix/INDEX/REPLICA`; one copy if all replicas have the same value.
+
+    Replicas are compared on their devices, and only what differs from the first replica is fetched from another one.
+    """
+    replicas = [copies(variable) for variable in variables]
+    alike = [[_alike(values[0], other) for other in values[1:]] for values in replicas]  # GPUs may still be comparing
     found: Arrays = {}
-    for index, variable in enumerate(variables):
-        values = [np.array(copy) for copy in copies(variable)]
-        alike = all(value.tobytes() == values[0].tobytes() for value in values[1:])
-        found |= {f"{prefix}/{index}/{replica}": value for replica, value in enumerate(values[:1] if alike else values)}
+    for index, (values, same) in enumerate(zip(replicas, alike, strict=True)):
+        kept = values[:1] if all(map(bool, same)) else values
+        found |= {f"{prefix}/{index}/{replica}": np.array(value) for replica, value in enumerate(kept)}
     return found
+
+
+def _alike(one: Any, other: Any) -> Any:
+    """Whether two copies have the same bits: a bool scalar, on the device of `other`."""
+    with tf.device(other.device):
+        return tf.reduce_all(tf.equal(_bits(one), _bits(other)))
+
+
+def _bits(value: Any) -> Any:
+    value = tf.convert_to_tensor(value)
+    return tf.bitcast(value, _INTEGERS[value.dtype.size]) if value.dtype.is_floating else value
 
 
 def not_finite(arrays: Arrays) -> list[str]:

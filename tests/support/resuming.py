@@ -6,6 +6,7 @@ trains, a phase that stops early with its best weights and one that unfreezes, a
 
 import json
 import subprocess
+from concurrent.futures import wait
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -85,7 +86,10 @@ def step_of(path):
 
 
 def save_after(steps, patch=setattr):
-    """Let the clock that checkpoints go by count steps, so that they do not depend on how fast the machine is."""
+    """Let the clock that checkpoints go by count steps, and steps wait for them.
+
+    So they do not depend on how fast the machine is.
+    """
     from frostline.training import loop, state
 
     taken = 0
@@ -96,6 +100,13 @@ def save_after(steps, patch=setattr):
         taken += 1
         return original(*arguments)
 
+    begin = state.Saver.begin
+
+    def begin_and_wait(self, *arguments):
+        begin(self, *arguments)
+        wait([self._writing])
+
+    patch(state.Saver, "begin", begin_and_wait)
     patch(loop.Trainer, "step", step)
     patch(state, "time", SimpleNamespace(monotonic=lambda: taken))
     return {"checkpoint_seconds": steps}

@@ -1,14 +1,16 @@
 """One phase: its rows, its losses, its best weights, and what it says of a loss that is not a number."""
 
 import json
+import time
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from frostline.errors import NonFiniteLoss
+from frostline.errors import NonFiniteLoss, Preempted
 from frostline.model import backbones
 from frostline.training import phase_run
+from frostline.training.checkpoint import Checkpoints
 
 from tests.support.in_memory import STEPS, Made, same
 
@@ -92,6 +94,27 @@ def test_weights_that_are_no_numbers_after_a_step_with_a_finite_loss_are_not_sav
     assert str(caught.value).startswith("step 4: ")
     assert f"nothing was saved; the last good checkpoint is at step 3, {good.uri}; try" in str(caught.value)
     assert all(np.isfinite(array).all() for array in good.arrays.values() if array.dtype.kind == "f")
+
+
+def test_steps_go_on_while_a_checkpoint_is_written_and_a_stop_waits_for_its_own(tmp_path, monkeypatch):
+    made, steps, original = Made(tmp_path, {"none": True}, plain=True, stop_at=5), [], Checkpoints.save
+
+    def save(self, step, arrays, state):
+        deadline = time.monotonic() + 30
+        while step == 1 and len(made.after) < 3 and time.monotonic() < deadline:
+            time.sleep(0.01)
+        time.sleep(0.2)
+        steps.append((step, len(made.after)))
+        return original(self, step, arrays, state)
+
+    monkeypatch.setattr(Checkpoints, "save", save)
+    made.fit._saver._saved_at = -1e9  # due after the first step, and not again
+    with pytest.raises(Preempted, match=r"^stopped at step 5; the next attempt resumes from ") as caught:
+        made.run()
+    assert steps[0][0] == 1
+    assert steps[0][1] >= 3
+    assert str(caught.value).endswith(made.checkpoints.latest().uri)
+    assert made.checkpoints.latest().step == 5
 
 
 def test_a_loss_that_fails_one_step_after_a_checkpoint_names_the_checkpoint_before_it(tmp_path):

@@ -88,8 +88,9 @@ def test_what_moves_is_everything_but_the_layers_that_are_still_seeds_included(m
     assert "seed" in counter.path
 
 
-def test_replicas_that_differ_are_kept_apart_and_replicas_that_agree_once():
+def test_replicas_that_differ_by_a_bit_are_kept_apart_and_of_those_that_agree_only_the_first_is_fetched():
     script = """
+import numpy as np
 import tensorflow as tf
 cpu = tf.config.list_physical_devices("CPU")[0]
 tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
@@ -98,14 +99,22 @@ from frostline.training import variables
 from frostline.training.strategy import mirrored
 with mirrored().scope():
     same, own = keras.Variable([1.0, 2.0]), keras.Variable([3.0, 4.0])
+    nan, zero = keras.Variable([float("nan")]), keras.Variable([0.0])
 variables.copies(own)[1].assign([5.0, 6.0])
 taken = variables.take([same, own], "model")
+variables.copies(zero)[1].assign([-0.0])
+fetched, array = [], np.array
+np.array = lambda value: fetched.append(value.device[-5:]) or array(value)
+odd = variables.take([same, nan, zero], "odd")
+np.array = array
 for variable in (same, own):
     for copy in variables.copies(variable):
         copy.assign([0.0, 0.0])
 variables.put([same, own], "model", taken)
 print(sorted(taken), [copy.numpy().tolist() for variable in (same, own) for copy in variables.copies(variable)])
+print(sorted(odd), fetched)
 """
     ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False, timeout=120)
     expected = "['model/0/0', 'model/1/0', 'model/1/1'] [[1.0, 2.0], [1.0, 2.0], [3.0, 4.0], [5.0, 6.0]]\n"
+    expected += "['odd/0/0', 'odd/1/0', 'odd/2/0', 'odd/2/1'] ['CPU:0', 'CPU:0', 'CPU:0', 'CPU:1']\n"
     assert ended.stdout == expected, ended.stderr[-2000:]
