@@ -25,8 +25,9 @@ from frostline.events import Progress, say
 from frostline.features import precision, prefix
 from frostline.features.cache_plan import PLAIN
 from frostline.features.config import CacheConfig
-from frostline.features.packs import Layout, Writer, names_by_image
+from frostline.features.packs import Writer, names_by_image
 from frostline.features.prefix import BFLOAT16, FLOAT32, Prefix
+from frostline.features.sidecars import Layout
 from frostline.features.store import evict, root_of
 from frostline.features.usage import touch
 from frostline.model import arithmetic, head, weights

@@ -10,55 +10,25 @@ from __future__ import annotations
 
 import hashlib
 import os
-import re
 import tempfile
 import threading
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, NamedTuple, TypeGuard, cast
+from typing import Any, NamedTuple
 
-import ml_dtypes  # noqa: F401  (gives NumPy bfloat16)
 import numpy as np
 from numpy.typing import NDArray
 
 from frostline import digests, storage
-from frostline.documents.features import FEATURE_PACK, FeaturePack, PackContent, RowLayout
+from frostline.documents.features import FEATURE_PACK, FeaturePack
 from frostline.errors import DataError, NotFound, NotRegular, PreconditionFailed
+from frostline.features import sidecars
+from frostline.features.sidecars import DIGEST, Layout
 from frostline.features.usage import touch
 
-DIGEST = re.compile(r"[0-9a-f]{64}")  # names of packs and addresses
-_DTYPES = {name: np.dtype(name) for name in ("float32", "float16", "bfloat16")}
 _CHECKERS = 4  # threads that hash packs
-
-
-@dataclass(frozen=True)
-class Layout:
-    """Shape and stored type of one row; the type is float32, float16 or bfloat16."""
-
-    shape: tuple[int, ...]
-    dtype: str
-
-    @property
-    def numpy_dtype(self) -> np.dtype[Any]:
-        """The type as a NumPy dtype."""
-        return _DTYPES[self.dtype]
-
-    @property
-    def row_bytes(self) -> int:
-        """Bytes per row."""
-        return int(np.prod(self.shape, dtype=np.int64)) * int(self.numpy_dtype.itemsize)
-
-    def document(self) -> RowLayout:
-        """As JSON."""
-        return {"shape": list(self.shape), "dtype": self.dtype}
-
-    @classmethod
-    def read(cls, document: RowLayout) -> Layout:
-        """From JSON."""
-        return cls(tuple(document["shape"]), document["dtype"])
 
 
 class Writer:
@@ -119,7 +89,7 @@ class Writer:
             return
         self._file.flush()
         name = digests.of_json(self._ids)
-        sidecar = FEATURE_PACK.encode(_sealed(self._layout, self._ids, self._digests, self._computed_on))
+        sidecar = FEATURE_PACK.encode(sidecars.sealed(self._layout, self._ids, self._digests, self._computed_on))
         _put(self._root, name, Path(self._file.name), sidecar, self._layout)
         self.packs.append(name)
         self._file.close()
@@ -171,7 +141,7 @@ def names_by_image(root: str, layout: Layout) -> dict[str, list[str]]:
     """
     found: dict[str, list[str]] = {}
     for name, size in sorted(_sizes(root).items()):
-        sidecar = _read_sidecar(root, name, layout)
+        sidecar = sidecars.read(root, name, layout)
         if sidecar is not None and size == len(sidecar["ids"]) * layout.row_bytes:
             for identifier in sidecar["ids"]:
                 found.setdefault(identifier, []).append(name)
@@ -268,7 +238,7 @@ class Reader:
         return DataError(f"{self._root}: has no features of the image {identifier}")
 
     def _open(self, name: str) -> Mapping[str, Place]:
-        sidecar = _read_sidecar(self._root, name, self._layout) if DIGEST.fullmatch(name) else None
+        sidecar = sidecars.read(self._root, name, self._layout) if DIGEST.fullmatch(name) else None
         try:
             path = storage.localize(storage.join(self._root, f"{name}.bin"), self._scratch) if sidecar else None
             descriptor = os.open(path, os.O_RDONLY) if path and path.is_file() else -1
@@ -291,29 +261,3 @@ class Reader:
         with self._lock:
             self.damaged += len(sidecar["ids"]) - len(intact)
         return intact
-
-
-def _sealed(layout: Layout, ids: list[str], row_digests: list[str], computed_on: str) -> FeaturePack:
-    content = PackContent(**layout.document(), ids=ids, digests=row_digests, computed_on=computed_on)
-    return cast(FeaturePack, {**content, "seal": digests.of_json(content)})
-
-
-def _read_sidecar(root: str, name: str, layout: Layout) -> FeaturePack | None:
-    """Read a pack's sidecar; None unless it is byte for byte what `Writer` writes for this name and layout."""
-    uri = storage.join(root, f"{name}.json")
-    try:
-        data = storage.read_bytes(uri)
-        found = FEATURE_PACK.parse(data, uri)
-    except (NotFound, NotRegular, DataError, RecursionError):
-        return None
-    # Others can write to the store, so any field may be wrong.
-    ids, checks, device = found.get("ids"), found.get("digests"), found.get("computed_on")
-    if not isinstance(device, str) or not _are_digests(ids) or not _are_digests(checks):
-        return None
-    if len(ids) != len(checks) or digests.of_json(ids) != name:
-        return None
-    return found if FEATURE_PACK.encode(_sealed(layout, ids, checks, device)) == data else None
-
-
-def _are_digests(value: object) -> TypeGuard[list[str]]:
-    return isinstance(value, list) and all(isinstance(one, str) and DIGEST.fullmatch(one) for one in value)

@@ -22,7 +22,8 @@ from frostline.data.batches import Images
 from frostline.data.config import AugmentConfig
 from frostline.errors import DataError
 from frostline.features.folding import folded
-from frostline.features.packs import Layout, Writer
+from frostline.features.packs import Writer
+from frostline.features.sidecars import Layout
 from frostline.freeze import certificate
 from frostline.model import arithmetic, backbones, bfloat16, head
 

@@ -12,7 +12,8 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from frostline.data.examples import Examples
-from frostline.features.packs import Layout, Reader
+from frostline.features.packs import Reader
+from frostline.features.sidecars import Layout
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from frostline import storage
-from frostline.features.packs import DIGEST
+from frostline.features.sidecars import DIGEST
 from frostline.features.usage import last_used
 
 
