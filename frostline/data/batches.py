@@ -127,7 +127,7 @@ class Images:
             if drawn is not None:
                 found[part] = augment.apply(found[part], drawn[part], self.augment)
 
-        list(self._pool.map(fill, self._parts(len(positions))))
+        list(_pool().map(fill, self._parts(len(positions))))
         with tf.device("CPU:0"):
             return tf.constant(found)
 
@@ -136,9 +136,11 @@ class Images:
         size = max(1, _PART // (3 * self.image_size**2))
         return [slice(start, start + size) for start in range(0, count, size)]
 
-    @functools.cached_property
-    def _pool(self) -> ThreadPoolExecutor:
-        return ThreadPoolExecutor(_CORES)
+
+@functools.cache
+def _pool() -> ThreadPoolExecutor:
+    """The threads of all sources: one for each core."""
+    return ThreadPoolExecutor(_CORES, "images")
 
 
 def stream(
