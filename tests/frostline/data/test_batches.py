@@ -1,5 +1,6 @@
 """Batches: every example once, nearly equal sizes, and the same batches wherever training starts."""
 
+import functools
 import threading
 
 import numpy as np
@@ -133,6 +134,7 @@ def test_a_batch_is_the_same_however_it_is_cut_for_the_cores(found, pixels, monk
 
 def test_all_cores_take_part_in_a_batch(found, monkeypatch):
     monkeypatch.setattr(batches, "_CORES", 3)
+    monkeypatch.setattr(batches, "_pool", functools.cache(batches._pool.__wrapped__))  # none was made before
     monkeypatch.setattr(batches, "_PART", 3 * SIZE**2 * 10)
     together = threading.Barrier(3)  # which opens when three threads are there
 
