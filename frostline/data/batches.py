@@ -171,7 +171,7 @@ def stream(
             labels = tf.constant(source.examples.labels[part])
         return prepare(inputs, labels)
 
-    pool = ThreadPoolExecutor(_PREFETCHED)
+    pool = ThreadPoolExecutor(_PREFETCHED, "batches")
     try:
         for part in parts:
             pending.append(pool.submit(load, part))

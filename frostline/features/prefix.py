@@ -139,7 +139,7 @@ def fill(
         writer.add(ids, rows)
         return len(part)
 
-    pool = ThreadPoolExecutor(1)
+    pool = ThreadPoolExecutor(1, "features")
     try:
         for part, (pixels, _) in zip(parts, batches.stream(source, parts, view), strict=True):
             before = pending[-1] if pending else None

@@ -194,7 +194,7 @@ def test_a_pack_is_filled_with_the_features_of_these_images(tmp_path, model, sou
 
 
 def writers():
-    return [thread for thread in threading.enumerate() if thread.name.startswith("ThreadPoolExecutor")]
+    return [thread for thread in threading.enumerate() if thread.name.startswith(("features_", "batches_"))]
 
 
 class Slow(packs.Writer):
