@@ -10,11 +10,13 @@ from typing import Any, NamedTuple
 
 import tensorflow as tf
 
-from frostline.data.containers import checked, number, numbers, take, where
+from frostline.data.containers import checked, fields, numbers, take, where
 
 _OS2 = 12  # bytes of the header that OS/2 wrote: sizes of 16 bits, and palette entries of three bytes
 _MASKS = 3  # the kind of compression that is none: masks say which bits are red, green and blue
 _RGB555, _RGB888 = (0x7C00, 0x3E0, 0x1F), (0xFF0000, 0xFF00, 0xFF)
+_OF_OS2 = (18, 20), (20, 22), (24, 26)  # width, height and bits per pixel
+_OF_WINDOWS = (18, 22), (22, 26), (28, 30), (30, 34), (46, 50)  # the same, compression and colours of the palette
 _MOST_PIXELS = 2**24  # each takes up to 60 bytes on the way
 
 
@@ -35,37 +37,27 @@ def _signed(value: Any) -> Any:
 
 
 def _header(data: Any) -> _Header:
-    head = numbers(data, 0, 54)
-    size = number(head[14:18])
-    old = size == _OS2
+    at, size, *sizes = fields(numbers(data, 0, 54), (10, 14), (14, 18), *_OF_OS2, *_OF_WINDOWS)
+    os2, windows = tf.stack([*sizes[:3], 0, 0]), tf.stack([*map(_signed, sizes[3:5]), *sizes[5:]])
+    return _Header._make([size, *tf.unstack(tf.where(size == _OS2, os2, windows)), at])
 
-    def either(os2: Any, windows: Any) -> Any:
-        return where(old, os2, windows)
 
-    return _Header(
-        size,
-        either(number(head[18:20]), _signed(number(head[18:22]))),
-        either(number(head[20:22]), _signed(number(head[22:26]))),
-        either(number(head[24:26]), number(head[28:30])),
-        either(0, number(head[30:34])),
-        either(0, number(head[46:50])),
-        number(head[10:14]),
-    )
+def _is_bitmap(data: Any) -> Any:
+    return take(data, 0, 2) == tf.constant(b"BM")
 
 
 def is_special(data: Any) -> Any:
     """Whether these bytes are a BMP file for `decode`: scalar bool."""
-    start, header = numbers(data, 0, 2), _header(data)
+    header = _header(data)
     bits = tf.reduce_any(header.bits == tf.constant([1, 4, 8, 16], tf.int64))
     other = (header.bytes == _OS2) | (header.compression == _MASKS)
-    return (start[0] == ord("B")) & (start[1] == ord("M")) & (bits | other)
+    return _is_bitmap(data) & (bits | other)
 
 
 def dimensions(data: Any) -> Any:
     """Height and width that the header of a BMP file says: [2] int64, 0 for any other file."""
-    start, header = numbers(data, 0, 2), _header(data)
-    is_bitmap = (start[0] == ord("B")) & (start[1] == ord("M"))
-    return where(is_bitmap, tf.stack([tf.abs(header.height), tf.abs(header.width)]), 0)
+    header = _header(data)
+    return where(_is_bitmap(data), tf.abs(tf.stack([header.height, header.width])), 0)
 
 
 def decode(data: Any) -> Any:
@@ -103,8 +95,7 @@ def _by_mask(data: Any, header: _Header, raw: Any) -> Any:
     used = raw[:, : header.width * size]
     parts = tf.cast(tf.reshape(used, tf.stack([tf.abs(header.height), header.width, size])), tf.int64)
     pixels = tf.reduce_sum(tf.bitwise.left_shift(parts, 8 * tf.range(size)), axis=-1)
-    given = numbers(data, 54, 12)
-    masks = tf.stack([number(given[place : place + 4]) for place in (0, 4, 8)])
+    masks = tf.stack(fields(numbers(data, 54, 12), (0, 4), (4, 8), (8, 12)))
     usual = tf.where(header.bits == 16, tf.constant(_RGB555, tf.int64), tf.constant(_RGB888, tf.int64))
     masks = tf.where(header.compression == _MASKS, masks, usual)
     masks = checked(masks, tf.reduce_all(masks > 0), "a mask of this BMP is empty")

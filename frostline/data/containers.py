@@ -6,9 +6,10 @@ more than a fixed number of steps.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
 Header = Any  # [16] int64, the bytes at a position, zeros after the end
@@ -55,9 +56,16 @@ def checked(data: Any, condition: Any, message: str) -> Any:
 
 def take(data: Any, at: Any, length: Any) -> Any:
     """The bytes at a position, fewer than `length` at the end of the data: scalar string."""
-    size = tf.strings.length(data)
-    start = tf.cast(tf.clip_by_value(tf.cast(at, tf.int64), 0, tf.cast(size, tf.int64)), tf.int32)
-    return tf.strings.substr(data, start, tf.cast(tf.clip_by_value(tf.cast(length, tf.int64), 0, 2**31 - 1), tf.int32))
+    if not isinstance(length, int):
+        length = tf.cast(tf.clip_by_value(tf.cast(length, tf.int64), 0, 2**31 - 1), tf.int32)
+    if isinstance(at, int):
+        return tf.strings.substr(data, at and tf.minimum(at, tf.strings.length(data)), length)
+    start = tf.clip_by_value(at, 0, _length(data))
+    return tf.strings.substr(data, tf.cast(start, tf.int32), length)
+
+
+def _length(data: Any) -> Any:
+    return tf.cast(tf.strings.length(data), tf.int64)
 
 
 def numbers(data: Any, at: Any, length: int) -> Any:
@@ -66,49 +74,65 @@ def numbers(data: Any, at: Any, length: int) -> Any:
     return tf.ensure_shape(tf.cast(padded, tf.int64), [length])
 
 
-def number(values: Any, big: bool = False) -> Any:
-    """An unsigned integer of a few bytes, lowest first unless `big`: [n] int64 to scalar int64."""
-    count = values.shape[0]
-    weights = [256 ** (count - 1 - place if big else place) for place in range(count)]
-    return tf.reduce_sum(values * tf.constant(weights, tf.int64))
+def fields(values: Any, *places: tuple[int, int], big: Sequence[int] = ()) -> list[Any]:
+    """Unsigned integers of a few bytes: all of them take five operations in a graph.
+
+    Args:
+        values: [n] int64, bytes.
+        places: where each begins and ends.
+        big: the positions in `places` of those whose highest byte is the first; of the others it is the last.
+
+    Returns:
+        A scalar int64 for each place.
+    """
+    weights = np.zeros((len(places), values.shape[0]), np.int64)
+    for row, (start, end) in enumerate(places):
+        powers = 256 ** np.arange(end - start)
+        weights[row, start:end] = powers[::-1] if row in big else powers
+    return tf.unstack(tf.reduce_sum(values * weights, axis=1), num=len(places))  # type: ignore[no-any-return]
 
 
 def where(condition: Any, one: Any, other: Any) -> Any:
     """`tf.where` of integers, Python's or int64."""
-    return tf.where(condition, tf.cast(one, tf.int64), tf.cast(other, tf.int64))
+    return tf.where(condition, _integer(one), _integer(other))
 
 
-def _equal(values: Any, expected: bytes) -> Any:
-    return tf.reduce_all(values == tf.constant(list(expected), tf.int64))
+def _integer(value: Any) -> Any:
+    return tf.constant(value, tf.int64) if isinstance(value, int) else value
+
+
+def _word(name: bytes) -> int:
+    """The number that `fields` makes of these bytes."""
+    return int.from_bytes(name, "little")
 
 
 def _jpeg(header: Header, at: Any) -> Found:
     """The first APP1 segment with EXIF, before the picture's data (JPEG, ISO 10918-1, B.1; EXIF 2.3, 4.5.4)."""
-    marker, length = header[1], number(header[2:4], big=True)
-    is_marker, fill = header[0] == 0xFF, marker == 0xFF
+    first, marker, length, name = fields(header, (0, 1), (1, 2), (2, 4), (4, 10), big=[2])
+    is_marker, fill = first == 0xFF, marker == 0xFF
     alone = (marker == 0x01) | ((marker >= 0xD0) & (marker <= 0xD8))
     last = (marker == 0xDA) | (marker == 0xD9) | ((length < 2) & ~alone & ~fill)
     following = tf.where(fill, at + 1, tf.where(alone, at + 2, at + 2 + length))
-    found = is_marker & (marker == 0xE1) & _equal(header[4:10], _EXIF)
+    found = is_marker & (marker == 0xE1) & (name == _word(_EXIF))
     return found, at + 4, length - 2, where(is_marker & ~last, following, _STOP)
 
 
 def _png(header: Header, at: Any) -> Found:
-    length = number(header[:4], big=True)
-    return _equal(header[4:8], b"eXIf"), at + 8, length, at + 12 + length
+    length, name = fields(header, (0, 4), (4, 8), big=[0])
+    return name == _word(b"eXIf"), at + 8, length, at + 12 + length
 
 
-def _webp(name: bytes) -> Callable[[Header, Any], Found]:
+def _webp(wanted: bytes) -> Callable[[Header, Any], Found]:
     def chunk(header: Header, at: Any) -> Found:
-        length = number(header[4:8])
-        return _equal(header[:4], name), at + 8, length, at + 8 + length + length % 2
+        name, length = fields(header, (0, 4), (4, 8))
+        return name == _word(wanted), at + 8, length, at + 8 + length + length % 2
 
     return chunk
 
 
 def _payload(data: Any, start: int, chunk: Callable[[Header, Any], Found]) -> Any:
     """The payload of the first chunk that `chunk` finds, empty if there is none: scalar string."""
-    size = tf.cast(tf.strings.length(data), tf.int64)
+    size = _length(data)
 
     def step(at: Any, _place: Any, _length: Any) -> tuple[Any, Any, Any]:
         found, place, length, following = chunk(numbers(data, at, _HEADER), at)
@@ -135,24 +159,18 @@ def mentions_exif(data: Any) -> Any:
 
 def _from_tiff(exif: Any) -> Any:
     """The orientation in the first directory of EXIF, a TIFF file of either byte order; thumbnails have the second."""
-    tiff = tf.cond(
-        _equal(numbers(exif, 0, 6), _EXIF), lambda: take(exif, 6, tf.strings.length(exif)), lambda: tf.identity(exif)
-    )
-    head = numbers(tiff, 0, 8)
-    big, little = _equal(head[:4], b"MM\0*"), _equal(head[:4], b"II*\0")
-    first = tf.where(big, number(head[4:], big=True), number(head[4:]))
-    count = numbers(tiff, first, 2)
-    length = 12 * tf.where(big, number(count, big=True), number(count))
+    named = take(exif, 0, 6) == tf.constant(_EXIF)
+    tiff = tf.cond(named, lambda: take(exif, 6, tf.strings.length(exif)), lambda: tf.identity(exif))
+    order, first_big, first_little = fields(numbers(tiff, 0, 8), (0, 4), (4, 8), (4, 8), big=[1])
+    big, little = order == _word(b"MM\0*"), order == _word(b"II*\0")
+    first = tf.where(big, first_big, first_little)
+    length = 12 * tf.where(big, *fields(numbers(tiff, first, 2), (0, 2), (0, 2), big=[0]))
     raw = tf.cast(tf.io.decode_raw(take(tiff, first + 2, length), tf.uint8), tf.int64)
     entries = tf.reshape(raw[: tf.size(raw) // 12 * 12], [-1, 12])
-
-    def short(place: int) -> Any:
-        high, low = entries[:, place], entries[:, place + 1]
-        return tf.where(big, 256 * high + low, high + 256 * low)
-
-    kind = short(2)
-    value = tf.where(big & (kind == _LONG), short(10), short(8))
-    chosen = value[(short(0) == _TAG) & ((kind == _SHORT) | (kind == _LONG))]
+    pairs = tf.where(big, 256 * entries[:, :-1] + entries[:, 1:], entries[:, :-1] + 256 * entries[:, 1:])
+    tag, kind, high, low = (pairs[:, place] for place in (0, 2, 8, 10))
+    value = tf.where(big & (kind == _LONG), low, high)
+    chosen = value[(tag == _TAG) & ((kind == _SHORT) | (kind == _LONG))]
     found = tf.concat([chosen, tf.constant([1], tf.int64)], 0)[0]
     return where((big | little) & (found >= 1) & (found <= 8), found, 1)
 
@@ -174,13 +192,12 @@ def orientation(data: Any) -> Any:
 
 def is_jpeg(data: Any) -> Any:
     """Whether these bytes start as a JPEG file: scalar bool."""
-    return tf.strings.substr(data, 0, 3) == tf.constant(b"\xff\xd8\xff")
+    return take(data, 0, 3) == tf.constant(b"\xff\xd8\xff")
 
 
 def is_gif(data: Any) -> Any:
     """Whether these bytes start as a GIF file: scalar bool."""
-    head = numbers(data, 0, 6)
-    return _equal(head[:4], b"GIF8") & _equal(head[5:], b"a")
+    return (take(data, 0, 4) == tf.constant(b"GIF8")) & (take(data, 5, 1) == tf.constant(b"a"))
 
 
 def is_png(data: Any) -> Any:
@@ -190,14 +207,13 @@ def is_png(data: Any) -> Any:
 
 def is_webp(data: Any) -> Any:
     """Whether these bytes start as a WebP file: scalar bool."""
-    head = numbers(data, 0, 12)
-    return _equal(head[:4], b"RIFF") & _equal(head[8:], b"WEBP")
+    return (take(data, 0, 4) == tf.constant(b"RIFF")) & (take(data, 8, 4) == tf.constant(b"WEBP"))
 
 
 def is_animated(data: Any) -> Any:
     """Whether a WebP file is an animation: scalar bool."""
-    head = numbers(data, 12, 9)
-    return _equal(head[:4], b"VP8X") & (head[8] // 2 % 2 == 1)
+    name, flags = fields(numbers(data, 12, 9), (0, 4), (8, 9))
+    return (name == _word(b"VP8X")) & (flags // 2 % 2 == 1)
 
 
 def first_frame(data: Any) -> tuple[Any, Any]:
@@ -209,18 +225,10 @@ def first_frame(data: Any) -> tuple[Any, Any]:
         (a WebP file with that frame alone, [6] int64: its left and top, its width and height, and those of the whole).
     """
     frame = _payload(data, 12, _webp(b"ANMF"))
-    head, whole = numbers(frame, 0, 12), numbers(data, 24, 6)
+    box = fields(numbers(frame, 0, 12), (0, 3), (3, 6), (6, 9), (9, 12)) + fields(numbers(data, 24, 6), (0, 3), (3, 6))
     picture = take(frame, 16, tf.strings.length(frame))
     extended = tf.strings.join([b"VP8X\x0a\0\0\0\x10\0\0\0", take(frame, 6, 6), picture])
     size = tf.cast(tf.strings.length(extended) + 4, tf.int64)
     size_bytes = tf.gather(tf.constant(_CHARACTERS), [size // 256**place % 256 for place in range(4)])
     still = tf.strings.join([b"RIFF", tf.strings.reduce_join(size_bytes), b"WEBP", extended])
-    box = [
-        2 * number(head[:3]),
-        2 * number(head[3:6]),
-        1 + number(head[6:9]),
-        1 + number(head[9:12]),
-        1 + number(whole[:3]),
-        1 + number(whole[3:]),
-    ]
-    return still, tf.stack(box)
+    return still, tf.stack(box) * [2, 2, 1, 1, 1, 1] + [0, 0, 1, 1, 1, 1]

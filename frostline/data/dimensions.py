@@ -11,7 +11,7 @@ from typing import Any
 import tensorflow as tf
 
 from frostline.data import bitmaps, gifs
-from frostline.data.containers import apart, is_gif, is_jpeg, is_png, is_webp, number, numbers
+from frostline.data.containers import apart, fields, is_gif, is_jpeg, is_png, is_webp, numbers
 
 # Decoded, 200 MB, or 600 MB while a progressive JPEG is read. A server has 1 GiB for that and itself.
 MOST_PIXELS = 2**26
@@ -54,16 +54,12 @@ def _rarer(data: Any) -> Any:
 
 
 def _png(data: Any) -> Any:
-    head = numbers(data, 16, 8)
-    return tf.stack([number(head[4:], big=True), number(head[:4], big=True)])
+    return tf.stack(fields(numbers(data, 16, 8), (4, 8), (0, 4), big=[0, 1]))
 
 
 def _webp(data: Any) -> Any:
     """Of the first chunk: `VP8 `, a frame of video; `VP8L`, without loss; or `VP8X`, the canvas of all frames."""
-    head = numbers(data, 12, 18)
-    kind = head[3]
-    lossy = tf.stack([number(head[16:18]), number(head[14:16])]) % 2**14
-    packed = number(head[9:13])
-    lossless = tf.stack([1 + packed // 2**14 % 2**14, 1 + packed % 2**14])
-    canvas = tf.stack([1 + number(head[15:18]), 1 + number(head[12:15])])
+    kind, packed, *rest = fields(numbers(data, 12, 18), (3, 4), (9, 13), (16, 18), (14, 16), (15, 18), (12, 15))
+    lossy, canvas = tf.stack(rest[:2]) % 2**14, tf.stack(rest[2:]) + 1
+    lossless = tf.stack([packed // 2**14, packed]) % 2**14 + 1
     return tf.where(kind == ord("X"), canvas, tf.where(kind == ord("L"), lossless, lossy))

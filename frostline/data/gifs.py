@@ -32,8 +32,10 @@ def first_frame(data: Any) -> tuple[Any, Any]:
     raw = tf.io.decode_raw(data, tf.uint8)
     size = tf.size(raw, tf.int64)
 
-    def byte(at: Any) -> Any:
-        return where(at < size, tf.cast(raw[tf.minimum(at, size - 1)], tf.int64), 0)
+    padded = tf.pad(raw, [[0, 1]])
+
+    def byte(at: Any) -> Any:  # 0 after the end
+        return tf.cast(tf.gather(padded, tf.minimum(at, size)), tf.int64)
 
     def table(packed: Any) -> Any:  # bytes of a colour table
         return where(packed >= 128, 3 * tf.bitwise.left_shift(tf.constant(2, tf.int64), packed % 8), 0)

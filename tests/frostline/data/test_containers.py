@@ -8,6 +8,8 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
+from frostline.data import containers
+
 from tests.support.odd_pictures import (
     COLOURS,
     SMOOTH,
@@ -72,3 +74,19 @@ def test_a_file_of_nothing_but_chunks_takes_few_steps():
     head, chunk = encoded(COLOURS, "PNG")[:33], struct.pack(">I4sI", 0, b"zzZz", zlib.crc32(b"zzZz"))
     data = head + chunk * 100_000 + struct.pack(">I4sI", 0, b"eXIf", 0) + encoded(COLOURS, "PNG")[33:]
     np.testing.assert_array_equal(in_a_graph(tf.constant(data)).numpy(), np.asarray(COLOURS))
+
+
+def test_fields_are_read_from_either_end():
+    values = tf.range(1, 9, dtype=tf.int64)
+    found = containers.fields(values, (0, 1), (0, 4), (0, 4), (2, 8), big=[2])
+    assert [int(one) for one in found] == [1, 0x04030201, 0x01020304, 0x080706050403]
+
+
+@pytest.mark.parametrize(("at", "length", "expected"), [
+    (0, 2, b"ab"), (0, 9, b"abcde"), (3, 9, b"de"), (5, 1, b""), (9, 1, b""), (2, 0, b""), (-3, 2, b"ab"), (1, -1, b""),
+])  # fmt: skip
+def test_bytes_are_taken_where_there_are_any(at, length, expected):
+    numbers = [tf.constant(at, tf.int64), tf.constant(length, tf.int64)]
+    assert containers.take(tf.constant(b"abcde"), *numbers).numpy() == expected
+    if min(at, length) >= 0:
+        assert containers.take(tf.constant(b"abcde"), at, length).numpy() == expected
