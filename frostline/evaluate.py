@@ -37,7 +37,7 @@ from frostline.evaluation import golden, latency, metrics, mistakes, reuse, skew
 from frostline.evaluation.champion import Challenger, compare_with_champion
 from frostline.evaluation.reference import compare_with_reference
 from frostline.events import progress, say, step
-from frostline.model import arithmetic
+from frostline.model import arithmetic, graph_digest
 from frostline.model.serving import Served
 from frostline.registry.keys import optional_public_key
 from frostline.reporting import pages
@@ -82,9 +82,14 @@ def run(
     out.mkdir(parents=True, exist_ok=True)
     measured, probabilities = _evaluate_challenger(model_dir, dataset_info, rows, confidence, out)
     challenger = Challenger(labels, rows, probabilities)
-    compared, theirs = compare_with_champion(registry, model_name, challenger, predict, confidence, public_key)
+
+    def predict_opponent(serving: Path, rows: Sequence[ManifestRow]) -> NDArray[np.float32]:
+        same = graph_digest.are_same(serving, model_dir / SERVING_DIRECTORY)
+        return probabilities if same else predict(serving, rows)
+
+    compared, theirs = compare_with_champion(registry, model_name, challenger, predict_opponent, confidence, public_key)
     reference = compare_with_reference(
-        registry, model_name, challenger, predict, confidence, compared, public_key
+        registry, model_name, challenger, predict_opponent, confidence, compared, public_key
     )  # fmt: skip
     use = reuse.record(registry, model_name, model_digest, rows, measured["accuracy"], compared, reference)
     document: Evaluation = {

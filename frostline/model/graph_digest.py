@@ -8,16 +8,22 @@ Merkle tree.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
+import tensorflow as tf
+from numpy.typing import NDArray
 from tensorflow.core.protobuf import config_pb2
 
 from frostline import digests
 from frostline.errors import DataError
+from frostline.model import operations
 
 # Attributes that say nothing about what is computed, and differ between processes.
 _LEFT_OUT = ("_class", "_gradient_op_type")
 _CONFIG = "config_proto"
+_WEIGHTS = "variables/variables"  # prefix of their files in a SavedModel
+_NAMES_OF_OBJECTS = "_CHECKPOINTABLE_OBJECT_GRAPH"  # an entry among the weights that differs between processes
 _PLACEHOLDER, _VARIABLE = "Placeholder", "VarHandleOp"
 
 
@@ -45,6 +51,30 @@ def of(meta: Any) -> dict[str, str]:
     except RecursionError:
         raise DataError("its graph has functions that call each other hundreds of times") from None
     return found
+
+
+def are_same(one: Path, other: Path) -> bool:
+    """Whether two SavedModels compute the same: their weights are equal bit by bit, and their graphs by digest.
+
+    False, too, where one of them may not be loaded or cannot be read: loading it says why.
+    """
+    try:
+        graphs = [of(operations.read(directory)) for directory in (one, other)]
+        return graphs[0] == graphs[1] and _have_same_weights(one, other)
+    except (DataError, tf.errors.OpError, ValueError):
+        return False
+
+
+def _have_same_weights(one: Path, other: Path) -> bool:
+    first, second = (tf.train.load_checkpoint(str(directory / _WEIGHTS)) for directory in (one, other))
+    names = sorted(first.get_variable_to_shape_map())
+    return names == sorted(second.get_variable_to_shape_map()) and all(
+        name == _NAMES_OF_OBJECTS or _bits(first.get_tensor(name)) == _bits(second.get_tensor(name)) for name in names
+    )
+
+
+def _bits(array: NDArray[Any]) -> tuple[Any, ...]:
+    return array.dtype, array.shape, array.tobytes()
 
 
 def _variables(meta: Any) -> dict[str, str]:

@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+import tensorflow as tf
 
-from frostline import artifacts, digests, registry, storage
+from frostline import artifacts, digests, evaluate, registry, storage
 from frostline.data import lineage
 from frostline.errors import DataError, RegistryError
 from frostline.evaluation import golden
@@ -161,6 +162,29 @@ def test_a_champion_is_predicted_on_the_same_images_and_compared(bench):
     assert champion["only_challenger_right"] == champion["only_champion_right"] == 0
     assert champion["both_right"] + champion["both_wrong"] == evaluation(bench)["examples"]
     assert champion["difference"]["value"] == 0
+
+
+def test_a_champion_that_is_the_same_export_is_not_predicted_again(bench, monkeypatch):
+    publish(bench, "itself")
+    monkeypatch.setattr(evaluate, "predict", None)
+    bench.evaluate("itself")
+    champion = evaluation(bench)["champion"]
+    assert champion["both_right"] + champion["both_wrong"] == evaluation(bench)["examples"]
+
+
+def test_a_champion_whose_graph_answers_otherwise_is_predicted_though_its_weights_are_equal(bench):
+    def opposite(meta):
+        function = hostile.serve(meta)
+        (name,) = (one.name for one in function.signature.output_arg if one.type == tf.float32.as_datatype_enum)
+        for node, op, given in (("negated", "Neg", function.ret[name]), ("opposite", "Softmax", "negated:y:0")):
+            made = function.node_def.add(name=node, op=op, input=[given])
+            made.attr["T"].type = tf.float32.as_datatype_enum
+        function.ret[name] = "opposite:softmax:0"
+
+    publish(bench, "opposite", alter=opposite)
+    bench.evaluate("opposite")
+    champion = evaluation(bench)["champion"]
+    assert champion["only_challenger_right"] > champion["only_champion_right"]
 
 
 def test_a_champion_with_its_labels_in_another_order_is_compared_by_label(bench):

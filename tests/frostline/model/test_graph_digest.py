@@ -52,6 +52,40 @@ def test_an_export_of_the_loaded_model_in_another_process_is_equal(exported, tmp
     assert digests(tmp_path / "again") == digests(exported / "serving")
 
 
+def test_exports_of_one_model_are_the_same(tmp_path):
+    model = head.attach(backbones.build("SmallConvNet", 32), HeadConfig(), 2)
+    for name in ("one", "other"):
+        export.save(model, ["a", "b"], 32, "SmallConvNet", tmp_path / name)
+    assert (tmp_path / "one" / hostile.FILE).read_bytes() != (tmp_path / "other" / hostile.FILE).read_bytes()
+    assert graph_digest.are_same(tmp_path / "one", tmp_path / "other")
+
+
+def test_exports_with_another_weight_or_none_are_not_the_same(exported, serving, tmp_path):
+    assert graph_digest.are_same(serving, exported / "serving")
+    other = keras.models.load_model(exported / "model.keras")
+    other.get_layer("head_logits").bias.assign_add([0.0, 1e-7])
+    export.save(other, ["a", "b"], 32, "SmallConvNet", tmp_path / "other")
+    assert not graph_digest.are_same(tmp_path / "other", exported / "serving")
+    path = next(serving.glob("variables/*.data-*"))
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+    assert not graph_digest.are_same(serving, exported / "serving")
+    path.unlink()
+    assert not graph_digest.are_same(serving, exported / "serving")
+    shutil.rmtree(serving / "variables")
+    assert not graph_digest.are_same(serving, serving)
+
+
+def test_exports_with_another_graph_or_a_forbidden_one_are_not_the_same(exported, serving):
+    hostile.change(serving, replace_constant)
+    assert not graph_digest.are_same(serving, exported / "serving")
+    hostile.write(serving, hostile.read(exported / "serving"))
+    assert graph_digest.are_same(serving, exported / "serving")
+    hostile.change(serving, lambda meta: hostile.write_file(meta, serving / "written"))
+    assert not graph_digest.are_same(serving, serving)
+
+
 def replace_constant(meta):
     """1e-3, the epsilon of a BatchNormalization, becomes another number."""
     node = next(one for one in hostile.serve(meta).node_def if one.op == "Const" and "batchnorm/add" in one.name)
