@@ -42,7 +42,7 @@ W = np.arange(3)
         ([W], {"document": document(names=None)}),
         ([W], {"document": document(bfloat16=["v"])}),
         ([np.float64(1.0)], {"document": document(bfloat16=["w"])}),
-        ([np.array([print], object)], {"document": document()}),
+        ([np.array([len], object)], {"document": document()}),
         ([W], {"document": document(), "../../escaped": W}),
     ],
 )
