@@ -1,7 +1,7 @@
 """From encoded bytes to the model's input, defined once, in TensorFlow operations.
 
 Preprocessing, training, evaluation and serving all call this module. The resized image is rounded to uint8, so what
-preprocessing stores (as PNG, which is lossless) is exactly what serving computes from the original bytes.
+preprocessing stores is exactly what serving computes from the original bytes.
 """
 
 from __future__ import annotations
