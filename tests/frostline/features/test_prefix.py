@@ -1,17 +1,12 @@
 """The frozen prefix: features that depend on the image alone, under an address that says what they depend on."""
 
-import threading
-import time
-from concurrent.futures import ThreadPoolExecutor
-
 import keras
 import numpy as np
 import pytest
 
-from frostline.data import examples, record_files
-from frostline.data.batches import Images
+from frostline.data import record_files
 from frostline.data.config import AugmentConfig
-from frostline.errors import DataError, StorageError
+from frostline.errors import DataError
 from frostline.features import packs, prefix
 from frostline.features.packs import Layout
 from frostline.features.prefix import BATCH, Prefix
@@ -158,20 +153,6 @@ def test_how_many_variants_there_are_changes_no_variants_address():
     assert views[0] == views[1] == views[2]
 
 
-@pytest.fixture
-def source(tmp_path):
-    opened = []
-
-    def source(pixels):
-        directory = recorded.write(tmp_path / f"records-{len(opened)}", pixels)
-        opened.append(examples.load(str(directory), "train", tmp_path))
-        return Images(opened[-1], SIZE)
-
-    yield source
-    for found in opened:
-        found.close()
-
-
 def fill(function, source, layout, root, positions=None):
     positions = np.arange(len(source.examples)) if positions is None else positions
     with packs.Writer(str(root), layout, computed_on="CPU") as writer:
@@ -191,95 +172,6 @@ def test_a_pack_is_filled_with_the_features_of_these_images(tmp_path, model, sou
         for number in range(0, len(pixels), 8):
             [row] = reader.read([recorded.identifier(number)])
             assert row.tobytes() == function(pixels[number : number + 1]).tobytes()
-
-
-def writers():
-    return [thread for thread in threading.enumerate() if thread.name.startswith(("features_", "batches_"))]
-
-
-class Slow(packs.Writer):
-    """Waits before it adds the first batch, until `released`; remembers the threads that add."""
-
-    def __init__(self, *arguments, **named):
-        super().__init__(*arguments, **named)
-        self.released, self.threads, self.batches = threading.Event(), [], []
-
-    def add(self, ids, rows):
-        assert self.released.wait(30)
-        self.threads.append(threading.current_thread())
-        super().add(ids, rows)
-        self.batches.append(list(ids))
-
-
-def test_the_next_batches_are_computed_while_one_is_written_and_no_more_than_fit_the_queue(tmp_path, model, source):
-    images, function = source(recorded.noise(6 * BATCH, SIZE)), Prefix(model, "SmallConvNet", LAYER)
-    layout = Layout(function.shape, "float32")
-    with Slow(str(tmp_path / "packs"), layout, computed_on="CPU") as writer:
-        counts = prefix.fill(function, images, np.arange(6 * BATCH), 0, writer, layout)
-        with ThreadPoolExecutor(1, "caller") as pool:
-            first = pool.submit(next, counts)
-            deadline = time.monotonic() + 30
-            while function.images < 3 * BATCH and time.monotonic() < deadline:
-                time.sleep(0.01)
-            assert (function.images, writer.batches, first.done()) == (3 * BATCH, [], False)
-            writer.released.set()
-            assert first.result() == BATCH
-        assert list(counts) == [BATCH] * 5
-        assert [one for batch in writer.batches for one in batch] == list(images.examples.ids)
-        assert len(set(writer.threads)) == 1
-        assert writer.threads[0] is not threading.current_thread()
-    assert writers() == []
-
-
-def test_a_caller_that_stops_early_leaves_no_thread_and_nothing_is_written_after(tmp_path, model, source):
-    images, function = source(recorded.noise(5 * BATCH, SIZE)), Prefix(model, "SmallConvNet", LAYER)
-    layout = Layout(function.shape, "float32")
-    with Slow(str(tmp_path / "packs"), layout, computed_on="CPU") as writer:
-        writer.released.set()
-        counts = prefix.fill(function, images, np.arange(5 * BATCH), 0, writer, layout)
-        assert next(counts) == BATCH
-        counts.close()
-        assert writers() == []
-        assert 1 <= len(writer.batches) < 5
-
-
-class Failing(packs.Writer):
-    """Cannot add its second batch; counts the batches that it was given."""
-
-    given = 0
-
-    def add(self, ids, rows):
-        self.given += 1
-        if self.given == 2:
-            raise StorageError("the store: no space left on device")
-        super().add(ids, rows)
-
-
-def test_an_error_of_the_writer_is_raised_and_nothing_is_written_after_it(tmp_path, model, source):
-    images, function = source(recorded.noise(6 * BATCH, SIZE)), Prefix(model, "SmallConvNet", LAYER)
-    layout = Layout(function.shape, "float32")
-    failing = Failing(str(tmp_path / "packs"), layout, computed_on="CPU")
-    with pytest.raises(StorageError, match=r"^the store: no space left on device$"), failing as writer:
-        list(prefix.fill(function, images, np.arange(6 * BATCH), 0, writer, layout))
-    assert failing.given == 2
-    assert function.images <= 4 * BATCH
-    assert writers() == []
-
-
-def test_an_error_of_the_reader_is_raised_and_ends_the_writer(tmp_path, model, source, monkeypatch):
-    images, function = source(recorded.noise(3 * BATCH, SIZE)), Prefix(model, "SmallConvNet", LAYER)
-    layout = Layout(function.shape, "float32")
-
-    def read(self, positions, view, original=Images.read):
-        if BATCH in positions:
-            raise DataError("a record is damaged")
-        return original(self, positions, view)
-
-    monkeypatch.setattr(Images, "read", read)
-    with pytest.raises(DataError, match=r"^a record is damaged$"):
-        fill(function, images, layout, tmp_path / "packs")
-    assert packs.names(str(tmp_path / "packs")) == []
-    assert writers() == []
 
 
 def own(operation):
