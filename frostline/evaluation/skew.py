@@ -21,7 +21,7 @@ from frostline.documents.evaluation import Skew
 from frostline.model import arithmetic, backbones
 
 _BATCH = 32
-_MOST = 64  # images that the Keras model predicts
+_MOST = 32  # images that the Keras model predicts
 
 
 class Paths:

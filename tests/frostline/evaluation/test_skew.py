@@ -89,7 +89,7 @@ def test_both_paths_agree_on_images_of_all_kinds(odd, exported, tmp_path):
     assert {"turned", "alpha", "grey"} <= kinds
     found = compare(exported, odd, serve(exported, odd.originals), tmp_path)
     assert (found["images"], found["agreement"], found["different"]) == (len(odd.names), 1.0, 0)
-    assert found["predicted"] == min(len(odd.names), 64)
+    assert found["predicted"] == min(len(odd.names), 32)
     assert found["max_difference"] <= 1e-5
 
 
@@ -139,11 +139,11 @@ def test_only_images_that_were_added_are_compared(odd, exported, tmp_path):
     ("different", "wrong_of_same", "wrong_of_different", "agreement"),
     [
         (0, 0, 0, 1.0),
-        (0, 6, 0, 1 - 19 / 200),  # 6 of 64, so 18.75 of 200: rounded to the worse
+        (0, 6, 0, 1 - 38 / 200),  # 6 of 32, so 37.5 of 200: rounded to the worse
         (10, 0, 10, 1 - 10 / 200),
         (10, 0, 0, 1.0),
-        (60, 0, 0, 1 - 28 / 200),  # 32 of the 60 were predicted, and agree; the others count as wrong
-        (200, 0, 0, 64 / 200),
+        (60, 0, 0, 1 - 44 / 200),  # 16 of the 60 were predicted, and agree; the others count as wrong
+        (200, 0, 0, 32 / 200),
     ],
 )
 def test_images_that_were_not_predicted_count_as_the_others_or_as_wrong(
@@ -160,4 +160,4 @@ def test_images_that_were_not_predicted_count_as_the_others_or_as_wrong(
     served = {name: np.eye(2, dtype=np.float32)[int(name in wrong)] for name in names}
     found = paths.compare(None, "", served)
     assert found["agreement"] == pytest.approx(agreement)
-    assert (found["images"], found["different"], found["predicted"]) == (200, different, 64)
+    assert (found["images"], found["different"], found["predicted"]) == (200, different, 32)
