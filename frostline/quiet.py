@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+import gc
 import os
 import sys
 import tempfile
@@ -21,6 +23,7 @@ def import_tensorflow() -> None:
     with _shown_only_on_failure():
         import tensorflow as tf
     tf.get_logger().setLevel("ERROR")
+    atexit.register(gc.freeze)  # or the end of the process takes a second, to find cycles among TensorFlow's objects
 
 
 @contextmanager

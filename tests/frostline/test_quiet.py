@@ -22,6 +22,14 @@ def test_the_import_is_silent_and_what_comes_after_it_is_not():
     assert (ended.returncode, ended.stdout, ended.stderr) == (0, "", "native\npython\n")
 
 
+def test_nothing_is_left_to_search_for_cycles_when_the_process_ends():
+    last = "import atexit, gc; atexit.register(lambda: print(len(gc.get_objects()))); "  # the first is called last
+    ended = run(last + IMPORT)
+
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert int(ended.stdout) < 1000
+
+
 def test_a_tensorflow_that_does_not_start_says_why(tmp_path):
     (tmp_path / "tensorflow.py").write_text(
         "import os\nos.write(2, b'compiled for another CPU\\n')\nraise ImportError('no such symbol')\n"
