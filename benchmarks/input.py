@@ -2,7 +2,8 @@
 
 CPU time is that of all threads of the process. The stages take turns: reading records with their checksums; finding
 their pixels; plain and augmented batches of the library; and both as they were made before, from PNGs by one call of
-TensorFlow operations an image. `formats` has what other ways to store the same pixels would cost.
+TensorFlow operations an image. `formats` has what other ways to store the same pixels would cost. `features` are rows
+of 2,048 float32, read in random order: by the library, and by nothing but the system call that a row takes.
 """
 
 import argparse
@@ -20,6 +21,7 @@ import numpy as np
 import workload
 
 BATCH = 32
+WIDTH, ROWS = 2048, 8192  # of the features
 CHANGES: dict[str, Any] = {"flip": True, "crop": 0.2, "colour": 0.2}
 LUMA = (0.299, 0.587, 0.114)
 
@@ -36,9 +38,10 @@ def main() -> None:
         photos = options.photos or workload.photos(Path(directory) / "photos", options.images)
         files = sorted(path for path in photos.glob("*/*") if path.is_file())
         chosen = files[:: max(1, len(files) // options.images)][: options.images]
-        workload.show(
-            {size: of_size(Path(directory) / str(size), chosen, size, options.rounds) for size in options.size}
-        )
+        found: dict[str, Any] = {
+            str(size): of_size(Path(directory) / str(size), chosen, size, options.rounds) for size in options.size
+        }
+        workload.show({**found, "features": features(Path(directory) / "features", options.rounds)})
 
 
 def of_size(root: Path, files: list[Path], size: int, rounds: int) -> dict[str, Any]:
@@ -81,6 +84,30 @@ def of_size(root: Path, files: list[Path], size: int, rounds: int) -> dict[str, 
         "differing_pixels": int(sum(differ)),
         "formats": formats(pixels, rounds),
     }
+
+
+def features(root: Path, rounds: int) -> dict[str, float]:
+    """Rows per CPU second, batch by batch, of packs that are in memory as files."""
+    from frostline import digests
+    from frostline.features.packs import Reader, Writer
+    from frostline.features.sidecars import Layout
+
+    layout = Layout((WIDTH,), "float32")
+    ids = [digests.of_bytes(str(number).encode()) for number in range(ROWS)]
+    generator = np.random.default_rng(0)
+    with Writer(str(root), layout, computed_on="CPU") as writer:
+        for start in range(0, ROWS, BATCH):
+            writer.add(ids[start : start + BATCH], generator.normal(size=(BATCH, WIDTH)))
+    with Reader(str(root), writer.packs, layout, root) as reader:
+        places = generator.permutation(reader.locate(ids)).reshape(-1, BATCH, 2)
+        row = bytearray(layout.row_bytes)
+
+        def only_called(batch: Any) -> None:
+            for descriptor, offset in batch.tolist():
+                os.preadv(descriptor, (row,), offset)
+
+        ways: dict[str, Callable[[Any], Any]] = {"read": reader.read_at, "only called": only_called}
+        return rates({name: partial(each, one, places) for name, one in ways.items()}, ROWS, rounds)
 
 
 def each(function: Callable[[Any], Any], arguments: Iterable[Any]) -> list[Any]:
