@@ -144,7 +144,9 @@ def test_python_is_the_environments_and_writable_places_are_in_tmp(parsed):
 
 
 def test_no_entry_point_stands_before_the_shell_that_kfp_starts(parsed):
-    assert not [argument for stage in parsed.values() for argument in arguments(stage, "ENTRYPOINT")]
+    points = {name: arguments(stage, "ENTRYPOINT") for name, stage in parsed.items()}
+    assert {name: point for name, point in points.items() if point} == {"runtime": ["[]"]}  # which drops the base's
+    assert [name for name, _ in parsed["runtime"] if name in ("ENTRYPOINT", "CMD")] == ["ENTRYPOINT", "CMD"]
 
 
 def test_bytecode_is_compiled_after_the_last_installation(parsed):
