@@ -2,7 +2,8 @@
 
 Importing TensorFlow takes 3 s or more, and a run has eight steps. Started as `python -m pipelines.warm_server SOCKET`;
 it listens first and imports then, so that nobody has to wait for a socket. It has one thread of its own and computes
-nothing, so a fork is as good as a new process. See `frostline.warm` for what is asked and answered.
+nothing, and the libraries whose threads start when they are imported (OpenBLAS, jemalloc) start them again in a fork.
+So a fork is as good as a new process. See `frostline.warm` for what is asked and answered.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import socket
 import sys
 import tempfile
 import traceback
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -69,7 +71,9 @@ def _begin(listener: socket.socket, forks: dict[int, socket.socket]) -> None:
     if len(descriptors) < 3 or request is None:
         connection.close()
         return
-    pid = os.fork()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # Python 3.12 and newer warn of any thread, see above
+        pid = os.fork()
     if pid == 0:
         for inherited in (listener, connection, *forks.values()):
             inherited.close()

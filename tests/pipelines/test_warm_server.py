@@ -18,9 +18,24 @@ ROOT = Path(__file__).parents[2]
 MODULE = ("-m", "tests.support.warmed")
 
 
+# As Python 3.12 and newer: a fork warns where the process has threads, and OpenBLAS has.
+WARNING_FORK = """
+import os, runpy, sys, warnings
+sys.path[0] = os.getcwd()  # as with -m
+fork = os.fork
+def warning_fork():
+    pid = fork()
+    if pid:
+        warnings.warn("multi-threaded, use of fork() may lead to deadlocks", DeprecationWarning, stacklevel=2)
+    return pid
+os.fork = warning_fork
+runpy.run_module("pipelines.warm_server", run_name="__main__", alter_sys=True)
+"""
+
+
 @contextlib.contextmanager
-def serving(place):
-    server = subprocess.Popen([sys.executable, "-m", "pipelines.warm_server", str(place)], cwd=ROOT)
+def serving(place, started_by=("-m", "pipelines.warm_server"), stderr=None):
+    server = subprocess.Popen([sys.executable, *started_by, str(place)], cwd=ROOT, stderr=stderr)
     try:
         until = time.monotonic() + 60
         while not place.exists() and time.monotonic() < until:
@@ -162,3 +177,13 @@ def test_many_at_once(client):
     for process in processes:
         process.communicate(timeout=60)
     assert [process.returncode for process in processes] == list(range(20))
+
+
+def test_a_fork_writes_no_warning_of_threads_into_the_log(client, tmp_path):
+    with (
+        (tmp_path / "log").open("w") as log,
+        serving(tmp_path / "warm", ("-c", WARNING_FORK), stderr=log),
+    ):
+        out, err = client(*MODULE, "tell", warm_process=tmp_path / "warm").communicate("", timeout=60)
+    assert json.loads(out)["tensorflow"]
+    assert (err, (tmp_path / "log").read_text()) == ("", "")
