@@ -17,6 +17,10 @@ from pipelines.remote.submit import check_image
 KUBEFLOW = "kubeflow"  # the namespace of Kubeflow Pipelines itself
 _SECRET = "mlpipeline-minio-artifact"  # noqa: S105  (a name)
 _NOT_FOUND = 404
+_OF_KUBEFLOW = {  # what to do where something is missing that no overlay makes
+    "secret": "Kubeflow makes it with the namespace of a profile, or with itself; artifacts in a bucket need none",
+    "retries": "it comes with Kubeflow; look in which namespace that is",
+}
 _SECONDS = 10.0
 
 
@@ -112,10 +116,10 @@ def _objects(cluster: Cluster, context: str) -> list[Finding]:
             lambda: _retries(api.read_namespaced_config_map(controller, KUBEFLOW, _request_timeout=_SECONDS)),
         ),
     ]
-    return [_look(what, subject, look, overlay) for what, subject, look in looks]
+    return [_look(what, subject, look, _OF_KUBEFLOW.get(what, f"run: {overlay}")) for what, subject, look in looks]
 
 
-def _look(what: str, subject: str, look: Callable[[], Finding], overlay: str) -> Finding:
+def _look(what: str, subject: str, look: Callable[[], Finding], mend: str) -> Finding:
     import urllib3
     from kubernetes import client
 
@@ -123,7 +127,7 @@ def _look(what: str, subject: str, look: Callable[[], Finding], overlay: str) ->
         return look()
     except client.ApiException as error:
         if error.status == _NOT_FOUND:
-            return Finding(what, "problem", f"there is no {subject}; run: {overlay}")
+            return Finding(what, "problem", f"there is no {subject}; {mend}")
         return Finding(what, "unknown", f"this identity may not look at the {subject} (HTTP {error.status})")
     except (urllib3.exceptions.HTTPError, OSError) as error:
         return Finding(what, "unknown", f"Kubernetes does not answer: {one_line(error, 100)}")

@@ -90,6 +90,7 @@ def test_the_version_is_told_where_the_server_tells_it(server, objects):
     ("/api/v1/namespaces/kubeflow/serviceaccounts/frostline", "service account"),
     (CLAIM, "claim"),
     ("/api/v1/namespaces/kubeflow/secrets/mlpipeline-minio-artifact", "secret"),
+    (CONTROLLER, "retries"),
 ])  # fmt: skip
 def test_what_is_missing_is_a_problem_and_what_may_not_be_seen_is_unknown(server, objects, path, what):
     objects[path] = 403
@@ -97,7 +98,9 @@ def test_what_is_missing_is_a_problem_and_what_may_not_be_seen_is_unknown(server
     assert "may not look" in found(server, what).words
     del objects[path]
     assert found(server, what).state == "problem"
-    assert "run: kubectl apply -k k8s/overlays/standalone" in found(server, what).words
+    ours = what in ("service account", "claim")  # the others are Kubeflow's: no overlay makes them
+    assert ("run: kubectl apply -k k8s/overlays/standalone" in found(server, what).words) == ours
+    assert ("Kubeflow" in found(server, what).words.partition("; ")[2]) != ours
     assert CliRunner().invoke(app, ["cluster", "check", "--host", server.host]).exit_code == 1
 
 
