@@ -18,6 +18,7 @@ from frostline.errors import ConfigError, FrostlineError
 from frostline.text import one_line
 
 _CONNECT_SECONDS = 10.0
+_READ_SECONDS, _WRITE_SECONDS = 15.0, 60.0  # for an answer; a port-forward that broke would never give one
 _HINTS = {  # what helps, by HTTP status
     401: "; say who you are: --token-env names an environment variable with a token, --cookies-env one with cookies",
     403: "; ask for the role kubeflow-edit in this namespace, or name another one with --namespace",
@@ -87,10 +88,10 @@ def connected(cluster: Cluster) -> Iterator[Any]:
             _check_mode(cluster, client.get_kfp_healthz().multi_user)
             yield client
     except kfp_server_api.ApiException as error:
-        raise FrostlineError(f"{host}: refused: {_reason(error).rstrip('.')}{_HINTS.get(error.status, '')}") from error
+        raise FrostlineError(f"{host}: refused: {reason(error).rstrip('.')}{_HINTS.get(error.status, '')}") from error
     except (urllib3.exceptions.HTTPError, kfp_server_api.OpenApiException) as error:
-        reason = str(getattr(error, "reason", error)).rsplit(": ", 1)[-1]
-        raise FrostlineError(f"{host}: Kubeflow Pipelines does not answer: {reason}") from error
+        why = str(getattr(error, "reason", error)).rsplit(": ", 1)[-1]
+        raise FrostlineError(f"{host}: Kubeflow Pipelines does not answer: {why}") from error
 
 
 def _secret(option: str, variable: str) -> str | None:
@@ -124,7 +125,9 @@ def _check_answers(cluster: Cluster, token: str | None, cookies: str | None) -> 
         kfp_server_api.ApiClient(settings, cookie=cookies, **headers) as api,
         contextlib.suppress(kfp_server_api.ApiException),
     ):
-        kfp_server_api.HealthzServiceApi(api).healthz_service_get_healthz(_request_timeout=_CONNECT_SECONDS)
+        kfp_server_api.HealthzServiceApi(api).healthz_service_get_healthz(
+            _request_timeout=(_CONNECT_SECONDS, _READ_SECONDS)
+        )
 
 
 def _client(cluster: Cluster, token: str | None, cookies: str | None) -> Any:
@@ -145,10 +148,10 @@ def _client(cluster: Cluster, token: str | None, cookies: str | None) -> Any:
                 if error.status in _HINTS:
                     raise
                 raise FrostlineError(
-                    f"{cluster.host}: this is a web server, but not Kubeflow Pipelines ({_reason(error)})"
+                    f"{cluster.host}: this is a web server, but not Kubeflow Pipelines ({reason(error)})"
                 ) from None
 
-    return Client(
+    made = Client(
         host=cluster.host,
         namespace=cluster.namespace or "kubeflow",
         existing_token=token,
@@ -156,6 +159,19 @@ def _client(cluster: Cluster, token: str | None, cookies: str | None) -> Any:
         cookies=cookies,
         ssl_ca_cert=cluster.ca_file or None,
     )
+    _bound(made.runs.api_client.rest_client)
+    return made
+
+
+def _bound(rest: Any) -> None:
+    """Give up requests that are not answered; the generated client has no such setting, and ignores a single float."""
+    unbounded = rest.request
+
+    def request(method: str, *arguments: Any, **named: Any) -> Any:
+        most = (_CONNECT_SECONDS, _READ_SECONDS if method == "GET" else _WRITE_SECONDS)
+        return unbounded(method, *arguments, **{**named, "_request_timeout": most})
+
+    rest.request = request
 
 
 def _mounted_credentials() -> Any:
@@ -167,7 +183,7 @@ def _mounted_credentials() -> Any:
     return ServiceAccountTokenVolumeCredentials(path) if Path(path).is_file() else None
 
 
-def _reason(error: Any) -> str:
+def reason(error: Any) -> str:
     """The server's words for people in one line, without the chain of its own functions; or the HTTP status."""
     try:
         body = json.loads(error.body)

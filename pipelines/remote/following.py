@@ -4,18 +4,26 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 from frostline.errors import FrostlineError
 from frostline.events import say
 from frostline.text import one_line
-from pipelines.remote.cluster import Cluster
+from pipelines.remote.cluster import Cluster, reason
 from pipelines.remote.run_states import ENDED, RunStates, state_of
 
 POLL_SECONDS = 5.0
 WAIT_FOR_NODE = 1800
 _TOLD_AFTER = 60.0  # seconds that a pod may wait before a line says so
-_PATIENCE = 12  # failed polls in a row before following ends: a minute, enough for a gateway to restart
+_PATIENCE = 120.0  # seconds without an answer before following ends: enough for a gateway to restart
+_PASSING = (408, 429, 502, 503, 504)  # of HTTP: what is between us and Kubeflow is busy or restarts
+_INTERNAL, _CONFLICT = 500, 409
+_OF_THE_REQUEST = (401, 403, 404)
+T = TypeVar("T")
+
+
+class NotRetried(FrostlineError):
+    """Kubeflow cannot start the failed steps of a run again."""
 
 
 def to_its_end(
@@ -30,8 +38,8 @@ def to_its_end(
     """Follow a run, with a line for each change of a step.
 
     A run that fails is retried: its failed steps start again, and train resumes. If none of its steps failed, the
-    engine itself did (below 2.18, a driver that ran twice ends a run, and no retry heals it); then a new run is
-    started, which finds everything that was finished in the store.
+    engine itself did (below 2.18, a driver that ran twice ends a run, and no retry heals it); then, or if Kubeflow
+    refuses to retry the run, a new one is started, which finds everything that was finished in the store.
 
     Args:
         client: a connection.
@@ -58,23 +66,65 @@ def to_its_end(
         why = _why(ended, states, cluster)
         if state != "FAILED" or not left:
             break
+        unhealed = "a retry does not heal that"
         if states.failed(ended):
-            retry(client, run_id)
-            say(f"the run failed{why}; it is retried, {left - 1} more left")
-        elif start is not None:
-            run_id = start()
-            say(f"the run failed{why}; a retry does not heal that: started anew as {cluster.run_url(run_id)}")
-        else:
+            try:
+                retry(client, run_id)
+            except NotRetried as error:
+                if start is None:
+                    raise
+                unhealed = str(error)
+            else:
+                say(f"the run failed{why}; it is retried, {left - 1} more left")
+                continue
+        if start is None:
             break
+        run_id = start()
+        say(f"the run failed{why}; {unhealed}: started anew as {cluster.run_url(run_id)}")
     raise FrostlineError(f"the run ended as {state}, see {url}{why}")
 
 
 def retry(client: Any, run_id: str) -> None:
-    """Start the failed steps of a run again, and wait until the API says so, a minute at most."""
-    client.runs.run_service_retry_run(run_id)
-    for _ in range(_PATIENCE):
-        if client.get_run(run_id).state != "FAILED":
+    """Start the failed steps of a run again, and wait until the API says so, a minute at most.
+
+    Raises:
+        NotRetried: Kubeflow refuses, such as for a workflow that is too large; a new run does not need the old one.
+    """
+    import kfp_server_api
+
+    try:
+        _patiently(lambda: client.runs.run_service_retry_run(run_id))
+    except kfp_server_api.ApiException as error:
+        if error.status in _OF_THE_REQUEST:
+            raise
+        if error.status != _CONFLICT or _get(client, run_id).state in ENDED:
+            raise NotRetried(
+                f"Kubeflow does not retry the run ({reason(error).rstrip('.')}); a new run of the same configuration "
+                "finds what was finished"
+            ) from error  # otherwise it runs: the answer to the request before was lost
+    for _ in range(12):
+        if _get(client, run_id).state != "FAILED":
             return
+        time.sleep(POLL_SECONDS)
+
+
+def _get(client: Any, run_id: str) -> Any:
+    return _patiently(lambda: client.get_run(run_id), _INTERNAL)
+
+
+def _patiently(ask: Callable[[], T], *passing: int) -> T:
+    """Ask until there is an answer, for `_PATIENCE` seconds; what the network and the gateway say is none."""
+    import kfp_server_api
+    import urllib3
+
+    until = time.monotonic() + _PATIENCE
+    while True:
+        try:
+            return ask()
+        except (kfp_server_api.ApiException, urllib3.exceptions.HTTPError) as error:
+            answered = isinstance(error, kfp_server_api.ApiException) and error.status not in (*_PASSING, *passing)
+            if answered or time.monotonic() >= until:
+                raise
         time.sleep(POLL_SECONDS)
 
 
@@ -121,29 +171,18 @@ class _Waits:
 
 def _follow(client: Any, cluster: Cluster, run_id: str, states: RunStates, waits: _Waits) -> Any:
     """Wait until the run ends; kfp.Client's own wait never returns if a run is cancelled."""
-    import kfp_server_api
-    import urllib3
-
-    state, failures = "", 0
+    state = ""
     while True:
-        try:
-            run = client.get_run(run_id)
-            failures = 0
-        except (kfp_server_api.ApiException, urllib3.exceptions.HTTPError) as error:
-            failures += 1
-            permanent = isinstance(error, kfp_server_api.ApiException) and 400 <= error.status < 500
-            if permanent or failures >= _PATIENCE:
-                raise
-        else:
-            for line in states.news(run):
-                say(line)
-            if run.state and state_of(run) != state:
-                state = state_of(run)
-                say(f"run {run_id}: {state}")
-            if state in ENDED:
-                return run
-            why = waits.too_long(states.waiting(run))
-            if why:
-                client.terminate_run(run_id)
-                raise FrostlineError(f"{why}; the run was ended, and can be resumed: {cluster.run_url(run_id)}")
+        run = _get(client, run_id)
+        for line in states.news(run):
+            say(line)
+        if run.state and state_of(run) != state:
+            state = state_of(run)
+            say(f"run {run_id}: {state}")
+        if state in ENDED:
+            return run
+        why = waits.too_long(states.waiting(run))
+        if why:
+            _patiently(lambda: client.terminate_run(run_id))
+            raise FrostlineError(f"{why}; the run was ended, and can be resumed: {cluster.run_url(run_id)}")
         time.sleep(POLL_SECONDS)

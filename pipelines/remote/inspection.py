@@ -21,7 +21,7 @@ _OF_KUBEFLOW = {  # what to do where something is missing that no overlay makes
     "secret": "Kubeflow makes it with the namespace of a profile, or with itself; artifacts in a bucket need none",
     "retries": "it comes with Kubeflow; look in which namespace that is",
 }
-_SECONDS = 10.0
+_SECONDS = (5.0, 10.0)  # to connect and for an answer; the client ignores a single float
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,10 @@ def _objects(cluster: Cluster, context: str) -> list[Finding]:
     from kubernetes import client, config
 
     try:
-        api = client.CoreV1Api(config.new_client_from_config(context=context or None))
+        settings = client.Configuration()
+        settings.retries = 0
+        config.load_kube_config(context=context or None, client_configuration=settings)
+        api = client.CoreV1Api(client.ApiClient(settings))
     except (config.ConfigException, OSError) as error:
         words = f"no kubeconfig can be used ({one_line(error, 100)}); what is in the namespace was not looked at"
         return [Finding("kubernetes", "unknown", words)]

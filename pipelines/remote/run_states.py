@@ -14,7 +14,8 @@ from typing import Any
 
 STEPS = ("plan", "ingest", "prepare", "validate", "train", "evaluate", "gate", "release")
 _ATTEMPT = re.compile(r"(?P<step>[a-z]+)\((?P<number>\d+)\)")
-_POD = re.compile(r"executor(\(\d+\))?|[\w-]+-driver\(\d+\)")
+# A node with attempts below it is never PENDING; a driver has none where the engine is not told to retry drivers.
+_POD = re.compile(r"(executor|[\w-]+-driver)(\(\d+\))?")
 ENDED = ("SUCCEEDED", "FAILED", "SKIPPED", "CANCELED")
 _NEVER = 1  # the year of a time that the API does not know
 

@@ -9,7 +9,7 @@ from typing import Any
 
 PAGE_SIZE = 2  # small, so that a client that reads only the first page fails
 _FILTERED = {"display_name", "name", "experiment_id", "run_id", "created_at"}
-_GRPC = {400: 3, 401: 16, 403: 7, 404: 5, 409: 10, 500: 13, 503: 14}  # codes of google.rpc by HTTP status
+_GRPC = {400: 3, 401: 16, 403: 7, 404: 5, 409: 10, 429: 8, 500: 13, 503: 14}  # codes of google.rpc by HTTP status
 
 
 class Refused(Exception):

@@ -9,6 +9,7 @@ import yaml
 from typer.testing import CliRunner
 
 from pipelines.cli import app
+from pipelines.remote import inspection
 from pipelines.remote.cluster import Cluster
 from pipelines.remote.inspection import check
 
@@ -32,12 +33,18 @@ RANGES = "/api/v1/namespaces/kubeflow/limitranges"
 
 @pytest.fixture
 def objects(tmp_path, monkeypatch):
-    """What the Kubernetes API holds, by path; a number is the status of its refusal. The kubeconfig leads there."""
+    """What the Kubernetes API holds, by path; a number is the status of its refusal, an event its silence.
+
+    The kubeconfig leads there.
+    """
     held = dict(RIGHT)
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self):
             answer = held.get(self.path, 404)
+            if isinstance(answer, threading.Event):
+                answer.wait(30)
+                return
             body = json.dumps({"message": "no"} if isinstance(answer, int) else answer).encode()
             self.send_response(answer if isinstance(answer, int) else 200)
             self.send_header("Content-Type", "application/json")
@@ -141,6 +148,14 @@ def test_a_server_that_does_not_let_us_in_is_a_problem_and_the_rest_is_still_loo
     one = found(server, "identity")
     assert (one.state, "--token-env" in one.words) == ("problem", True)
     assert found(server, "claim").state == "ok"
+
+
+def test_a_kubernetes_that_goes_silent_is_given_up(server, objects, monkeypatch):
+    monkeypatch.setattr(inspection, "_SECONDS", tuple(one / 50 for one in inspection._SECONDS))
+    objects[CLAIM] = threading.Event()
+    one = found(server, "claim")
+    assert (one.state, "Kubernetes does not answer: " in one.words) == ("unknown", True)
+    objects[CLAIM].set()
 
 
 def test_without_a_kubeconfig_only_kubeflow_is_looked_at(server, objects, tmp_path):
