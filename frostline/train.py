@@ -15,6 +15,7 @@ from frostline.documents.data import INFO
 from frostline.documents.features import FEATURES
 from frostline.documents.freeze import FREEZE_PLAN, WEIGHTS_SOURCE
 from frostline.documents.training import HISTORY, RECORD_FILES, TRAINING
+from frostline.errors import StorageError
 from frostline.events import say, step
 from frostline.freeze import certificate
 from frostline.training import keras_check, telemetry
@@ -96,5 +97,8 @@ def run(
     Path(record).mkdir(parents=True, exist_ok=True)
     for name in RECORD_FILES:
         shutil.copyfile(out / name, Path(record) / name)
-    session.checkpoints.clear(keep=1)  # `evaluate` removes it: until then this attempt's model can be lost
-    storage.sweep(settings.store)
+    try:
+        session.checkpoints.clear(keep=1)  # `evaluate` removes it: until then this attempt's model can be lost
+        storage.sweep(settings.store)
+    except StorageError as error:
+        say(f"{error}; the model is written, and what the training no longer needs stays in the store")

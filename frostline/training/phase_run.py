@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -106,7 +106,7 @@ class PhaseRun:
 
         Raises:
             NonFiniteLoss: a weight is infinite or NaN.
-            StorageError: the checkpoint cannot be written, and it is not that of the last phase; or the one before it.
+            StorageError: this checkpoint, or the one that is still being written, cannot be, and phases are left.
         """
         state, backbone = self._state, self.subject.backbone
         state.digests.append(certificate.replica_digests(backbone))
@@ -114,11 +114,15 @@ class PhaseRun:
         state.proofs.append(equivalence)
         state.epoch, state.stopping = 0, None
         state.phase += 1
-        self._saver.written()  # whose failure is no warning
+        self._saved(self._saver.written)
+        self._saved(lambda: self._saver.save(self.subject, state, {}))
+
+    def _saved(self, write: Callable[[], str]) -> None:
+        """Write a checkpoint, or wait for it; where training is done, a failure is only told."""
         try:
-            self._saver.save(self.subject, state, {})
+            write()
         except StorageError as error:
-            if state.phase < len(self.subject.schedule):
+            if self._state.phase < len(self.subject.schedule):
                 raise
             say(f"{error}; training is done and goes on without this checkpoint")
 

@@ -154,19 +154,29 @@ def test_a_disk_that_takes_no_more_is_told_in_one_line_and_once_it_does_training
     assert resuming.report(copied)["resumed_from"] == 7
 
 
+def full(*_, **__):
+    raise StorageError("store: no space left on device")
+
+
 def test_a_last_checkpoint_that_cannot_be_written_is_a_warning(bench, undisturbed, tmp_path, monkeypatch, capfd):
-    """The disk is full from the end of the second phase on, not before."""
+    """The disk is full after the last step, whose checkpoint is still being written when training is done."""
     original = checkpoint.Checkpoints.save
 
-    def save(self, step, arrays, state):
-        if state["phase"] == 2:
-            raise StorageError(f"{tmp_path}: no space left on device")
-        return original(self, step, arrays, state)
+    def save(self, step, *arguments):
+        return full() if step == 5 * STEPS else original(self, step, *arguments)
 
     monkeypatch.setattr(checkpoint.Checkpoints, "save", save)
+    often = resuming.save_after(1, monkeypatch.setattr)
+    assert resuming.train(bench, tmp_path, training={**resuming.TRAINING, **often}) == undisturbed
+    told = "no space left on device; training is done and goes on without this checkpoint"
+    assert capfd.readouterr().err.count(told) == 2
+    assert [resuming.step_of(path) for path in resuming.checkpoints(tmp_path)] == [5 * STEPS - 1]
+
+
+def test_checkpoints_that_cannot_be_removed_are_a_warning(bench, undisturbed, tmp_path, monkeypatch, capfd):
+    monkeypatch.setattr(checkpoint.Checkpoints, "clear", full)
     assert resuming.train(bench, tmp_path) == undisturbed
-    assert "no space left on device; training is done and goes on without this checkpoint" in capfd.readouterr().err
-    assert [resuming.step_of(path) for path in resuming.checkpoints(tmp_path)] == [3 * STEPS]
+    assert "no space left on device; the model is written, and what the training no longer" in capfd.readouterr().err
 
 
 def own(make, tmp_path, freeze):
