@@ -6,12 +6,13 @@ or run, and again in each step that uses them.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 import yaml
-from pydantic import Field, JsonValue
+from pydantic import AfterValidator, Field, JsonValue
 
 from frostline import yaml_text
 from frostline.data.config import AugmentConfig, DataConfig
@@ -24,8 +25,65 @@ from frostline.registry.config import SigningConfig
 from frostline.section import TEXT, Integer, ModelName, Number, Section, Text, parse
 from frostline.training.config import TrainingConfig
 
-# A number of a resource as Kubernetes writes it. KFP passes resources as strings only: of an integer nothing is left.
-Quantity = Annotated[str, Field(pattern=r"^[0-9]+(\.[0-9]+)?(m|[kMGTPE]i?)?$")]
+_CPU = re.compile(r"([0-9]+)(\.[0-9]{1,3}|m)?")
+_MEMORY = re.compile(r"[0-9]+(\.[0-9]+)?([kMGT]|[KMGT]i)")
+_LABEL_NAME = "[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?"
+_PREFIXED = re.compile(rf"([a-z0-9]([-a-z0-9.]{{0,251}}[a-z0-9])?/)?{_LABEL_NAME}")
+_TOLERATION = {  # what Kubernetes knows of a toleration, and which values; None for any
+    "key": None,
+    "operator": ("Equal", "Exists"),
+    "value": None,
+    "effect": ("NoSchedule", "PreferNoSchedule", "NoExecute"),
+    "tolerationSeconds": None,
+}
+
+
+def _cpu(text: str) -> str:
+    if not _CPU.fullmatch(text) or not float(text.rstrip("m")):
+        raise ValueError("expected a number of CPU cores, such as '2', '0.5' or '500m'")
+    return text
+
+
+def _memory(text: str) -> str:
+    if not _MEMORY.fullmatch(text) or not float(text.rstrip("kKMGTi")):
+        raise ValueError("expected an amount of memory with its unit, such as '4Gi' or '512Mi'")
+    return text
+
+
+def _resource(text: str) -> str:
+    if not (_PREFIXED.fullmatch(text) and "/" in text):
+        raise ValueError("expected the name that Kubernetes has for a resource of its nodes, such as nvidia.com/gpu")
+    return text
+
+
+def _labels(labels: dict[str, str]) -> dict[str, str]:
+    for key, value in labels.items():
+        if not _PREFIXED.fullmatch(key) or not re.fullmatch(f"({_LABEL_NAME})?", value):
+            raise ValueError(f"expected labels as nodes have them; {key!r}: {value!r} cannot be one")
+    return labels
+
+
+def _toleration(one: dict[str, Any]) -> dict[str, Any]:
+    """Kubernetes drops a key that it does not know, silently, and then the pod waits; a wrong value ends the run."""
+    for key, value in one.items():
+        known = _TOLERATION.get(key)
+        if key not in _TOLERATION:
+            raise ValueError(f"expected the keys {', '.join(_TOLERATION)}, not {key!r}")
+        if key != "tolerationSeconds" and not isinstance(value, str):
+            raise ValueError(f"expected text for {key}; in YAML, quote it")
+        if known and value not in known:
+            raise ValueError(f"expected for {key} one of {', '.join(known)}")
+    if one.get("operator") == "Exists" and "value" in one:
+        raise ValueError("expected no value where the operator is Exists")
+    if "key" not in one and one.get("operator") != "Exists":
+        raise ValueError("expected a key; to tolerate every taint, the operator Exists and no key")
+    return one
+
+
+# KFP passes resources as strings only: of an integer nothing is left.
+Cpu = Annotated[str, AfterValidator(_cpu)]
+Memory = Annotated[str, AfterValidator(_memory)]
+Toleration = Annotated[dict[Text, JsonValue], AfterValidator(_toleration)]
 
 
 class RunConfig(Section):
@@ -69,18 +127,20 @@ class RunConfig(Section):
         "/frostline/registry", min_length=1, description="root of the model registry: a directory or gs://"
     )
     image: Text = Field("", description="container image of every step, by digest; a run on this machine needs none")
-    cpu: Quantity = Field("1", description="CPU cores of each step except train, as a Kubernetes quantity")
-    memory: Quantity = Field("3Gi", description="memory of each step except train, as a Kubernetes quantity")
-    train_cpu: Quantity = Field("2", description="CPU cores of train, as a Kubernetes quantity")
-    train_memory: Quantity = Field("4Gi", description="memory of train, as a Kubernetes quantity")
-    accelerator_type: Text = Field(
-        "nvidia.com/gpu", min_length=1, description="resource name of the accelerators of train"
+    cpu: Cpu = Field("1", description="CPU cores of each step except train, as a Kubernetes quantity")
+    memory: Memory = Field("3Gi", description="memory of each step except train, as a Kubernetes quantity")
+    train_cpu: Cpu = Field("2", description="CPU cores of train, as a Kubernetes quantity")
+    train_memory: Memory = Field("4Gi", description="memory of train, as a Kubernetes quantity")
+    accelerator_type: Annotated[Text, AfterValidator(_resource)] = Field(
+        "nvidia.com/gpu", description="resource name of the accelerators of train"
     )
     accelerator_count: Annotated[str, Field(pattern="^[0-9]{1,3}$")] = Field(
         "0", description="accelerators of train, on one node; 0 trains on CPU cores"
     )
-    node_selector: dict[Text, Text] = Field({}, description="labels of the nodes on which train may run")
-    tolerations: list[dict[Text, JsonValue]] = Field([], description="taints of nodes that train tolerates")
+    node_selector: Annotated[dict[Text, Text], AfterValidator(_labels)] = Field(
+        {}, description="labels of the nodes on which train may run"
+    )
+    tolerations: list[Toleration] = Field([], description="taints of nodes that train tolerates")
     data: DataConfig = Field(DataConfig(), description="which images are used, and how they are split")
     freeze: FreezeConfig = Field(
         FreezeConfig(head_only=True), description="which layers are frozen, and in which phases"

@@ -35,7 +35,7 @@ VALUES = [  # of a key, in a file and behind --set
     ("learning_rate", "1.0e+999", "learning_rate: received inf; input should be a finite number"),
     ("learning_rate", ".nan", "learning_rate: received nan; input should be a finite number"),
     ("learning_rate", "\u0661e\u0661", "learning_rate: received '\u0661e\u0661'; input should be a valid number"),
-    ("cpu", "'\u0664'", "cpu: received '\u0664'; string should match pattern"),
+    ("cpu", "'\u0664'", "cpu: received '\u0664'; expected a number of CPU cores"),
     ("accelerator_count", "'\u0664'", "accelerator_count: received '\u0664'; string should match pattern"),
     ("source", '"a\\0b"', "expected no control characters"),
     ("data", NESTED, "expected at most 50 lists and mappings inside each other"),
