@@ -10,7 +10,6 @@
 8. release   push or hold; its outcome is that of the run
 """
 
-import re
 from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
@@ -44,17 +43,22 @@ TIMEOUTS = {  # seconds: of the work and of the wait for its image; not of the w
     "release": 6 * HOUR,
 }
 DEADLINE = 168 * HOUR  # of the whole run
+# What KFP writes for a Python component, shorter: it stands in a workflow eight times for every pod.
+_START = """f=$(mktemp -d)/step.py
+printf %s "$0" >"$f"
+_KFP_RUNTIME=true python3 -m kfp.dsl.executor_main --component_module_path "$f" "$@"
+"""
 
 
 def component(function: Callable[..., Any]) -> Any:
     """A component whose pod imports the function from its image.
 
-    KFP would put the function's source into the YAML instead, and that is in a workflow six times for every pod. Argo
+    KFP would put the function's source into the YAML instead, and that is in a workflow eight times for every pod. Argo
     compresses a workflow of more than 1 MiB, and the API then no longer tells the states of its tasks.
     """
     made = dsl.component(function, base_image="frostline", install_kfp_package=False)
     name, command = function.__name__, made.component_spec.implementation.container.command
-    command[-2:] = [re.sub(" +", " ", command[-2]), f"from components.{name} import {name}\n"]
+    command[-2:] = [_START, f"from components.{name} import {name}\n"]
     return made
 
 

@@ -25,6 +25,7 @@ from pipelines.remote import following
 from pipelines.remote.cluster import Cluster, connected
 from pipelines.remote.cron import six_fields
 from pipelines.remote.run_states import ENDED
+from pipelines.workflow_size import remark
 
 PIPELINE = "frostline-finetune"
 _CONFLICT = 409
@@ -63,8 +64,7 @@ def submit(
         ConfigError: the cluster cannot reach an address in the configuration, or the host is malformed.
         FrostlineError: the host does not answer, it refuses the request, or the followed run did not succeed.
     """
-    _check_reachable(config)
-    check_image(config.image, image_on_nodes)
+    _check(config, image_on_nodes)
     with connected(cluster) as client:
         pipeline_id, version_id = _version(client, cluster.namespace)
         experiment_id = _experiment(client, experiment, cluster.namespace)
@@ -121,8 +121,7 @@ def schedule(
         FrostlineError: the host does not answer, or refuses the request, such as a wrong cron expression.
     """
     expression = six_fields(cron)
-    _check_reachable(config)
-    check_image(config.image, image_on_nodes)
+    _check(config, image_on_nodes)
     with connected(cluster) as client:
         pipeline_id, version_id = _version(client, cluster.namespace)
         created = client.create_recurring_run(
@@ -170,6 +169,15 @@ def retire(client: Any, older: Sequence[str], namespace: str) -> list[str]:
     return [name for one, name in busy.items() if one in older]
 
 
+def _check(config: RunConfig, image_on_nodes: bool) -> None:
+    """Refuse what cannot run on a cluster, and tell what runs there less well."""
+    _check_reachable(config)
+    check_image(config.image, image_on_nodes)
+    told = remark(config)
+    if told:
+        say(told)
+
+
 def _check_reachable(config: RunConfig) -> None:
     """Refuse paths of this machine: a pod reaches the mounted volume, buckets and the network."""
     from pipelines.finetune import VOLUME_PATH
@@ -199,7 +207,16 @@ def check_image(image: str, image_on_nodes: bool) -> None:
 
 
 def _experiment(client: Any, name: str, namespace: str) -> str:
-    return str(client.create_experiment(name, namespace=namespace or None).experiment_id)
+    """The identifier of an experiment, which is created if it is missing."""
+    import kfp_server_api
+
+    try:
+        made = client.create_experiment(name, namespace=namespace or None)
+    except kfp_server_api.ApiException as error:
+        if error.status != _CONFLICT:
+            raise
+        made = client.create_experiment(name, namespace=namespace or None)  # another submit was faster: it finds that
+    return str(made.experiment_id)
 
 
 def _version(client: Any, namespace: str) -> tuple[str, str]:

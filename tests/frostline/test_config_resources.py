@@ -1,4 +1,4 @@
-"""What a run asks of a cluster's nodes is what Kubernetes takes: a mistake would show hours later, or as a long wait."""
+"""What a run asks of nodes is what Kubernetes takes: a mistake would show hours later, or as a long wait."""
 
 import re
 

@@ -1,54 +1,40 @@
-"""How large a run's Workflow gets, from the compiled YAML: above 1 MiB Argo compresses it, and task states freeze.
-
-What a pod is told (its container, its component's specification, its inputs) stands in the workflow several times. How
-often was measured with Kubeflow Pipelines 2.17.0 on an earlier graph of ten steps: 585 kB for eight of them at the root
-and 139 kB for the two in the loop, where the sizes below add up to 314 and 68 kB.
-"""
-
-import json
+"""A run's workflow stays small, and a run of which it does not is told what freezes."""
 
 import pytest
 
 from frostline.config import RunConfig
+from frostline.data.config import DataConfig
+from pipelines import workflow_size
 from pipelines.compile import SHIPPED
 from pipelines.lint import load
 
 SPEC = load(SHIPPED.read_text())[0]
-ROOT, LOOP = 585 / 314, 139 / 68
-ARTIFACT = 600  # bytes of one in a step's inputs
-LOOPED = "prepare"
+IMAGE = f"registry.example/team/frostline@sha256:{'0' * 64}"
 
 
-def inputs_of(name):
-    """Bytes of a step's inputs with the default arguments, as a string in JSON."""
-    dags = [SPEC["root"], *SPEC["components"].values()]
-    (task,) = [dag["dag"]["tasks"][name] for dag in dags if name in dag.get("dag", {}).get("tasks", {})]
-    arguments, values = RunConfig().arguments(), {}
-    for key, source in task["inputs"].get("parameters", {}).items():
-        channel = source.get("componentInputParameter", key).removeprefix("pipelinechannel--")
-        values[key] = arguments.get(channel, "x" * 10)
-    outputs = SPEC["components"][f"comp-{name}"].get("outputDefinitions", {}).get("artifacts", {})
-    artifacts = len(task["inputs"].get("artifacts", {})) + len(outputs)
-    return len(json.dumps(json.dumps(values))) + ARTIFACT * artifacts
-
-
-def size_of(name):
-    """Bytes of one step: its container and its component eight times, its inputs six times."""
-    container = SPEC["deploymentSpec"]["executors"][f"exec-{name}"]["container"]
-    told = len(json.dumps(container)) + len(json.dumps(SPEC["components"][f"comp-{name}"]))
-    return 8 * told + 6 * inputs_of(name)
-
-
-def workflow(workers):
-    names = {name.removeprefix("exec-") for name in SPEC["deploymentSpec"]["executors"]}
-    fan_in = 2 * 6 * ARTIFACT * (workers - 1)  # validate and train get the share of every worker
-    root = sum(size_of(name) for name in names - {LOOPED}) + fan_in
-    return ROOT * root + LOOP * workers * size_of(LOOPED)
+def with_classes(count, **values):
+    return RunConfig(image=IMAGE, data=DataConfig(classes=tuple(f"class-{n:05d}" for n in range(count))), **values)
 
 
 @pytest.mark.parametrize(("workers", "most"), [(4, 700_000), (8, 2**20)])
 def test_a_run_stays_below_what_the_engine_stores_plainly(workers, most):
-    assert workflow(workers) <= most
+    config = RunConfig(image=IMAGE, workers=workers, shards=1000)
+    assert workflow_size.of_workflow(config) <= most
+    assert workflow_size.remark(config) == ""
+
+
+def test_the_size_depends_on_workers_that_have_work_and_not_on_shards():
+    few = RunConfig(workers=2, shards=8)
+    assert workflow_size.of_workflow(RunConfig(workers=8, shards=2)) == workflow_size.of_workflow(few)
+    assert workflow_size.of_workflow(RunConfig(workers=8, shards=8)) > workflow_size.of_workflow(few)
+
+
+def test_a_run_that_its_parameters_make_larger_is_told_what_freezes_and_what_to_do():
+    assert workflow_size.remark(with_classes(100)) == ""
+    told = workflow_size.remark(with_classes(2000))
+    assert "the states that it shows of the steps stop changing; fewer workers or a shorter data (" in told
+    told = workflow_size.remark(with_classes(5000))
+    assert "stop changing, and a run that fails cannot be resumed; fewer workers or a shorter data (" in told
 
 
 def test_more_workers_than_that_are_not_accepted():
@@ -59,4 +45,4 @@ def test_more_workers_than_that_are_not_accepted():
 def test_the_largest_fan_in_is_far_below_what_a_pods_template_can_have():
     """128 kB; it depends on the workers, not on the shards, of which there may be 1,000."""
     assert RunConfig.model_fields["shards"].metadata[1].le == 1000
-    assert inputs_of("train") + ARTIFACT * 8 < 100_000
+    assert workflow_size.of_inputs(SPEC, RunConfig(workers=8), "train") + 600 * 8 < 100_000

@@ -7,6 +7,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 import pytest
 
 from frostline.config import FreezeConfig, RunConfig
+from frostline.data.config import DataConfig
 from frostline.errors import ConfigError, FrostlineError
 from pipelines.compile import SHIPPED
 from pipelines.remote import submit as remote
@@ -65,6 +66,28 @@ def test_two_submits_at_once_share_what_the_first_one_made(server, monkeypatch):
     remote.submit(CONFIG, Cluster(server.host))
     assert len(server.pipelines) == 1
     assert len(server.runs) == 2
+
+
+def test_two_submits_at_once_share_an_experiment(server, monkeypatch):
+    answer = server.answer
+
+    def hides_the_first_answer(method, path, *rest):
+        first = server.calls.count("GET experiments") == 0 and path == ["experiments"] and method == "GET"
+        return answer(method, path, *rest) if not first else answer(method, path, *rest) and {}
+
+    remote.submit(CONFIG, Cluster(server.host))
+    server.calls.clear()
+    monkeypatch.setattr(server, "answer", hides_the_first_answer)
+    remote.submit(CONFIG, Cluster(server.host))
+    assert len(server.experiments) == 1
+    assert len({run["experiment_id"] for run in server.runs}) == 1
+
+
+def test_a_run_too_large_for_all_that_kubeflow_does_is_told(server, capsys):
+    labels = tuple(f"class-{number:05d}" for number in range(2000))
+    remote.submit(CONFIG.model_copy(update={"data": DataConfig(classes=labels)}), Cluster(server.host))
+    assert "the run is large for Kubeflow, about 1." in capsys.readouterr().err
+    assert len(server.runs) == 1
 
 
 def test_a_run_that_is_gone_is_not_waited_for(server):
