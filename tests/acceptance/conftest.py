@@ -1,8 +1,9 @@
 """A real Kubeflow: KFP_HOST and the current kubeconfig name it, FROSTLINE_IMAGE is what its nodes run.
 
 Optional: KFP_NAMESPACE, that of a profile on a multi-user installation; KFP_OPTIONS, more options of the command line,
-such as `--token-env TOKEN`. Everything that is made carries the label below or a name that begins with it, and is
-removed at the end. An installation that has a claim `frostline` already is refused: it holds somebody's models.
+such as `--token-env TOKEN`. Everything that is made is removed at the end: objects of Kubernetes, runs with their
+experiment and schedule, and the pipeline if it was not there before. An installation that has a claim `frostline`
+already is refused: it holds somebody's models.
 """
 
 import contextlib
@@ -17,8 +18,12 @@ from pathlib import Path
 import pytest
 import yaml
 
+from pipelines.remote.cluster import Cluster, connected
+from pipelines.remote.submit import PIPELINE, pages
+
 ROOT = Path(__file__).parents[2]
 NAME = "frostline-accept"
+EXPERIMENT = ("--experiment", NAME)
 DIGITS = str(ROOT / "pipelines" / "configs" / "digits-base.yaml")
 PATIENCE = 900  # seconds that a step may take to begin, on a small cluster
 
@@ -34,6 +39,12 @@ class Installation:
         if self.profile:
             self.options += ["--namespace", self.profile]
         self.scratch = scratch
+        given = dict(zip(self.options[::2], self.options[1::2], strict=True))
+        names = {name: given[option] for name in ("token_env", "cookies_env", "ca_file")
+                 if (option := f"--{name.replace('_', '-')}") in given}  # fmt: skip
+        self.cluster = Cluster(self.host, self.profile, **names)
+        with connected(self.cluster) as client:
+            self._before = [one.pipeline_id for one in self._pipelines(client)]
 
     def kubectl(self, *arguments, data=None, check=True):
         command = ["kubectl", "-n", self.namespace, *arguments]
@@ -53,7 +64,39 @@ class Installation:
     def submit(self, name, *settings, options=(), check=True, image=""):
         chosen = [f"model_name={name}", f"image={image or self.image}", f"store=/frostline/{name}/store", *settings]
         given = [part for setting in chosen for part in ("--set", setting)]
-        return self.frostline("submit", DIGITS, *given, "--image-on-nodes", *options, check=check)
+        return self.frostline("submit", DIGITS, *given, *EXPERIMENT, "--image-on-nodes", *options, check=check)
+
+    def _pipelines(self, client):
+        found = pages(client.list_pipelines, "pipelines", self.profile)
+        return [one for one in found if one.display_name == PIPELINE]
+
+    def forget(self):
+        """Remove what Kubeflow still has of all this: runs, their experiment, and a pipeline that was not there."""
+        with connected(self.cluster) as client:
+            experiments = list(pages(client.list_experiments, "experiments", self.profile))
+            mine = [one.experiment_id for one in experiments if one.display_name == NAME]
+            for run in list(pages(client.list_runs, "runs", self.profile)):
+                if run.experiment_id in mine:
+                    client.delete_run(run.run_id)
+            for one in mine:
+                client.delete_experiment(one)
+            for pipeline in [one.pipeline_id for one in self._pipelines(client) if one.pipeline_id not in self._before]:
+                for version in client.list_pipeline_versions(pipeline, page_size=100).pipeline_versions or []:
+                    client.delete_pipeline_version(pipeline, version.pipeline_version_id)
+                client.delete_pipeline(pipeline)
+
+    @contextlib.contextmanager
+    def admitting_root(self):
+        """The Job that gives the volume to somebody runs as root, which `restricted` refuses: for a while, do not."""
+        level = "pod-security.kubernetes.io/enforce"
+        label = ["label", "--overwrite", "namespace", self.namespace]
+        if self.profile:
+            self.kubectl(*label, f"{level}=baseline")
+        try:
+            yield
+        finally:
+            if self.profile:
+                self.kubectl(*label, f"{level}=restricted")
 
     def kustomization(self, folder):
         """Render a folder of k8s/ for this namespace, with this image."""
@@ -122,6 +165,7 @@ def cluster(tmp_path_factory):
     finally:
         with contextlib.suppress(AssertionError):
             made.frostline("schedules", "delete", NAME, check=False)
+        made.forget()
         made.remove("shell")
         made.remove("volume-owner")
         made.remove(overlay)

@@ -6,7 +6,7 @@ import time
 import pytest
 import yaml
 
-from tests.acceptance.conftest import DIGITS, NAME, ROOT, run_of
+from tests.acceptance.conftest import DIGITS, EXPERIMENT, NAME, ROOT, run_of
 
 SLOW = ("epochs=400", "training={checkpoint_seconds: 5}")  # about a minute of training, to be disturbed
 KILL = """
@@ -73,7 +73,14 @@ def test_a_missing_image_ends_within_its_bound(cluster):
 
 
 def test_a_schedule_is_made_replaced_fired_paused_and_deleted(cluster):
-    settings = ["--set", "model_name=accept-nightly", "--set", f"image={cluster.image}", "--image-on-nodes"]
+    settings = [
+        "--set",
+        "model_name=accept-nightly",
+        "--set",
+        f"image={cluster.image}",
+        *EXPERIMENT,
+        "--image-on-nodes",
+    ]
     for cron in ("0 3 1 1 *", "* * * * *"):
         cluster.frostline("schedule", DIGITS, "--cron", cron, "--name", NAME, *settings)
     status = cluster.wait(lambda: "/runs/details/" in (found := schedule(cluster, "status")) and found, "scheduled run")
@@ -120,13 +127,15 @@ def test_the_pods_of_a_run_are_admitted_where_restricted_is_enforced_under_a_quo
 def test_a_volume_of_root_is_told_mended_by_the_job_and_the_run_resumed(cluster):
     owner = cluster.kustomization("volume-owner")
     give = owner.replace("10001:10001", "0:0").replace("frostline-volume-owner", "frostline-volume-root")
-    cluster.kubectl("apply", "-f", "-", data=give)
-    cluster.kubectl("wait", "--for=condition=Complete", "job/frostline-volume-root", "--timeout=300s")
-    cluster.kubectl("delete", "job", "frostline-volume-root")
+    with cluster.admitting_root():
+        cluster.kubectl("apply", "-f", "-", data=give)
+        cluster.kubectl("wait", "--for=condition=Complete", "job/frostline-volume-root", "--timeout=300s")
+        cluster.kubectl("delete", "job", "frostline-volume-root")
     done = cluster.submit("accept-root", options=["--wait"], check=False)
     run = run_of(done)
     assert done.returncode == 1
     assert "Permission denied for user 10001" in " ".join(cluster.log("ingest", run).split())
-    cluster.apply("volume-owner")
-    cluster.kubectl("wait", "--for=condition=Complete", "job/frostline-volume-owner", "--timeout=300s")
+    with cluster.admitting_root():
+        cluster.apply("volume-owner")
+        cluster.kubectl("wait", "--for=condition=Complete", "job/frostline-volume-owner", "--timeout=300s")
     cluster.frostline("resume", run, "--wait")

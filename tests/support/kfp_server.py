@@ -110,8 +110,9 @@ class KfpServer:
                 schedule = one(self.recurring_runs, "recurring_run_id", recurring_run_id)
                 schedule |= {"mode": verb.upper(), "status": f"{verb.upper()}D", "updated_at": _now()}
                 return {}
-            case "DELETE", ["recurringruns", recurring_run_id]:
-                self.recurring_runs.remove(one(self.recurring_runs, "recurring_run_id", recurring_run_id))
+            case "DELETE", [*_, kinds, identifier]:
+                things, key = self._owned(kinds)
+                things.remove(one(things, key, identifier))
                 return {}
         raise Refused(404, f"no such call: {method} {'/'.join(path)}")
 
@@ -151,8 +152,18 @@ class KfpServer:
         self.faults += faults(answer, model, "told")
         return answer
 
+    def _owned(self, kinds: str) -> tuple[list[Thing], str]:
+        """All things of a kind, and the key of their identifiers."""
+        return {
+            "pipelines": (self.pipelines, "pipeline_id"),
+            "versions": (self.versions, "pipeline_version_id"),
+            "experiments": (self.experiments, "experiment_id"),
+            "runs": (self.runs, "run_id"),
+            "recurringruns": (self.recurring_runs, "recurring_run_id"),
+        }[kinds]
+
     def _list(self, kinds: str, query: dict[str, str]) -> Thing:
-        things = {"experiments": self.experiments, "runs": self.runs, "recurringruns": self.recurring_runs}[kinds]
+        things, _ = self._owned(kinds)
         if self.multi_user:
             mine = [each["experiment_id"] for each in self.experiments if each.get("namespace") == query["namespace"]]
             things = [thing for thing in things if thing["experiment_id"] in mine]

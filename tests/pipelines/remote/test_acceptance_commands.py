@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.acceptance.conftest import DIGITS, NAME, Installation, run_of
+from tests.acceptance.conftest import DIGITS, EXPERIMENT, NAME, Installation, run_of
 
 IMAGE = "registry.example/frostline:0.1.0"
 
@@ -33,9 +33,23 @@ def test_a_failed_run_still_gives_its_identifier(server, installation):
 
 def test_a_schedule_is_replaced_paused_and_deleted(server, installation):
     for cron in ("0 3 1 1 *", "* * * * *"):
-        settings = ["--set", f"image={IMAGE}", "--image-on-nodes"]
+        settings = ["--set", f"image={IMAGE}", *EXPERIMENT, "--image-on-nodes"]
         installation.frostline("schedule", DIGITS, "--cron", cron, "--name", NAME, *settings)
     assert "'0 * * * * *'" in installation.frostline("schedules", "status", NAME).stdout
     assert installation.frostline("schedules", "pause", NAME).stdout == f"{NAME} is paused\n"
     assert installation.frostline("schedules", "delete", NAME).stdout == f"{NAME} is deleted\n"
     assert server.recurring_runs == []
+
+
+@pytest.mark.parametrize("before", [False, True])
+def test_what_kubeflow_has_of_it_is_removed_and_nothing_else(server, installation, tmp_path, before):
+    if before:
+        installation.frostline("submit", DIGITS, "--set", f"image={IMAGE}", "--no-wait")
+        environment = {"KFP_HOST": server.host, "FROSTLINE_IMAGE": IMAGE, "KFP_OPTIONS": "--token-env KFP_TOKEN"}
+        installation = Installation(environment, tmp_path)
+    others = [list(each) for each in (server.runs, server.experiments, server.pipelines, server.versions)]
+    for number in range(3):  # more than fit on a page
+        installation.submit(f"accept-{number}", options=["--no-wait"])
+    installation.forget()
+    assert [server.runs, server.experiments, server.pipelines, server.versions] == others
+    assert bool(others[0]) == before
