@@ -17,7 +17,8 @@ def text() -> str:
     sections = {name: field for name, field in RunConfig.model_fields.items() if _section(field)}
     parts = [
         SUMMARY,
-        "Name the container image, by digest. The first step checks all parameters before anything expensive runs. The "
+        "Name the container image, by digest, and the service account, `frostline`. The first step checks all "
+        "parameters before anything expensive runs. The "
         "outcome is the output of the last step, release: pushed, candidate or held.",
         _HEADER + "".join(_row(name, field) for name, field in RunConfig.model_fields.items() if name not in sections),
     ]

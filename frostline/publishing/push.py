@@ -289,5 +289,5 @@ def _command(action: str, root: str, name: str, version: str) -> str:
     """What a person types; a registry on the volume of a cluster is reached in a pod that mounts it."""
     command = f"frostline registry {action} {shlex.quote(root)} {name} {version} --approver NAME --reason TEXT"
     if IN_A_POD in os.environ and not root.startswith("gs://"):
-        return f"kubectl exec frostline-shell -- {command} (the pod of k8s/shell)"
+        return f"kubectl -n NAMESPACE exec frostline-shell -- {command} (the pod of k8s/shell)"
     return command

@@ -32,5 +32,5 @@ def test_the_compiled_pipeline_has_it():
 def test_it_begins_with_what_the_pipeline_does_and_says_what_has_to_be_filled_in():
     lines = description.text().splitlines()
     assert lines[0] == description.SUMMARY
-    assert "container image" in lines[2]
+    assert "container image, by digest, and the service account, `frostline`" in lines[2]
     assert "Exactly one of head_only, none," in description.text()

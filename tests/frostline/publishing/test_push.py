@@ -60,7 +60,7 @@ def test_in_a_pod_the_advice_is_what_a_person_outside_of_it_types(root, made, tm
     Run(tmp_path / "first", root, made).push()
     told = Run(tmp_path / "run", root, made, "d2", compared_with(root), approval="required").push()
     within = f"frostline registry promote {root} digits 2 --approver NAME --reason TEXT"
-    exec_in = "" if root.startswith("gs://") else "kubectl exec frostline-shell -- "
+    exec_in = "" if root.startswith("gs://") else "kubectl -n NAMESPACE exec frostline-shell -- "
     assert f"waits for approval; {exec_in}{within}" in told
 
 
