@@ -46,13 +46,14 @@ def terminate(cluster: Cluster, run_id: str) -> str:
 
 
 def set_paused(cluster: Cluster, name: str, *, paused: bool) -> str:
-    """Pause a schedule, or let it go on; its running run is not touched.
+    """Pause a schedule, or let it go on; its running run is not touched, nor one that was replaced let go on.
 
     Raises:
         FrostlineError: there is no schedule of this name.
     """
     with connected(cluster) as client:
-        for one in _schedules(client, cluster, name):
+        newest, *replaced = _schedules(client, cluster, name)
+        for one in [newest, *replaced] if paused else [newest]:
             change = client.disable_recurring_run if paused else client.enable_recurring_run
             change(one.recurring_run_id)
     return f"{name} is {'paused' if paused else 'scheduled'}"
@@ -83,9 +84,10 @@ def status(cluster: Cluster, name: str) -> str:
     """
     with connected(cluster) as client:
         lines = []
-        for one in _schedules(client, cluster, name):
+        for place, one in enumerate(_schedules(client, cluster, name)):
             expression = _cron(one)
-            lines.append(f"{name}  {_state(one, expression)}  at {expression!r}  {one.description or ''}".rstrip())
+            state = "replaced" if place and one.status == "DISABLED" else _state(one, expression)
+            lines.append(f"{name}  {state}  at {expression!r}  {one.description or ''}".rstrip())
             runs = [run for run in pages(client.list_runs, "runs", cluster.namespace) if _is_of(run, one)]
             newest = sorted(runs, key=lambda run: run.created_at, reverse=True)
             lines += [
@@ -112,6 +114,7 @@ def _state(schedule: Any, expression: str) -> str:
 
 
 def _schedules(client: Any, cluster: Cluster, name: str) -> list[Any]:
+    """Those of this name, the newest first: one that was replaced stays while a run of it goes on."""
     found = [
         one
         for one in pages(client.list_recurring_runs, "recurring_runs", cluster.namespace)
@@ -119,4 +122,6 @@ def _schedules(client: Any, cluster: Cluster, name: str) -> list[Any]:
     ]
     if not found:
         raise FrostlineError(f"{cluster.host}: there is no schedule {name!r}")
-    return found
+    return sorted(
+        reversed(found), key=lambda one: one.created_at, reverse=True
+    )  # of one second, the last is the newest

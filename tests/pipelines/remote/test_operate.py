@@ -67,6 +67,19 @@ def test_a_schedule_is_paused_and_goes_on_however_often_one_says_so(server, clus
         operate.set_paused(cluster, "weekly", paused=True)
 
 
+def test_a_schedule_that_was_replaced_while_it_ran_does_not_come_back(server, cluster):
+    remote.schedule(CONFIG, cluster, cron="0 3 * * *", name="nightly")
+    remote.submit(CONFIG, cluster)
+    server.runs[0] |= {"recurring_run_id": server.recurring_runs[0]["recurring_run_id"], "state": "RUNNING"}
+    remote.schedule(CONFIG, cluster, cron="0 4 * * *", name="nightly")
+    operate.set_paused(cluster, "nightly", paused=True)
+    operate.set_paused(cluster, "nightly", paused=False)
+    assert [run["mode"] for run in server.recurring_runs] == ["DISABLE", "ENABLE"]
+    lines = [line for line in operate.status(cluster, "nightly").splitlines() if line.startswith("nightly")]
+    assert " 04:00 UTC  at '0 0 4" in lines[0]
+    assert lines[1].startswith("nightly  replaced  at '0 0 3")
+
+
 def test_the_status_of_a_schedule_has_its_last_runs_the_newest_first(server, cluster, run):
     remote.schedule(CONFIG, cluster, cron="0 3 * * *", name="nightly")
     server.recurring_runs[0]["status"] = "DISABLED"
