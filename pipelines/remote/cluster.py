@@ -10,11 +10,12 @@ import re
 import types
 import warnings
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from frostline.errors import ConfigError, FrostlineError
+from frostline.events import say
 from frostline.text import one_line
 
 _CONNECT_SECONDS = 10.0
@@ -68,8 +69,10 @@ class Cluster:
 
 
 @contextlib.contextmanager
-def connected(cluster: Cluster) -> Iterator[Any]:
-    """Yield a kfp.Client that prints no links and no warnings, and whose errors become one line.
+def connected(cluster: Cluster) -> Iterator[tuple[Any, Cluster]]:
+    """Yield a kfp.Client that prints no links and no warnings, and whose errors become one line; and the installation.
+
+    On a multi-user one, a namespace that is not named is that of kfp's own configuration, or of the pod that this is.
 
     Raises:
         ConfigError: a variable is missing, or an option does not fit the mode that the server says it has.
@@ -85,8 +88,7 @@ def connected(cluster: Cluster) -> Iterator[Any]:
             warnings.simplefilter("ignore")
             _check_answers(cluster, token, cookies)
             client = _client(cluster, token, cookies)
-            _check_mode(cluster, client.get_kfp_healthz().multi_user)
-            yield client
+            yield client, _in_its_mode(cluster, client.get_kfp_healthz().multi_user, client.get_user_namespace())
     except kfp_server_api.ApiException as error:
         raise FrostlineError(f"{host}: refused: {reason(error).rstrip('.')}{_HINTS.get(error.status, '')}") from error
     except (urllib3.exceptions.HTTPError, kfp_server_api.OpenApiException) as error:
@@ -104,12 +106,16 @@ def _secret(option: str, variable: str) -> str | None:
     return value
 
 
-def _check_mode(cluster: Cluster, multi_user: bool) -> None:
+def _in_its_mode(cluster: Cluster, multi_user: bool, usual: str) -> Cluster:
+    if multi_user and not cluster.namespace and usual:
+        say(f"namespace {usual}, as kfp is configured here")
+        return replace(cluster, namespace=usual)
     if multi_user and not cluster.namespace:
         raise ConfigError("--namespace", "", f"{cluster.host} is multi-user; name the namespace of your profile")
     if cluster.namespace and not multi_user:
         expected = f"{cluster.host} is not multi-user and runs pipelines in its own namespace; leave the option out"
         raise ConfigError("--namespace", cluster.namespace, expected)
+    return cluster
 
 
 def _check_answers(cluster: Cluster, token: str | None, cookies: str | None) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -51,24 +51,28 @@ def check(cluster: Cluster, *, image: str = "", image_on_nodes: bool = False, co
         image_on_nodes: the nodes have the image already.
         context: of the kubeconfig; empty for the current one.
     """
-    found = [*_server(cluster), *_objects(cluster, context)]
+    found: list[Finding] = []
+    used = _server(cluster, found)
+    found += _objects(used, context)
     return [*found, _image(image, image_on_nodes)] if image else found
 
 
-def _server(cluster: Cluster) -> Iterator[Finding]:
-    what = "server"
+def _server(given: Cluster, found: list[Finding]) -> Cluster:
+    """Add what is found to the list; the installation with the namespace that is used there."""
+    what, cluster = "server", given
     try:
-        with connected(cluster) as client:
-            mode = "multi-user" if cluster.namespace else "without users"
+        with connected(given) as (client, cluster):
+            mode = f"multi-user, namespace {cluster.namespace}" if cluster.namespace else "without users"
             version = client.get_kfp_healthz().version
             told = f"version {version}" if version != "unknown" else "which does not tell its version"
-            yield Finding(what, "ok", f"{cluster.base} answers as Kubeflow Pipelines, {told}, {mode}")
+            found.append(Finding(what, "ok", f"{cluster.base} answers as Kubeflow Pipelines, {told}, {mode}"))
             what = "identity"
             client.list_experiments(page_size=1, namespace=cluster.namespace or None)
             client.list_recurring_runs(page_size=1, namespace=cluster.namespace or None)
-            yield Finding(what, "ok", "may list experiments and schedules")
+            found.append(Finding(what, "ok", "may list experiments and schedules"))
     except FrostlineError as error:
-        yield Finding(what, "problem", str(error))
+        found.append(Finding(what, "problem", str(error)))
+    return cluster
 
 
 def _image(image: str, image_on_nodes: bool) -> Finding:

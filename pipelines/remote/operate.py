@@ -22,7 +22,7 @@ def resume(
     Raises:
         FrostlineError: there is no such run, it succeeded already, or it fails again.
     """
-    with connected(cluster) as client:
+    with connected(cluster) as (client, used):
         state = state_of(client.get_run(run_id))
         if state == "SUCCEEDED":
             raise FrostlineError(f"the run has succeeded already, see {cluster.run_url(run_id)}")
@@ -31,12 +31,12 @@ def resume(
             say(f"resumed {cluster.run_url(run_id)}")
         if not wait:
             return f"resumed {cluster.run_url(run_id)}"
-        return following.to_its_end(client, cluster, run_id, retries=retries, wait_for_node=wait_for_node)
+        return following.to_its_end(client, used, run_id, retries=retries, wait_for_node=wait_for_node)
 
 
 def terminate(cluster: Cluster, run_id: str) -> str:
     """End a run; its finished work stays in the store. One that has ended is left as it is."""
-    with connected(cluster) as client:
+    with connected(cluster) as (client, _):
         state = state_of(client.get_run(run_id))
         if state in ENDED:
             return f"the run has ended already, as {state}: {cluster.run_url(run_id)}"
@@ -51,8 +51,8 @@ def set_paused(cluster: Cluster, name: str, *, paused: bool) -> str:
     Raises:
         FrostlineError: there is no schedule of this name.
     """
-    with connected(cluster) as client:
-        newest, *replaced = _schedules(client, cluster, name)
+    with connected(cluster) as (client, used):
+        newest, *replaced = _schedules(client, used, name)
         for one in [newest, *replaced] if paused else [newest]:
             change = client.disable_recurring_run if paused else client.enable_recurring_run
             change(one.recurring_run_id)
@@ -65,10 +65,10 @@ def delete(cluster: Cluster, name: str) -> str:
     Raises:
         FrostlineError: a run of it still goes on; the schedule is paused.
     """
-    with connected(cluster) as client:
-        listed = pages(client.list_recurring_runs, "recurring_runs", cluster.namespace)
+    with connected(cluster) as (client, used):
+        listed = pages(client.list_recurring_runs, "recurring_runs", used.namespace)
         found = [one.recurring_run_id for one in listed if one.display_name == name]
-        busy = retire(client, found, cluster.namespace)
+        busy = retire(client, found, used.namespace)
     if busy:
         raise FrostlineError(f"{name} is paused; delete it once {', '.join(busy)} has ended")
     return f"{name} is deleted" if found else f"there is no schedule {name!r}"
@@ -82,13 +82,13 @@ def status(cluster: Cluster, name: str) -> str:
     Raises:
         FrostlineError: there is no schedule of this name.
     """
-    with connected(cluster) as client:
+    with connected(cluster) as (client, used):
         lines = []
-        for place, one in enumerate(_schedules(client, cluster, name)):
+        for place, one in enumerate(_schedules(client, used, name)):
             expression = _cron(one)
             state = "replaced" if place and one.status == "DISABLED" else _state(one, expression)
             lines.append(f"{name}  {state}  at {expression!r}  {one.description or ''}".rstrip())
-            runs = [run for run in pages(client.list_runs, "runs", cluster.namespace) if _is_of(run, one)]
+            runs = [run for run in pages(client.list_runs, "runs", used.namespace) if _is_of(run, one)]
             newest = sorted(runs, key=lambda run: run.created_at, reverse=True)
             lines += [
                 f"  {run.created_at:%Y-%m-%d %H:%M}  {state_of(run)}  {cluster.run_url(run.run_id)}"
@@ -122,6 +122,5 @@ def _schedules(client: Any, cluster: Cluster, name: str) -> list[Any]:
     ]
     if not found:
         raise FrostlineError(f"{cluster.host}: there is no schedule {name!r}")
-    return sorted(
-        reversed(found), key=lambda one: one.created_at, reverse=True
-    )  # of one second, the last is the newest
+    found.reverse()  # of one second, the last is the newest
+    return sorted(found, key=lambda one: one.created_at, reverse=True)

@@ -65,9 +65,9 @@ def submit(
         FrostlineError: the host does not answer, it refuses the request, or the followed run did not succeed.
     """
     _check(config, image_on_nodes)
-    with connected(cluster) as client:
-        pipeline_id, version_id = _version(client, cluster.namespace)
-        experiment_id = _experiment(client, experiment, cluster.namespace)
+    with connected(cluster) as (client, used):
+        pipeline_id, version_id = _version(client, used.namespace)
+        experiment_id = _experiment(client, experiment, used.namespace)
 
         def start() -> str:
             run = client.runs.run_service_create_run(
@@ -86,7 +86,7 @@ def submit(
         if not wait:
             return f"started {cluster.run_url(run_id)}"
         say(f"started {cluster.run_url(run_id)}")
-        return following.to_its_end(client, cluster, run_id, retries=retries, wait_for_node=wait_for_node, start=start)
+        return following.to_its_end(client, used, run_id, retries=retries, wait_for_node=wait_for_node, start=start)
 
 
 def schedule(
@@ -122,10 +122,10 @@ def schedule(
     """
     expression = six_fields(cron)
     _check(config, image_on_nodes)
-    with connected(cluster) as client:
-        pipeline_id, version_id = _version(client, cluster.namespace)
+    with connected(cluster) as (client, used):
+        pipeline_id, version_id = _version(client, used.namespace)
         created = client.create_recurring_run(
-            _experiment(client, experiment, cluster.namespace),
+            _experiment(client, experiment, used.namespace),
             name,
             description=_words(config),
             cron_expression=expression,
@@ -137,10 +137,10 @@ def schedule(
             service_account=cluster.service_account,
         )
         # Of all experiments: a schedule may have moved from one to another.
-        found = pages(client.list_recurring_runs, "recurring_runs", cluster.namespace)
+        found = pages(client.list_recurring_runs, "recurring_runs", used.namespace)
         older = [run.recurring_run_id for run in found if run.display_name == name]
         older.remove(created.recurring_run_id)
-        busy = retire(client, older, cluster.namespace)
+        busy = retire(client, older, used.namespace)
     replaced = f", replacing {len(older)} older" if older else ""
     if busy:
         replaced += f" ({', '.join(busy)} still runs; the older schedule is disabled, and goes when you schedule again)"

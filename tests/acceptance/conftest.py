@@ -43,7 +43,7 @@ class Installation:
         names = {name: given[option] for name in ("token_env", "cookies_env", "ca_file")
                  if (option := f"--{name.replace('_', '-')}") in given}  # fmt: skip
         self.cluster = Cluster(self.host, self.profile, **names)
-        with connected(self.cluster) as client:
+        with connected(self.cluster) as (client, _):
             self._before = [one.pipeline_id for one in self._pipelines(client)]
 
     def kubectl(self, *arguments, data=None, check=True):
@@ -72,7 +72,7 @@ class Installation:
 
     def forget(self):
         """Remove what Kubeflow still has of all this: runs, their experiment, and a pipeline that was not there."""
-        with connected(self.cluster) as client:
+        with connected(self.cluster) as (client, _):
             experiments = list(pages(client.list_experiments, "experiments", self.profile))
             mine = [one.experiment_id for one in experiments if one.display_name == NAME]
             for run in list(pages(client.list_runs, "runs", self.profile)):

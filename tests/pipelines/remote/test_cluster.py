@@ -1,10 +1,15 @@
 """How a connection is made, and why it is refused, against a server with the modes of the real one."""
 
+import json
+from pathlib import Path
+
+import kfp
 import pytest
 
 from frostline.config import RunConfig
 from frostline.errors import ConfigError, FrostlineError
 from pipelines import cli
+from pipelines.remote import operate
 from pipelines.remote import submit as remote
 from pipelines.remote.cluster import Cluster, connected
 
@@ -19,6 +24,24 @@ def test_a_multi_user_installation_needs_a_namespace_and_is_told_before_anything
     assert remote.submit(CONFIG, Cluster(server.host, namespace="team-a")).startswith("started")
     assert [one["namespace"] for one in server.experiments] == ["team-a"]
     assert [one["namespace"] for one in server.pipelines] == ["team-a"]
+
+
+def test_a_namespace_that_kfp_is_configured_with_is_used_where_there_are_users_and_told(server, capsys):
+    Path(kfp.Client._LOCAL_KFP_CONTEXT).write_text(json.dumps({"namespace": "team-a"}))
+    remote.submit(CONFIG, Cluster(server.host))
+    assert "namespace" not in server.pipelines.pop()
+    server.experiments.clear()
+    assert capsys.readouterr().err == ""
+    server.multi_user = True
+    remote.submit(CONFIG, Cluster(server.host))
+    assert [one["namespace"] for one in (*server.experiments, *server.pipelines)] == ["team-a", "team-a"]
+    assert "namespace team-a, as kfp is configured here" in capsys.readouterr().err
+    remote.schedule(CONFIG, Cluster(server.host), cron="0 3 * * *", name="nightly")
+    assert operate.status(Cluster(server.host), "nightly").startswith("nightly  next ")
+    assert operate.delete(Cluster(server.host), "nightly") == "nightly is deleted"
+    capsys.readouterr()
+    remote.submit(CONFIG, Cluster(server.host, namespace="team-a"))
+    assert capsys.readouterr().err == ""
 
 
 def test_schedules_work_in_a_namespace(server):
@@ -60,7 +83,7 @@ def test_the_service_account_can_be_chosen(server):
 
 
 def test_the_connection_yields_a_client_that_prints_nothing(server, capsys):
-    with connected(Cluster(f"{server.host}/")) as client:
+    with connected(Cluster(f"{server.host}/")) as (client, _):
         assert client.list_experiments().experiments is None
     assert capsys.readouterr() == ("", "")
 

@@ -126,7 +126,7 @@ def as_run(name):
 def test_a_run_that_was_ended_has_the_recorded_history(server, monkeypatch):
     line = remote.submit(CONFIG, Cluster(server.host))
     server.states = ["PENDING", "RUNNING"]
-    with connected(Cluster(server.host)) as client:
+    with connected(Cluster(server.host)) as (client, _):
         run_id = server.runs[0]["run_id"]
         seen = [client.get_run(run_id).state for _ in range(2)]
         client.terminate_run(run_id)
@@ -159,7 +159,7 @@ def test_a_run_without_its_service_account_is_told_what_may_be_missing(server):
 def test_a_page_token_belongs_to_its_filter_and_a_wrong_filter_is_refused(server):
     for hour in range(3):
         remote.schedule(CONFIG, Cluster(server.host), cron=f"0 {hour} * * *", name=f"s{hour}")
-    with connected(Cluster(server.host)) as client:
+    with connected(Cluster(server.host)) as (client, _):
         token = client.list_recurring_runs().next_page_token
         assert len(client.list_recurring_runs(page_token=token).recurring_runs) == 1
         for wrong in ({"page_token": "x"}, {"filter": "{"}, {"filter": '{"predicates": [{"key": "colour"}]}'}):
