@@ -19,6 +19,7 @@ _PATIENCE = 120.0  # seconds without an answer before following ends: enough for
 _PASSING = (408, 429, 502, 503, 504)  # of HTTP: what is between us and Kubeflow is busy or restarts
 _INTERNAL, _CONFLICT = 500, 409
 _OF_THE_REQUEST = (401, 403, 404)
+_POD_LABEL = "pipeline/runid"  # of every pod of a run, drivers too
 T = TypeVar("T")
 
 
@@ -58,7 +59,7 @@ def to_its_end(
     """
     for left in range(retries, -1, -1):
         states = RunStates()
-        ended = _follow(client, cluster, run_id, states, _Waits(cluster, wait_for_node))
+        ended = _follow(client, cluster, run_id, states, _Waits(cluster, run_id, wait_for_node))
         url = cluster.run_url(run_id)
         state = state_of(ended)
         if state == "SUCCEEDED":
@@ -140,7 +141,8 @@ def _why(run: Any, states: RunStates, cluster: Cluster) -> str:
     if run.state != "FAILED":
         return ""
     if states.began():
-        return f": none of its steps did; the log of a driver's pod says why: kubectl -n {namespace} get pods"
+        look = f"kubectl -n {namespace} get pods -l {_POD_LABEL}={run.run_id}"
+        return f": none of its steps did; the log of a driver's pod says why: {look}"
     return (
         f": no step began; see kubectl -n {namespace} get events; most often there is no service account "
         f"{cluster.service_account} or no claim in the namespace in which Kubeflow runs pipelines"
@@ -150,9 +152,9 @@ def _why(run: Any, states: RunStates, cluster: Cluster) -> str:
 class _Waits:
     """How long each pod of a run has waited for a node or its image."""
 
-    def __init__(self, cluster: Cluster, limit: int) -> None:
+    def __init__(self, cluster: Cluster, run_id: str, limit: int) -> None:
         self._limit = limit
-        self._help = f"kubectl -n {cluster.namespace or 'NAMESPACE'} describe pods -l app.kubernetes.io/name=frostline"
+        self._help = f"kubectl -n {cluster.namespace or 'NAMESPACE'} describe pods -l {_POD_LABEL}={run_id}"
         self._since: dict[str, float] = {}
         self._told: set[str] = set()
 

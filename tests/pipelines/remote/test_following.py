@@ -79,7 +79,10 @@ def test_a_run_in_which_the_engine_failed_is_started_anew(server, capsys):
     assert line.startswith("succeeded")
     assert line.endswith(server.runs[1]["run_id"])
     told = capsys.readouterr().err
-    assert "none of its steps did; the log of a driver's pod says why: kubectl -n NAMESPACE get pods" in told
+    assert (
+        "none of its steps did; the log of a driver's pod says why: kubectl -n NAMESPACE get pods -l pipeline/runid=run_id-"
+        in told
+    )
     assert "a retry does not heal that: started anew as" in told
 
 
@@ -124,7 +127,7 @@ def test_a_wait_for_a_node_is_told_once_and_ended_after_its_limit(server, clock,
         remote.submit(CONFIG, Cluster(server.host), wait=True, wait_for_node=300)
     assert server.actions[server.runs[0]["run_id"]] == ["terminate"]
     (told,) = [line for line in capsys.readouterr().err.splitlines() if "has waited" in line]
-    assert "kubectl -n NAMESPACE describe pods -l app.kubernetes.io/name=frostline" in told
+    assert f"kubectl -n NAMESPACE describe pods -l pipeline/runid={server.runs[0]['run_id']}" in told
 
 
 def test_pods_that_wait_one_after_the_other_do_not_add_up(server, clock):
