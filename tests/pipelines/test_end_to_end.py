@@ -39,7 +39,7 @@ def photos(root):
 
 @pytest.fixture(scope="module")
 def base(root):
-    return Run(root, CONFIGS / "digits-base.yaml", "epochs=4")
+    return Run(root, CONFIGS / "digits-base.yaml")
 
 
 def test_the_first_model_is_pushed(root, base):
