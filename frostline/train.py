@@ -18,7 +18,8 @@ from frostline.documents.training import HISTORY, RECORD_FILES, TRAINING
 from frostline.errors import StorageError
 from frostline.events import say, step
 from frostline.freeze import certificate
-from frostline.training import keras_check, telemetry
+from frostline.training import finished, keras_check, telemetry
+from frostline.training.checkpoint import Checkpoints
 from frostline.training.config import SessionSettings
 from frostline.training.emission import emit
 from frostline.training.provenance import provenance
@@ -47,6 +48,8 @@ def run(
     logs: str,
 ) -> None:
     """Train, certify and export; model.json, written last, makes the artifact complete.
+
+    Where a training with the same inputs is finished in the store, its model is taken, unless `cache.mode` is off.
 
     Args:
         info, freeze_plan, backbone_weights: directories that validate and plan wrote.
@@ -78,10 +81,33 @@ def run(
     dataset, plan = INFO.read(Path(info)), FREEZE_PLAN.read(Path(freeze_plan))
     source = WEIGHTS_SOURCE.read(Path(backbone_weights))
     inputs = Inputs(dataset, plan, source, [FEATURES.read(Path(shard)) for shard in features])
-    say(keras_check.require_trustworthy_keras())
+    before = lineage.read(Path(backbone_weights))
+    before = lineage.read(Path(backbone_weights))
     out = Path(model)
     out.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory() as scratch, telemetry.Scalars(logs) as scalars:
+    place = finished.key(settings, inputs, before, image) if settings.cache.mode != "off" else ""
+    with telemetry.Scalars(logs) as scalars:
+        if place and finished.take(settings.store, place, inputs, out):
+            say(f"the same training was done before, so its model is taken from the store: trainings/{place[:12]}")
+            for row in HISTORY.read(out):
+                scalars.write(row)
+        else:
+            checkpoints = _train(settings, inputs, before, image, scalars, out)
+            if place:
+                addresses = {one["address"] for part in inputs.features for one in part["sets"]}
+                finished.keep(settings.store, place, out, settings.cache.limit_bytes, addresses)
+            _tidy(checkpoints, settings.store)
+    Path(record).mkdir(parents=True, exist_ok=True)
+    for name in RECORD_FILES:
+        shutil.copyfile(out / name, Path(record) / name)
+
+
+def _train(
+    settings: SessionSettings, inputs: Inputs, before: set[str], image: str, scalars: telemetry.Scalars, out: Path
+) -> Checkpoints:
+    """Train and write the model's directory; returns the checkpoints, of which some are left."""
+    say(keras_check.require_trustworthy_keras())
+    with tempfile.TemporaryDirectory() as scratch:
         session = Session(settings, inputs, Path(scratch), scalars)
         session.run()
     comparison = session.compare()
@@ -90,15 +116,16 @@ def run(
     certificate.require_still(comparison)
     HISTORY.write(out, session.state.history)
     TRAINING.write(out, session.report())
-    lineage.write(out, {**session.image_ids, lineage.BEFORE: lineage.read(Path(backbone_weights))})
-    shutil.copyfile(Path(freeze_plan) / FREEZE_PLAN.file, out / FREEZE_PLAN.file)
-    origin = provenance(settings, dataset, plan, source, image)
-    emit(session.model, comparison, plan, dataset, settings.head, origin, out)
-    Path(record).mkdir(parents=True, exist_ok=True)
-    for name in RECORD_FILES:
-        shutil.copyfile(out / name, Path(record) / name)
+    lineage.write(out, {**session.image_ids, lineage.BEFORE: before})
+    FREEZE_PLAN.write(out, inputs.plan)
+    origin = provenance(settings, inputs.info, inputs.plan, inputs.source, image)
+    emit(session.model, comparison, inputs.plan, inputs.info, settings.head, origin, out)
+    return session.checkpoints
+
+
+def _tidy(checkpoints: Checkpoints, store: str) -> None:
     try:
-        session.checkpoints.clear(keep=1)  # `evaluate` removes it: until then this attempt's model can be lost
-        storage.sweep(settings.store)
+        checkpoints.clear(keep=1)  # `evaluate` removes it: until then this attempt's model can be lost
+        storage.sweep(store)
     except StorageError as error:
         say(f"{error}; the model is written, and what the training no longer needs stays in the store")

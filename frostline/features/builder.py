@@ -32,9 +32,6 @@ from frostline.features.store import evict, root_of
 from frostline.features.usage import touch
 from frostline.model import arithmetic, head, weights
 from frostline.model.config import HeadConfig
-from frostline.text import size_words
-
-GIGABYTE = 1_000_000_000
 
 
 @dataclass(frozen=True)
@@ -231,5 +228,4 @@ class FeatureBuilder:
         """Mark these addresses as used, and remove the least recently used others until all fit the limit."""
         for address in dict.fromkeys(in_use):
             touch(root_of(self._store, address))
-        for address, size in evict(self._store, int(self._cache.limit_gb * GIGABYTE), set(in_use)):
-            say(f"removed the features {address[:12]} ({size_words(size)}) to stay within {self._cache.limit_gb:g} GB")
+        evict(self._store, self._cache.limit_bytes, in_use)

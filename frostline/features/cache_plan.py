@@ -126,7 +126,7 @@ def decide(
         if place and not why_not:
             after = {**kept, place.layer: kept.get(place.layer, set()) | set(views)}
             total = sum(_bytes(places[layer], some, totals) for layer, some in after.items())
-            if total <= cache.limit_gb * 1e9:
+            if total <= cache.limit_bytes:
                 uses.append(_use(phase, place, views, kept.get(place.layer), totals))
                 kept = after
                 continue

@@ -20,8 +20,14 @@ class CacheConfig(Section):
         "auto", description="auto: compute the prefix in bfloat16 if the hardware has it and a sample agrees"
     )
     limit_gb: Annotated[Number, Field(gt=0.0)] = Field(
-        100.0, description="size of all cached features in gigabytes (1e9 bytes); the least recently used are removed"
+        100.0,
+        description="gigabytes (1e9 bytes) of features and finished trainings; the least recently used go first",
     )
+
+    @property
+    def limit_bytes(self) -> int:
+        """The limit in bytes."""
+        return int(self.limit_gb * 1_000_000_000)
 
     @model_validator(mode="before")
     @classmethod

@@ -1,51 +1,61 @@
-"""The store of features: one directory or prefix of packs per content address, and what is removed when it is full."""
+"""What runs can make again: features, one directory or prefix of packs per content address, and finished trainings; and
+what is removed when a store is full."""
 
 from __future__ import annotations
 
 from collections.abc import Collection
 
 from frostline import storage
+from frostline.events import say
 from frostline.features.sidecars import DIGEST
 from frostline.features.usage import last_used
+from frostline.text import size_words
+
+_FIRST = ".json"  # is removed before all else of an address: sidecars and certificates say that the rest exists
+FEATURES, TRAININGS = "features", "trainings"  # below the root of a store
 
 
 def root_of(store: str, address: str) -> str:
     """The directory or prefix of an address's packs."""
-    return storage.join(store, "features", address)
+    return storage.join(store, FEATURES, address)
 
 
 def size(store: str) -> int:
     """Bytes of all features in a store."""
-    return sum(item.size for item in storage.list_files(storage.join(store, "features")))
+    return sum(item.size for item in storage.list_files(storage.join(store, FEATURES)))
 
 
 def evict(store: str, limit_bytes: int, keep: Collection[str]) -> list[tuple[str, int]]:
-    """Remove the least recently used addresses until the features of a store fit a limit.
+    """Remove the least recently used features and finished trainings until all of them fit a limit.
 
     Another run may be reading one: it keeps what it has open, and computes again what it misses.
 
+    Each removal is told.
+
     Args:
         store: root of the store, a directory or gs://.
-        limit_bytes: of all features together.
+        limit_bytes: of all together.
         keep: addresses that are never removed.
 
     Returns:
         Each address that was removed, and its bytes.
     """
-    root = storage.join(store, "features")
-    by_address: dict[str, list[storage.Stat]] = {}
-    for item in storage.list_files(root):
-        by_address.setdefault(item.uri.removeprefix(f"{root}/").split("/")[0], []).append(item)
-    total = sum(item.size for items in by_address.values() for item in items)
-    ours = {address for address in by_address if DIGEST.fullmatch(address)}  # runs write no other names
+    by_place: dict[tuple[str, str], list[storage.Stat]] = {}
+    for folder in (FEATURES, TRAININGS):
+        root = storage.join(store, folder)
+        for item in storage.list_files(root):
+            by_place.setdefault((folder, item.uri.removeprefix(f"{root}/").split("/")[0]), []).append(item)
+    total = sum(item.size for items in by_place.values() for item in items)
+    ours = [place for place in by_place if DIGEST.fullmatch(place[1]) and place[1] not in keep]  # runs write no others
     removed = []
-    for address in sorted(ours - set(keep), key=lambda one: (last_used(storage.join(root, one)), one)):
+    for folder, address in sorted(ours, key=lambda place: (last_used(storage.join(store, *place)), place)):
         if total <= limit_bytes:
             break
-        items = by_address[address]
-        for item in sorted(items, key=lambda one: one.uri.endswith(".bin")):  # sidecars first: they say that rows exist
+        items = by_place[folder, address]
+        for item in sorted(items, key=lambda one: not one.uri.endswith(_FIRST)):
             storage.delete(item.uri)
         freed = sum(item.size for item in items)
         total -= freed
         removed.append((address, freed))
+        say(f"removed {folder}/{address[:12]} ({size_words(freed)}) to stay within {limit_bytes / 1e9:g} GB")
     return removed

@@ -145,7 +145,7 @@ def test_a_limit_removes_what_was_used_least_recently_but_never_what_this_run_ne
         documents = bench.featurize(cache={"mode": "auto", "limit_gb": 0.006})
         own[seed] = documents[0]["sets"][0]["address"]
     assert addresses() == {own[2], own[3]}
-    assert f"removed the features {own[1][:12]} (" in capfd.readouterr().err
+    assert f"removed features/{own[1][:12]} (" in capfd.readouterr().err
     bench.plan(THROUGH, seed=2)
     found = bench.featurize(cache={"mode": "auto", "limit_gb": 0.002491})  # less than the rows and their sidecars take
     assert counts(found) == (0, sum(counts(documents)))
