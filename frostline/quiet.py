@@ -20,11 +20,28 @@ def import_tensorflow() -> None:
     if "tensorflow" in sys.modules:
         return
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    with _shown_only_on_failure():
+    with _shown_only_on_failure(), _without("sklearn"):
         import tensorflow as tf
     tf.get_logger().setLevel("ERROR")
     gc.freeze()  # collections need not look at what stays: models are built in a tenth less time
     atexit.register(gc.freeze)  # or the end of the process takes a second, to find cycles among TensorFlow's objects
+
+
+@contextmanager
+def _without(package: str) -> Iterator[None]:
+    """Let imports of a package fail that has not been imported; what imports it later gets it.
+
+    Keras imports scikit-learn if it is there, for wrappers that nothing here uses: 0.4 of 2.1 s, most of it for
+    scipy.stats.
+    """
+    if package in sys.modules:
+        yield
+        return
+    sys.modules[package] = None  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        del sys.modules[package]
 
 
 @contextmanager

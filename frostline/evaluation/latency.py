@@ -14,7 +14,7 @@ from frostline.model.serving import Served
 
 BATCHES = (1, 32)  # images per call
 _MOST = 100  # calls of each batch size that are counted
-_SECONDS = 1.0  # for further calls of each batch size; one that takes longer is made once
+_SECONDS = 0.5  # for further calls of each batch size; one that takes longer is made once
 
 
 class Timer:
@@ -40,7 +40,7 @@ class Timer:
         """Call the model with one image and with many, one call after the other, taking the images in turn.
 
         The first call of each batch size allocates memory and plans; it counts only if there is no other. All further
-        calls take at most 2 s, or as long as one call with each batch size.
+        calls take at most 1 s, or as long as one call with each batch size.
 
         Args:
             images: encoded, at least one.
