@@ -115,7 +115,7 @@ class Run:
         uses = cache_plan.decide(plan, schedule, self.info["splits"], config, AugmentConfig())
         built = time.perf_counter()
         pictures = ImageRecords(self.info["records"], self.size, AugmentConfig(), 0, self.root)
-        builder = FeatureBuilder(self.store, model, self.backbone, pictures, config)
+        builder = FeatureBuilder(self.store, lambda: model, self.backbone, pictures, config)
         with quiet() as said:
             wanted = cache_plan.needed(uses, schedule, AugmentConfig())
             made = builder.make([self.shard], wanted, self.manifest) if wanted else {"sets": [], "computed": 0}

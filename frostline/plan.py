@@ -10,6 +10,7 @@ from frostline.consistency import require_consistent
 from frostline.data import lineage
 from frostline.documents.freeze import FREEZE_PLAN, WEIGHTS_SOURCE, WeightsSource
 from frostline.events import say, step
+from frostline.features.builder import prefix_digests
 from frostline.freeze.graph import from_model
 from frostline.freeze.plan import make_plan
 from frostline.model import backbones, own_model
@@ -49,6 +50,7 @@ def run(*, parameters: dict[str, Any], freeze_plan: str, backbone_weights: str, 
         "digest": resolved["digest"],
         "graph": resolved["graph"],
         "uri": model_weights.save(model, store, resolved["digest"]),
+        "prefixes": prefix_digests(model, plan),
     }
     FREEZE_PLAN.write(Path(freeze_plan), plan)
     WEIGHTS_SOURCE.write(Path(backbone_weights), source)

@@ -115,9 +115,13 @@ class ResolvedWeights(TypedDict):
 
 
 class WeightsSource(Stored, ResolvedWeights):
-    """source.json of the weights; `uri` is their address in the store."""
+    """source.json of the weights; `uri` is their address in the store.
+
+    `prefixes` has the digest of the prefix up to each boundary of the plan, by layer; earlier versions wrote none.
+    """
 
     uri: str
+    prefixes: NotRequired[dict[str, str]]
 
 
 class TensorRecord(TypedDict):

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Iterable, Sequence
+import functools
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,7 +27,7 @@ from frostline.features import precision, prefix
 from frostline.features.cache_plan import PLAIN
 from frostline.features.config import CacheConfig
 from frostline.features.packs import Writer, names_by_image
-from frostline.features.prefix import BFLOAT16, FLOAT32, Prefix
+from frostline.features.prefix import BFLOAT16, FLOAT32, Planned, Prefix
 from frostline.features.sidecars import Layout
 from frostline.features.store import evict, root_of
 from frostline.features.usage import touch
@@ -109,18 +110,27 @@ class ImageRecords:
 class FeatureBuilder:
     """Computes sets with the current weights of a model."""
 
-    def __init__(self, store: str, model: keras.Model, backbone: str, images: ImageRecords, cache: CacheConfig) -> None:
+    def __init__(
+        self,
+        store: str,
+        model: Callable[[], keras.Model],
+        backbone: str,
+        images: ImageRecords,
+        cache: CacheConfig,
+        planned: Mapping[str, Planned] | None = None,
+    ) -> None:
         """Take a model whose prefix has not been trained.
 
         Args:
             store: root of the store, a directory or gs://.
-            model: a backbone with a head.
+            model: gives a backbone with a head, always the same one.
             backbone: name of the backbone.
             images: the images.
             cache: storage type, precision and limit.
+            planned: what is known of prefixes by layer, so that the model is needed only where something is computed.
         """
         self._store, self._model, self._backbone = store, model, backbone
-        self.images, self._cache = images, cache
+        self.images, self._cache, self._planned = images, cache, planned or {}
         self._functions: dict[tuple[str, str], Prefix] = {}
         self.computed = 0  # images that went through the prefix, once per set
 
@@ -128,11 +138,14 @@ class FeatureBuilder:
     def from_source(
         cls, store: str, source: WeightsSource, plan: FreezePlan, images: ImageRecords, cache: CacheConfig
     ) -> FeatureBuilder:
-        """A builder with the weights that the plan step saved."""
-        tf.config.experimental.enable_op_determinism()
-        backbone = weights.load(source)
-        model = head.attach(backbone, HeadConfig(), 1)
-        return cls(store, model, plan["backbone"], images, cache)
+        """A builder with the weights that the plan step saved, which are loaded if something has to be computed."""
+
+        @functools.cache
+        def model() -> keras.Model:
+            tf.config.experimental.enable_op_determinism()
+            return head.attach(weights.load(source), HeadConfig(), 1)
+
+        return cls(store, model, plan["backbone"], images, cache, _planned(plan, source))
 
     def make(
         self, shards: Sequence[str], wanted: Sequence[tuple[str, int]], manifest: Sequence[ManifestRow]
@@ -184,14 +197,16 @@ class FeatureBuilder:
             if computed_in == BFLOAT16:
                 self._functions[layer, computed_in] = self._function(layer, FLOAT32).lowered()
             else:
-                self._functions[layer, computed_in] = Prefix(self._model, self._backbone, layer)
+                self._functions[layer, computed_in] = Prefix(
+                    self._model, self._backbone, layer, self._planned.get(layer)
+                )
         return self._functions[layer, computed_in]
 
     def describe(self, layer: str, view: int, computed_in: str) -> tuple[FeatureSet, Prefix]:
         """A set without packs, and the function that computes it."""
         function = self._function(layer, computed_in)
         varied = {} if view == PLAIN else prefix.view_description(self.images.augment, self.images.seed, view)
-        address = prefix.address(function.description, computed_in, self._cache.dtype, varied)
+        address = prefix.address(function.digest, computed_in, self._cache.dtype, varied)
         return FeatureSet(layer, view, computed_in, Layout(function.shape, self._cache.dtype), address), function
 
     def complete(
@@ -229,3 +244,22 @@ class FeatureBuilder:
         for address in dict.fromkeys(in_use):
             touch(root_of(self._store, address))
         evict(self._store, self._cache.limit_bytes, in_use)
+
+
+def _planned(plan: FreezePlan, source: WeightsSource) -> dict[str, Planned]:
+    """What plan knew of the prefixes, by layer; nothing if an earlier version made the plan."""
+    boundaries = (plan["boundary"], *(phase["boundary"] for phase in plan["phases"]))
+    known = source.get("prefixes", {})
+    return {
+        one["layer"]: Planned(known[one["layer"]], tuple(one["shape"]))
+        for one in boundaries
+        if one and one["layer"] in known
+    }
+
+
+def prefix_digests(model: keras.Model, plan: FreezePlan) -> dict[str, str]:
+    """The digest of the prefix up to each boundary of a plan, by layer; `model` is the backbone."""
+    whole = head.attach(model, HeadConfig(), 1)
+    boundaries = (plan["boundary"], *(phase["boundary"] for phase in plan["phases"]))
+    layers = {one["layer"] for one in boundaries if one}
+    return {layer: Prefix(lambda: whole, plan["backbone"], layer).digest for layer in sorted(layers)}

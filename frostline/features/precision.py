@@ -48,16 +48,19 @@ def choose(
     if config.precision == FLOAT32:
         return {"computed_in": FLOAT32, "reason": "as configured", "uri": ""}
     if not bfloat16.hardware_has_bfloat16():
-        return {"computed_in": FLOAT32, "reason": "this hardware does not compute faster in bfloat16", "uri": ""}
+        return {"computed_in": FLOAT32, "reason": "this hardware does not compute in bfloat16", "uri": ""}
     most = trial.size_for(passes)
     if not most:
         reason = f"bfloat16 saves less on {passes:,} images than it costs to try it"
         return {"computed_in": FLOAT32, "reason": reason, "uri": ""}
     candidates = trial.ordered(rows, most)
     sample = [row["sha256"] for row in candidates[:most]]
-    made_from = {"trial": trial.VERSION, "prefix": full.description, "images": sample}
+    made_from = {"trial": trial.VERSION, "prefix": full.digest, "images": sample}
     uri = storage.join(store, "precision", f"{digests.of_json(made_from)}.json")
-    return _read(uri) or _write(uri, _try(full, low, candidates, most, size), storage.ABSENT)
+    known = _read(uri)
+    if known is None and not bfloat16.is_faster():  # measured once: all runs that find the verdict agree with it
+        return {"computed_in": FLOAT32, "reason": "this hardware does not compute faster in bfloat16", "uri": ""}
+    return known or _write(uri, _try(full, low, candidates, most, size), storage.ABSENT)
 
 
 def withdraw(verdict: PrecisionVerdict, reason: str) -> PrecisionVerdict:

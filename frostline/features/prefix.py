@@ -6,9 +6,10 @@ import copy
 import functools
 import json
 from collections import deque
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import nullcontext
+from dataclasses import dataclass
 from typing import Any
 
 import keras
@@ -33,23 +34,33 @@ _UNWRITTEN = 2  # batches that are computed and not yet written, beside the one 
 _FORMAT = 1  # part of every address; raise it when features of the same description change
 
 
+@dataclass(frozen=True)
+class Planned:
+    """What the plan step knew about a prefix: its digest, and the shape of the features of one image."""
+
+    digest: str
+    shape: tuple[int, ...]
+
+
 class Prefix:
     """The model up to `layer`, in inference mode, with the weights that it has at the first call."""
 
-    def __init__(self, model: keras.Model, backbone: str, layer: str) -> None:
-        """Cut the model; the prefix computes in float32, and nothing is traced yet.
+    def __init__(
+        self, model: Callable[[], keras.Model], backbone: str, layer: str, planned: Planned | None = None
+    ) -> None:
+        """A prefix that computes in float32; nothing is loaded, cut or traced yet.
 
         Args:
-            model: a backbone with a head.
+            model: gives a backbone with a head. If `planned` is given, it is called only when something is computed.
             backbone: name of the backbone, which determines how pixels are normalised.
             layer: the boundary.
+            planned: what is known of the prefix.
         """
-        outputs = {operation.name: operation.output for operation in model.operations}
         self.layer, self.computed_in = layer, FLOAT32
         self.images = 0  # images computed so far
-        self._backbone = backbone
-        self._model = keras.Model(model.input, outputs[layer], name="prefix")
-        self._folded = functools.cache(lambda: folded(self._model))
+        self._backbone, self._planned = backbone, planned
+        self._cut = functools.cache(lambda: _up_to(layer, model()))
+        self._folded = functools.cache(lambda: folded(self._cut()))
         self._traced: Any = None
 
     def lowered(self) -> Prefix:
@@ -61,7 +72,12 @@ class Prefix:
     @property
     def shape(self) -> tuple[int, ...]:
         """Shape of the features of one image."""
-        return tuple(self._model.output.shape[1:])
+        return self._planned.shape if self._planned else tuple(self._cut().output.shape[1:])
+
+    @property
+    def digest(self) -> str:
+        """Digest of the description."""
+        return self._planned.digest if self._planned else digests.of_json(self.description)
 
     @functools.cached_property
     def description(self) -> Mapping[str, object]:
@@ -71,9 +87,9 @@ class Prefix:
         """
         return {
             "format": _FORMAT,
-            "image_size": int(self._model.input.shape[1]),
-            "graph": json.loads(self._model.to_json())["config"],
-            "weights": certificate.weights_digest(self._model.layers),
+            "image_size": int(self._cut().input.shape[1]),
+            "graph": json.loads(self._cut().to_json())["config"],
+            "weights": certificate.weights_digest(self._cut().layers),
             "normalisation": "none" if backbones.is_file(self._backbone) else self._backbone,
             "images": record_files.PIXELS_VERSION,
             "tensorflow": tf.__version__,
@@ -95,6 +111,8 @@ class Prefix:
             return self._traced(padded)[:count]
 
     def _trace(self, size: Any) -> Any:
+        if self._planned and self._planned.digest != digests.of_json(self.description):
+            raise DataError(f"the weights up to {self.layer} are not those of the plan; run plan again")
         low = [layer for layer in self._folded().layers if not layer.name.startswith(head.PREFIX)]
         with bfloat16.low_precision(low) if self.computed_in == BFLOAT16 else nullcontext():
             return tf.function(self._forward, autograph=False).get_concrete_function(
@@ -105,9 +123,21 @@ class Prefix:
         return tf.cast(self._folded()(backbones.normalise(pixels, self._backbone), training=False), tf.float32)
 
 
-def address(description: Mapping[str, object], computed_in: str, dtype: str, view: Mapping[str, object]) -> str:
-    """Name of a set of features: a digest of everything that they depend on, except the bytes of the images."""
-    return digests.of_json({"prefix": description, "computed_in": computed_in, "dtype": dtype, "view": view})
+def _up_to(layer: str, model: keras.Model) -> keras.Model:
+    outputs = {operation.name: operation.output for operation in model.operations}
+    return keras.Model(model.input, outputs[layer], name="prefix")
+
+
+def address(prefix: str, computed_in: str, dtype: str, view: Mapping[str, object]) -> str:
+    """Name of a set of features: a digest of everything that they depend on, except the bytes of the images.
+
+    Args:
+        prefix: digest of the prefix.
+        computed_in: float32 or bfloat16.
+        dtype: storage type.
+        view: from `view_description`.
+    """
+    return digests.of_json({"prefix": prefix, "computed_in": computed_in, "dtype": dtype, "view": view})
 
 
 def view_description(config: AugmentConfig, seed: int, view: int) -> Mapping[str, object]:

@@ -106,7 +106,9 @@ class Session:
         self._strategy = strategy.mirrored()
         subject = self._build()
         images = ImageRecords(info["records"], info["image_size"], settings.augment, settings.seed, self._scratch)
-        builder = FeatureBuilder(settings.store, self.model, self._inputs.plan["backbone"], images, settings.cache)
+        builder = FeatureBuilder(
+            settings.store, lambda: self.model, self._inputs.plan["backbone"], images, settings.cache
+        )
         with Feed(settings.store, builder, self._scratch) as self._feed, stop_requested() as stopping:
             self._feed.open(self._sets, float32=float32)
             sources = self._feed.sources(self._uses, self._schedule)

@@ -78,13 +78,14 @@ class Bench:
 
     def train(
         self, epochs=2, batch_size=16, learning_rate=0.003, seed=0, head=None, model="model", training=None,
-        augment=None, cache=None, featurize=True, keep=False,
+        augment=None, cache=None, featurize=True, keep=False, keep_finished=False,
     ):  # fmt: skip
         """The two steps that depend on the plan: featurize, then train.
 
-        The last checkpoint is removed unless it is to be kept: a second training would only read the first's result.
+        The last checkpoint and the finished training are removed unless they are to be kept: a second training would
+        only read the first's result.
         """
-        from frostline import train
+        from frostline import storage, train
 
         cache = {"mode": "auto"} if cache is None else cache
         if featurize:
@@ -98,6 +99,9 @@ class Bench:
         )  # fmt: skip
         if not keep:
             self.checkpoints(model).clear()
+        if not keep_finished:
+            for item in storage.list_files(f"{self.store}/trainings"):
+                storage.delete(item.uri)
 
     def checkpoints(self, model="model"):
         """Those of the training that made a model."""

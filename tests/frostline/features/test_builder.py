@@ -143,6 +143,7 @@ def test_made_again_all_is_reused_and_the_packs_have_the_same_names(maker, manif
 @pytest.mark.bfloat16
 def test_types_and_precisions_have_places_of_their_own(maker, manifest, tmp_path, monkeypatch):
     monkeypatch.setattr(bfloat16, "hardware_has_bfloat16", lambda: True)
+    monkeypatch.setattr(bfloat16, "is_faster", lambda: True)
     made = {dtype: maker(dtype=dtype) for dtype in ("float32", "float16", "bfloat16")}
     found = {dtype: one.make([FIRST], [(OTHER, PLAIN)], manifest)["sets"][0] for dtype, one in made.items()}
     assert len({one["address"] for one in found.values()}) == 3

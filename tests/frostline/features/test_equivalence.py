@@ -27,7 +27,7 @@ VARIED = AugmentConfig(flip=True, colour=0.5)
 def model():
     keras.utils.set_random_seed(0)
     model = head.attach(backbones.build("SmallConvNet", SIZE), HeadConfig(), 3)
-    pooled = Prefix(model, "SmallConvNet", "head_pool")(coloured(30))
+    pooled = Prefix(lambda: model, "SmallConvNet", "head_pool")(coloured(30))
     means = pooled.reshape(10, 3, -1).mean(axis=0)  # of each colour
     towards = (means - means.mean(axis=0)).T
     kernel = 3 * towards / (towards**2).sum(axis=0)  # a head that knows the colours: logits of some 3
@@ -55,7 +55,7 @@ def cached(tmp_path, model, found):
     opened = []
 
     def cached(change=lambda _, rows: rows, dtype="float32", low=False, augment=PLAIN, view=0, device="CPU"):
-        function = Prefix(model, "SmallConvNet", LAYER)
+        function = Prefix(lambda: model, "SmallConvNet", LAYER)
         function = function.lowered() if low else function
         root, layout = str(tmp_path / str(len(opened))), Layout(function.shape, dtype)
 
@@ -194,7 +194,7 @@ def test_one_image_may_be_off_by_more_than_all_but_not_by_much_more(model, cache
 
 def test_rounding_that_moves_a_probability_far_is_noticed(model, cached):
     first = min(range(COUNT), key=recorded.identifier)  # it is in every sample
-    at = Prefix(model, "SmallConvNet", "head_pool")(coloured(COUNT)[first : first + 1])[0]
+    at = Prefix(lambda: model, "SmallConvNet", "head_pool")(coloured(COUNT)[first : first + 1])[0]
     steep = keras.models.clone_model(model)
     steep.set_weights(model.get_weights())
     kernel = 1000 * model.get_layer("head_logits").get_weights()[0]
@@ -234,7 +234,7 @@ def test_features_of_a_device_that_rounds_are_told_and_used(model, cached, monke
 
 def test_a_few_examples_are_enough_to_be_compared(model, tmp_path):
     found = examples.load(str(recorded.write(tmp_path / "records", coloured(2))), "train", tmp_path)
-    function = Prefix(model, "SmallConvNet", LAYER)
+    function = Prefix(lambda: model, "SmallConvNet", LAYER)
     layout = Layout(function.shape, "float32")
     with packs.Writer(str(tmp_path / "packs"), layout, computed_on="CPU") as writer:
         assert sum(prefix.fill(function, Images(found, SIZE), np.arange(2), 0, writer, layout)) == 2

@@ -62,6 +62,7 @@ def restarted(bench):
     said = []
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(bfloat16, "hardware_has_bfloat16", lambda: True)
+        patch.setattr(bfloat16, "is_faster", lambda: True)
         patch.setattr(trial, "_PAYS", 1)  # a trial that pays on 76 images
         patch.setattr(session, "say", said.append)
         [verdict] = forge(bench, LOW)[0]["verdicts"].values()

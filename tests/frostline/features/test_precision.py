@@ -34,7 +34,7 @@ def manifest(tmp_path_factory):
 
 
 def pair(model, backbone="SmallConvNet", layer="block2_pool"):
-    full = Prefix(model, backbone, layer)
+    full = Prefix(lambda: model, backbone, layer)
     return full, full.lowered()
 
 
@@ -50,8 +50,9 @@ def prefixes():
 
 @pytest.fixture(autouse=True)
 def hardware(monkeypatch):
-    """Every machine that the tests run on can do it."""
+    """Every machine that the tests run on can do it, and is faster for it."""
     monkeypatch.setattr(bfloat16, "hardware_has_bfloat16", lambda: True)
+    monkeypatch.setattr(bfloat16, "is_faster", lambda: True)
 
 
 @pytest.fixture
@@ -75,6 +76,24 @@ def test_the_configuration_or_the_hardware_decides_and_nothing_is_stored(store, 
     found = choose(store, prefixes, manifest)
     assert (found["computed_in"], found["uri"]) == ("float32", "")
     assert not Path(store).exists()
+
+
+def test_a_machine_that_is_not_faster_tries_nothing_but_follows_a_verdict_that_it_finds(
+    store, prefixes, manifest, monkeypatch
+):
+    monkeypatch.setattr(bfloat16, "is_faster", lambda: False)
+    found = choose(store, prefixes, manifest)
+    assert found == {
+        "computed_in": "float32",
+        "reason": "this hardware does not compute faster in bfloat16",
+        "uri": "",
+    }
+    assert not Path(store).exists()
+    monkeypatch.setattr(bfloat16, "is_faster", lambda: True)
+    first = choose(store, prefixes, manifest)
+    assert first["computed_in"] == "bfloat16"
+    monkeypatch.setattr(bfloat16, "is_faster", lambda: False)  # as the measurement may say where other work runs
+    assert choose(store, prefixes, manifest)["computed_in"] == "bfloat16"
 
 
 def test_where_a_trial_costs_more_than_it_saves_nothing_is_tried_or_stored(store, prefixes, manifest):

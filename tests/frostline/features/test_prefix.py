@@ -9,7 +9,7 @@ from frostline.data.config import AugmentConfig
 from frostline.errors import DataError
 from frostline.features import packs, prefix
 from frostline.features.packs import Layout
-from frostline.features.prefix import BATCH, Prefix
+from frostline.features.prefix import BATCH, Planned, Prefix
 from frostline.model import backbones, head
 from frostline.model.config import HeadConfig
 
@@ -31,7 +31,7 @@ def model():
 
 @pytest.fixture(scope="module", params=[prefix.FLOAT32, pytest.param(prefix.BFLOAT16, marks=pytest.mark.bfloat16)])
 def function(request, model):
-    full = Prefix(model, "SmallConvNet", LAYER)
+    full = Prefix(lambda: model, "SmallConvNet", LAYER)
     return full if request.param == prefix.FLOAT32 else full.lowered()
 
 
@@ -58,7 +58,7 @@ def test_features_of_an_image_are_bit_identical_at_every_place(function):
 
 
 def test_they_are_what_the_model_gives_there_in_inference_mode(model):
-    found = Prefix(model, "SmallConvNet", LAYER)(PIXELS)
+    found = Prefix(lambda: model, "SmallConvNet", LAYER)(PIXELS)
     direct = keras.Model(model.input, model.get_layer(LAYER).output)
     expected = direct(backbones.normalise(PIXELS, "SmallConvNet"), training=False)
     np.testing.assert_allclose(found, expected, atol=1e-6)
@@ -66,29 +66,29 @@ def test_they_are_what_the_model_gives_there_in_inference_mode(model):
 
 @pytest.mark.bfloat16
 def test_low_precision_differs_a_little_and_leaves_the_model_as_it_was(model):
-    full = Prefix(model, "SmallConvNet", LAYER)(PIXELS)
-    low = Prefix(model, "SmallConvNet", LAYER).lowered()(PIXELS)
+    full = Prefix(lambda: model, "SmallConvNet", LAYER)(PIXELS)
+    low = Prefix(lambda: model, "SmallConvNet", LAYER).lowered()(PIXELS)
     assert 1e-5 < np.abs(full - low).max() < 0.1
     assert {layer.dtype_policy.name for layer in model.layers} == {"float32"}
-    assert Prefix(model, "SmallConvNet", LAYER)(PIXELS).tobytes() == full.tobytes()
+    assert Prefix(lambda: model, "SmallConvNet", LAYER)(PIXELS).tobytes() == full.tobytes()
 
 
 @pytest.mark.bfloat16
 def test_pooling_by_the_head_stays_in_float32(model):
-    pooled = Prefix(model, "SmallConvNet", "head_pool").lowered()(PIXELS)
-    maps = Prefix(model, "SmallConvNet", "block3_pool").lowered()(PIXELS)
+    pooled = Prefix(lambda: model, "SmallConvNet", "head_pool").lowered()(PIXELS)
+    maps = Prefix(lambda: model, "SmallConvNet", "block3_pool").lowered()(PIXELS)
     np.testing.assert_allclose(pooled, maps.mean(axis=(1, 2)), rtol=1e-6)
 
 
 def test_images_are_counted_without_those_that_fill_up(model):
-    function = Prefix(model, "SmallConvNet", LAYER)
+    function = Prefix(lambda: model, "SmallConvNet", LAYER)
     function(PIXELS)
     function(PIXELS[:5])
     assert function.images == BATCH + 5
 
 
 def describe(model, layer=LAYER, backbone="SmallConvNet"):
-    return Prefix(model, backbone, layer).description
+    return Prefix(lambda: model, backbone, layer).digest
 
 
 def one_ulp(model, layer, index=0):
@@ -162,7 +162,7 @@ def fill(function, source, layout, root, positions=None):
 
 def test_a_pack_is_filled_with_the_features_of_these_images(tmp_path, model, source):
     pixels = recorded.noise(BATCH + 9, SIZE)
-    images, function = source(pixels), Prefix(model, "SmallConvNet", LAYER)
+    images, function = source(pixels), Prefix(lambda: model, "SmallConvNet", LAYER)
     layout = Layout(function.shape, "float32")
     positions = np.arange(len(pixels))[::-1]
     counts, written = fill(function, images, layout, tmp_path / "packs", positions)
@@ -185,7 +185,7 @@ def own(operation):
 def test_the_image_whose_features_are_not_finite_is_named(tmp_path, source, dtype):
     pixels = np.maximum(recorded.noise(6, SIZE), 1)
     pixels[3] = 0  # black: log(0)
-    function = Prefix(own(keras.ops.log), "own.keras", "conv")
+    function = Prefix(lambda: own(keras.ops.log), "own.keras", "conv")
     images, layout = source(pixels), Layout(function.shape, dtype)
     with pytest.raises(
         DataError, match=f"image {recorded.identifier(3)}: a feature .* is not finite .*1 such"
@@ -198,7 +198,7 @@ def test_the_image_whose_features_are_not_finite_is_named(tmp_path, source, dtyp
 
 
 def test_a_feature_that_the_stored_type_cannot_hold_is_refused_and_a_larger_type_takes_it(tmp_path, source):
-    function = Prefix(own(lambda image: 1e6 * image), "own.keras", "conv")
+    function = Prefix(lambda: own(lambda image: 1e6 * image), "own.keras", "conv")
     images = source(recorded.noise(3, SIZE))
     with pytest.raises(DataError, match="not finite or exceeds 65504, the largest float16"):
         fill(function, images, Layout(function.shape, "float16"), tmp_path / "packs")
@@ -206,9 +206,32 @@ def test_a_feature_that_the_stored_type_cannot_hold_is_refused_and_a_larger_type
         fill(function, images, Layout(function.shape, dtype), tmp_path / dtype)
 
 
+def test_a_planned_prefix_needs_its_model_only_to_compute(model):
+    calls = []
+
+    def load():
+        calls.append(model)
+        return model
+
+    known = Prefix(lambda: model, "SmallConvNet", LAYER)
+    planned = Prefix(load, "SmallConvNet", LAYER, Planned(known.digest, known.shape))
+    low = planned.lowered()
+    assert (planned.digest, planned.shape, low.digest, low.shape) == (known.digest, known.shape) * 2
+    assert not calls
+    assert planned(PIXELS).tobytes() == known(PIXELS).tobytes()
+    assert len(calls) == 1
+
+
+def test_a_planned_prefix_computes_nothing_with_other_weights_than_the_plans(model):
+    known, other = Prefix(lambda: model, "SmallConvNet", LAYER), network()
+    other.get_layer("block1_conv").kernel.assign_add(np.full((3, 3, 3, 32), 1e-3, np.float32))
+    with pytest.raises(DataError, match=f"the weights up to {LAYER} are not those of the plan; run plan again"):
+        Prefix(lambda: other, "SmallConvNet", LAYER, Planned(known.digest, known.shape))(PIXELS)
+
+
 @pytest.mark.parametrize("library", ["keras", "tf"])
 def test_another_version_of_a_library_is_another_address(model, monkeypatch, library):
-    before = prefix.address(Prefix(model, "SmallConvNet", LAYER).description, "float32", "float32", {})
+    before = prefix.address(Prefix(lambda: model, "SmallConvNet", LAYER).digest, "float32", "float32", {})
     monkeypatch.setattr(getattr(prefix, library), "__version__", "0.0.1")
-    after = prefix.address(Prefix(model, "SmallConvNet", LAYER).description, "float32", "float32", {})
+    after = prefix.address(Prefix(lambda: model, "SmallConvNet", LAYER).digest, "float32", "float32", {})
     assert before != after

@@ -22,7 +22,8 @@ SIZE = 16
 
 @pytest.fixture
 def function():
-    return Prefix(head.attach(backbones.build("SmallConvNet", SIZE), HeadConfig(), 3), "SmallConvNet", "block2_pool")
+    model = head.attach(backbones.build("SmallConvNet", SIZE), HeadConfig(), 3)
+    return Prefix(lambda: model, "SmallConvNet", "block2_pool")
 
 
 @pytest.fixture

@@ -20,6 +20,7 @@ SIZE = 16
 @pytest.fixture(autouse=True)
 def hardware(monkeypatch):
     monkeypatch.setattr(bfloat16, "hardware_has_bfloat16", lambda: True)
+    monkeypatch.setattr(bfloat16, "is_faster", lambda: True)
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +42,8 @@ def tried(store, manifest, *layers, pool=True):
     for layer in layers:
         x = layer(x)
     last = keras.layers.Activation("linear", name="last")(x)
-    full = Prefix(head.attach(keras.Model(image, last), HeadConfig(), 3), "own.keras", "last")
+    model = head.attach(keras.Model(image, last), HeadConfig(), 3)
+    full = Prefix(lambda: model, "own.keras", "last")
     return precision.choose(str(store), full, full.lowered(), CacheConfig(), manifest, SIZE, 400)
 
 
