@@ -128,7 +128,7 @@ def keep(store: str, found: str, out: Path, limit_bytes: int, in_use: Collection
     """
     root = storage.join(store, TRAININGS, found)
     try:
-        for name in (*certificate.file_digests(out), CERTIFICATE.file):
+        for name in (*CERTIFICATE.read(out)["files"], CERTIFICATE.file):
             storage.upload_file(out / name, storage.join(root, name))
         touch(root)
         evict(store, limit_bytes, {found, *in_use})

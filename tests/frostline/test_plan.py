@@ -9,6 +9,7 @@ from frostline import storage
 from frostline.data import lineage
 from frostline.documents.freeze import FREEZE_PLAN, WEIGHTS_SOURCE
 from frostline.errors import ConfigError, PolicyError
+from frostline.features.builder import prefix_digests
 from frostline.freeze import certificate
 from frostline.model import architecture, weights
 
@@ -35,6 +36,15 @@ def test_the_plan_and_the_weights_are_written_and_belong_together(bench):
     )
     assert lineage.read(Path(bench.path("weights"))) == set()
     assert "block2_pool" in Path(bench.path("plan.html")).read_text()
+
+
+def test_the_prefix_up_to_each_boundary_is_named_as_later_steps_find_it(bench):
+    later = {"policy": {"through": "block1"}, "epochs": 1, "learning_rate": 0.001}
+    bench.plan({"head_only": True, "phases": [later]})
+    plan = FREEZE_PLAN.read(Path(bench.path("plan")))
+    source = WEIGHTS_SOURCE.read(Path(bench.path("weights")))
+    assert set(source["prefixes"]) == {"head_pool", "block1_pool"}
+    assert source["prefixes"] == prefix_digests(weights.load(source), plan)
 
 
 def test_frozen_random_weights_are_pointed_out(bench, capsys):

@@ -22,6 +22,17 @@ def test_the_import_is_silent_and_what_comes_after_it_is_not():
     assert (ended.returncode, ended.stdout, ended.stderr) == (0, "", "native\npython\n")
 
 
+def test_scikit_learn_is_not_imported_for_keras_and_can_be_imported_later():
+    ended = run(
+        IMPORT + "import keras; print(*({'sklearn', 'scipy.stats'} & set(sys.modules))); "
+        "from sklearn.datasets import load_digits; print(len(load_digits().target))"
+    )
+
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "\n1797\n", "")
+    earlier = run("import sklearn; " + IMPORT + "print(sys.modules['sklearn'] is sklearn)")
+    assert (earlier.returncode, earlier.stdout) == (0, "True\n")
+
+
 def test_nothing_is_left_to_search_for_cycles_when_the_process_ends():
     last = "import atexit, gc; atexit.register(lambda: print(len(gc.get_objects()))); "  # the first is called last
     ended = run(last + IMPORT)

@@ -15,7 +15,7 @@ from frostline.features.cache_plan import PLAIN
 from frostline.features.config import CacheConfig
 from frostline.features.packs import Layout
 from frostline.features.prefix import FLOAT32
-from frostline.model import bfloat16
+from frostline.model import bfloat16, weights
 
 from tests.support import feature_packs, pictures
 from tests.support.stages import Bench
@@ -121,6 +121,27 @@ def test_two_shards_together_make_every_set_and_the_second_one_nothing_of_the_fi
         assert set(rows) == expected
         assert {row.shape for row in rows.values()} == {shape}
     assert [part["verdicts"][LAYER]["reason"] for part in parts] == ["as configured"] * 2
+
+
+def test_the_model_is_loaded_only_where_something_is_computed(maker, manifest, monkeypatch):
+    loaded, load = [], weights.load
+    monkeypatch.setattr(weights, "load", lambda source: (loaded.append(source), load(source))[1])
+    made = [maker().make([FIRST], [(OTHER, PLAIN)], manifest) for _ in range(2)]
+    assert len(loaded) == 1
+    assert made[0]["sets"] == made[1]["sets"]
+    assert (made[1]["computed"], made[1]["reused"]) == (0, made[0]["computed"])
+
+
+def test_prefixes_that_the_plan_does_not_name_have_the_same_addresses(bench, maker, manifest, pictures_of, tmp_path):
+    source = artifacts.read_json(bench.root / "weights" / "source.json", "weights")
+    plan = artifacts.read_json(bench.root / "plan" / "freeze_plan.json", "freeze_plan")
+    assert set(source.pop("prefixes")) == {OTHER}  # LAYER is no boundary of this plan
+    earlier = FeatureBuilder.from_source(
+        str(tmp_path / "store"), source, plan, pictures_of(), CacheConfig(precision="float32")
+    )
+    wanted = [(LAYER, PLAIN), (OTHER, PLAIN)]
+    sets = [made.make([FIRST], wanted, manifest)["sets"] for made in (maker(), earlier)]
+    assert sets[0] == sets[1]
 
 
 def test_the_first_shard_alone_says_what_the_prefix_computes_in(maker, manifest, capfd):
