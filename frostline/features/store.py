@@ -13,6 +13,7 @@ from frostline.text import size_words
 
 _FIRST = ".json"  # is removed before all else of an address: sidecars and certificates say that the rest exists
 FEATURES, TRAININGS = "features", "trainings"  # below the root of a store
+MOST_TRAININGS = 10  # each is twice the weights, and one that is not among the latest is seldom done again
 
 
 def root_of(store: str, address: str) -> str:
@@ -26,7 +27,7 @@ def size(store: str) -> int:
 
 
 def evict(store: str, limit_bytes: int, keep: Collection[str]) -> list[tuple[str, int]]:
-    """Remove the least recently used features and finished trainings until all of them fit a limit.
+    """Remove the least recently used finished trainings beyond MOST_TRAININGS, and of all what exceeds a limit.
 
     Another run may be reading one: it keeps what it has open, and computes again what it misses.
 
@@ -47,15 +48,19 @@ def evict(store: str, limit_bytes: int, keep: Collection[str]) -> list[tuple[str
             by_place.setdefault((folder, item.uri.removeprefix(f"{root}/").split("/")[0]), []).append(item)
     total = sum(item.size for items in by_place.values() for item in items)
     ours = [place for place in by_place if DIGEST.fullmatch(place[1]) and place[1] not in keep]  # runs write no others
+    too_many = sum(folder == TRAININGS for folder, _ in by_place) - MOST_TRAININGS
     removed = []
     for folder, address in sorted(ours, key=lambda place: (last_used(storage.join(store, *place)), place)):
-        if total <= limit_bytes:
-            break
+        surplus = folder == TRAININGS and too_many > 0
+        if total <= limit_bytes and not surplus:
+            continue
+        too_many -= surplus
         items = by_place[folder, address]
         for item in sorted(items, key=lambda one: not one.uri.endswith(_FIRST)):
             storage.delete(item.uri)
         freed = sum(item.size for item in items)
         total -= freed
         removed.append((address, freed))
-        say(f"removed {folder}/{address[:12]} ({size_words(freed)}) to stay within {limit_bytes / 1e9:g} GB")
+        reason = f"keep at most {MOST_TRAININGS}" if surplus else f"stay within {limit_bytes / 1e9:g} GB"
+        say(f"removed {folder}/{address[:12]} ({size_words(freed)}) to {reason}")
     return removed

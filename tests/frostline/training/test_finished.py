@@ -9,6 +9,7 @@ from frostline import storage
 from frostline.documents.freeze import CERTIFICATE, FREEZE_PLAN, WEIGHTS_SOURCE
 from frostline.documents.training import HISTORY, KERAS_FILE, MODEL
 from frostline.errors import StorageError
+from frostline.features import store as store_of_features
 from frostline.features import usage
 from frostline.features.store import evict
 from frostline.freeze import certificate
@@ -264,6 +265,16 @@ def test_features_and_finished_trainings_share_one_limit_and_the_least_recently_
     assert left == {"b", "d"}
     assert not (place / "rows.bin").exists()
     assert f"removed trainings/{'a' * 12} (" in capfd.readouterr().err
+
+
+def test_a_store_keeps_the_latest_trainings_however_much_space_there_is(bench, tmp_path, monkeypatch, capfd):
+    store, ages = str(tmp_path / "store"), range(store_of_features.MOST_TRAININGS + 2)
+    for age in ages:
+        monkeypatch.setattr(usage.time, "time", lambda age=age: 1000.0 * age)
+        finished.keep(store, f"{age:064x}", bench.root / "first", 10**12, set())
+    left = {item.uri.removeprefix(f"{store}/trainings/")[:64] for item in storage.list_files(f"{store}/trainings")}
+    assert left == {f"{age:064x}" for age in ages[2:]}
+    assert f") to keep at most {store_of_features.MOST_TRAININGS}\n" in capfd.readouterr().err
 
 
 def test_the_certificate_goes_before_all_else_so_that_no_half_of_a_training_is_found(bench, tmp_path, monkeypatch):
