@@ -82,20 +82,19 @@ def run(
     source = WEIGHTS_SOURCE.read(Path(backbone_weights))
     inputs = Inputs(dataset, plan, source, [FEATURES.read(Path(shard)) for shard in features])
     before = lineage.read(Path(backbone_weights))
-    before = lineage.read(Path(backbone_weights))
     out = Path(model)
     out.mkdir(parents=True, exist_ok=True)
-    place = finished.key(settings, inputs, before, image) if settings.cache.mode != "off" else ""
+    key = finished.key_of(settings, inputs, before, image) if settings.cache.mode != "off" else ""
     with telemetry.Scalars(logs) as scalars:
-        if place and finished.take(settings.store, place, inputs, out):
-            say(f"the same training was done before, so its model is taken from the store: trainings/{place[:12]}")
+        if key and finished.take(settings.store, key, inputs, out):
+            say(f"the same training was done before, so its model is taken from the store: trainings/{key[:12]}")
             for row in HISTORY.read(out):
                 scalars.write(row)
         else:
             checkpoints = _train(settings, inputs, before, image, scalars, out)
-            if place:
+            if key:
                 addresses = {one["address"] for part in inputs.features for one in part["sets"]}
-                finished.keep(settings.store, place, out, settings.cache.limit_bytes, addresses)
+                finished.keep(settings.store, key, out, settings.cache.limit_bytes, addresses)
             _tidy(checkpoints, settings.store)
     Path(record).mkdir(parents=True, exist_ok=True)
     for name in RECORD_FILES:

@@ -31,7 +31,7 @@ from frostline.training.config import SessionSettings
 from frostline.training.session import Inputs
 
 
-def key(settings: SessionSettings, inputs: Inputs, before: Collection[str], image: str) -> str:
+def key_of(settings: SessionSettings, inputs: Inputs, before: Collection[str], image: str) -> str:
     """Digest of everything that the files of a trained model depend on.
 
     Args:
@@ -64,19 +64,19 @@ def _code_digest() -> str:
     return digests.of_json({str(path.relative_to(root)): digests.of_file(path) for path in root.rglob("*.py")})
 
 
-def take(store: str, found: str, inputs: Inputs, out: Path) -> bool:
+def take(store: str, key: str, inputs: Inputs, out: Path) -> bool:
     """Copy the model of a finished training, if it is intact.
 
     Args:
         store: root of the store.
-        found: the key of the training.
+        key: of the training, from `key_of`.
         inputs: what the steps before wrote: the certificate must be about the same plan and weights.
         out: an empty directory; it is empty again if this returns False.
 
     Returns:
         Whether there was such a training. What is damaged or cannot be read is told, and counts as none.
     """
-    root = storage.join(store, TRAININGS, found)
+    root = storage.join(store, TRAININGS, key)
     try:
         if storage.stat(storage.join(root, CERTIFICATE.file)) is None:
             return False
@@ -114,23 +114,23 @@ def _require_about(certified: Certificate, inputs: Inputs) -> None:
         raise DataError(f"{CERTIFICATE.file} lists other files than those of a model")
 
 
-def keep(store: str, found: str, out: Path, limit_bytes: int, in_use: Collection[str]) -> None:
+def keep(store: str, key: str, out: Path, limit_bytes: int, in_use: Collection[str]) -> None:
     """Keep the files of a model, and remove what was used least recently until the store fits its limit.
 
     A failure is told and changes nothing else: the model is written.
 
     Args:
         store: root of the store.
-        found: the key of the training.
+        key: of the training, from `key_of`.
         out: the model's directory, complete.
         limit_bytes: of all features and finished trainings together.
         in_use: addresses of features that stay.
     """
-    root = storage.join(store, TRAININGS, found)
+    root = storage.join(store, TRAININGS, key)
     try:
         for name in (*CERTIFICATE.read(out)["files"], CERTIFICATE.file):
             storage.upload_file(out / name, storage.join(root, name))
         touch(root)
-        evict(store, limit_bytes, {found, *in_use})
+        evict(store, limit_bytes, {key, *in_use})
     except StorageError as error:
         say(f"{error}; the model is written, but a run with the same inputs will train again")

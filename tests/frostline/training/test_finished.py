@@ -119,14 +119,13 @@ def settings_of(bench, **values):
 
 def test_the_key_names_everything_that_a_model_depends_on_and_nothing_else(bench, monkeypatch):
     inputs, settings = inputs_of(bench), settings_of(bench)
-    key = finished.key(settings, inputs, {"a" * 64}, "image:1")
-    assert key == finished.key(settings, inputs_of(bench), {"a" * 64}, "image:1")
+    key = finished.key_of(settings, inputs, {"a" * 64}, "image:1")
+    assert key == finished.key_of(settings, inputs_of(bench), {"a" * 64}, "image:1")
     counted = [{**part, "computed": 99, "reused": 0, "verdicts": {}} for part in inputs.features]
-    assert (
-        finished.key(settings, Inputs(inputs.info, inputs.plan, inputs.source, counted), {"a" * 64}, "image:1") == key
-    )
+    same = Inputs(inputs.info, inputs.plan, inputs.source, counted)
+    assert finished.key_of(settings, same, {"a" * 64}, "image:1") == key
     unimportant = settings_of(bench, training={"checkpoint_seconds": 5}, cache={"limit_gb": 2})
-    assert finished.key(unimportant, inputs, {"a" * 64}, "image:1") == key
+    assert finished.key_of(unimportant, inputs, {"a" * 64}, "image:1") == key
     changed = [
         (settings_of(bench, training={"optimizer": "sgd"}), inputs, {"a" * 64}, "image:1"),
         (settings_of(bench, augment={"flip": True}), inputs, {"a" * 64}, "image:1"),
@@ -142,7 +141,7 @@ def test_the_key_names_everything_that_a_model_depends_on_and_nothing_else(bench
         (settings, inputs, {"b" * 64}, "image:1"),
         (settings, inputs, {"a" * 64}, "image:2"),
     ]
-    keys = [finished.key(*one) for one in changed]
+    keys = [finished.key_of(*one) for one in changed]
     for module, name, value in (
         (finished.platform, "python_version", lambda: "4.0"),
         (finished.tf, "__version__", "0"),
@@ -152,7 +151,7 @@ def test_the_key_names_everything_that_a_model_depends_on_and_nothing_else(bench
     ):
         with monkeypatch.context() as patch:
             patch.setattr(module, name, value)
-            keys.append(finished.key(settings, inputs, {"a" * 64}, "image:1"))
+            keys.append(finished.key_of(settings, inputs, {"a" * 64}, "image:1"))
     assert len({key, *keys}) == 1 + len(keys) == 14
 
 
