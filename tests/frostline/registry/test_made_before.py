@@ -159,7 +159,9 @@ def test_weights_are_found_in_the_store_and_records_and_features_of_an_earlier_f
     bench.validate(examples, 16)
     bench.plan({"through": "block1"}, backbone="backbone.keras", weights="own", size=16)
     source = artifacts.read_json(Path("weights/source.json"), "weights")
-    assert {**EXPECTED["weights"], "graph": source["graph"]} == source  # sources did not have it then
+    assert set(source["prefixes"]) == {"block1_relu"}
+    new = {name: source[name] for name in ("graph", "prefixes")}  # sources did not have them then
+    assert {**EXPECTED["weights"], **new} == source
     found = bench.featurize(epochs=1, cache=CACHE)
     assert [(one["computed"], one["reused"]) for one in found] == [(one["computed"], 0) for one in EXPECTED["features"]]
     old, new = ({part["address"] for one in parts for part in one["sets"]} for parts in (EXPECTED["features"], found))
