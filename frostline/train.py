@@ -62,7 +62,7 @@ def run(
         store: root of the store, a directory or gs://, where checkpoints are kept. The last one stays until `evaluate`
             has read the model, so that an attempt whose model did not arrive costs no training.
         image: the container image that this runs in, for the record.
-        model: directory to create.
+        model: directory to create; what a killed attempt left there is removed.
         record: directory to create, with what of `model` the gate reads: a pod need not fetch a model to decide.
         logs: directory to create, with scalars for TensorBoard.
 
@@ -83,7 +83,9 @@ def run(
     inputs = Inputs(dataset, plan, source, [FEATURES.read(Path(shard)) for shard in features])
     before = lineage.read(Path(backbone_weights))
     out = Path(model)
-    out.mkdir(parents=True, exist_ok=True)
+    if out.exists():  # of a killed attempt: it may have links into the store, which must not be written to
+        shutil.rmtree(out)
+    out.mkdir(parents=True)
     key = finished.key_of(settings, inputs, before, image) if settings.cache.mode != "off" else ""
     with telemetry.Scalars(logs) as scalars:
         if key and finished.take(settings.store, key, inputs, out):

@@ -1,5 +1,6 @@
 """A training that was done before is found exactly as it was, and only if all that it depends on is the same."""
 
+import os
 import shutil
 from pathlib import Path
 
@@ -76,6 +77,22 @@ def test_a_training_with_the_same_inputs_is_taken_bit_by_bit_and_nothing_is_trai
                  for one in ("first", "second")]  # fmt: skip
         assert names[0] == names[1] != []
     assert files(bench.root / "second-record") == files(bench.root / "first-record")
+
+
+@pytest.mark.parametrize("found", [True, False], ids=["found", "evicted"])
+def test_what_a_killed_attempt_left_is_removed_and_its_links_into_the_store_are_not_written_to(bench, kept, found):
+    """Another training would be saved into the files of the first run, which the store shares with it."""
+    first, second = bench.root / "first", bench.root / "second"
+    before = files(first)
+    shutil.rmtree(second, ignore_errors=True)
+    (second / "serving").mkdir(parents=True)
+    os.link(first / KERAS_FILE, second / KERAS_FILE)
+    (second / "serving" / f".saved_model.pb.{'0' * 32}.partial").write_bytes(b"half")
+    if not found:
+        shutil.rmtree(kept)
+    bench.train(seed=SEED, model="second", keep_finished=True)
+    assert files(first) == before
+    assert set(files(second)) == set(before)
 
 
 @pytest.mark.parametrize(
