@@ -222,8 +222,9 @@ def rewrite(kept, change):
         lambda document: document.update(files=[]),
         lambda document: document.update(files={"model.json": 3}),
         lambda document: document.pop("files"),
+        lambda document: document["files"].update({"serving/\ud800": "0" * 64}),
     ],
-    ids=["plan", "source", "outside", "absolute", "more", "fewer", "list", "number", "none"],
+    ids=["plan", "source", "outside", "absolute", "more", "fewer", "list", "number", "none", "no-text"],
 )
 def test_a_certificate_about_something_else_or_with_hostile_names_is_not_followed(bench, kept, capfd, change):
     rewrite(kept, change)
@@ -232,6 +233,24 @@ def test_a_certificate_about_something_else_or_with_hostile_names_is_not_followe
     assert FOUND not in said
     assert MODEL.read(model) == MODEL.read(bench.root / "first")
     assert not list(bench.root.rglob("escaped"))
+
+
+def test_a_certificate_with_lists_inside_each_other_is_not_followed(bench, kept, capfd):
+    deep = f'{{"schema": "frostline/freeze_certificate/v1", "files": {"[" * 500}{"]" * 500}}}'
+    (kept / CERTIFICATE.file).write_text(deep)
+    assert UNUSABLE in again(bench, capfd)[0]
+
+
+def test_a_link_in_place_of_a_finished_training_is_told_and_neither_followed_nor_replaced(bench, kept, tmp_path, capfd):
+    kept.rename(tmp_path / "elsewhere")
+    kept.symlink_to(tmp_path / "elsewhere")
+    try:
+        said, model = again(bench, capfd)
+    finally:
+        kept.unlink()
+    assert UNUSABLE in said
+    assert "the model is written, but a run with the same inputs will train again" in said
+    assert MODEL.read(model) == MODEL.read(bench.root / "first")
 
 
 def test_a_finished_training_of_another_key_at_this_place_is_not_taken(bench, kept, capfd):
