@@ -128,9 +128,9 @@ def keep(store: str, key: str, out: Path, limit_bytes: int, in_use: Collection[s
     """
     try:
         root = storage.join(store, TRAININGS, key)
+        touch(root)  # before anything is written, so that no eviction takes it for unused
         for name in (*CERTIFICATE.read(out)["files"], CERTIFICATE.file):
             storage.upload_file(out / name, storage.join(root, name))
-        touch(root)
         evict(store, limit_bytes, {key, *in_use})
     except StorageError as error:
         say(f"{error}; the model is written, but a run with the same inputs will train again")

@@ -312,6 +312,22 @@ def test_a_store_keeps_the_latest_trainings_however_much_space_there_is(bench, t
     assert f") to keep at most {store_of_features.MOST_TRAININGS}\n" in capfd.readouterr().err
 
 
+def test_what_is_being_kept_is_not_removed_as_unused_by_another_run(bench, tmp_path, monkeypatch):
+    store, first, upload = str(tmp_path / "store"), bench.root / "first", storage.upload_file
+    for age in range(store_of_features.MOST_TRAININGS):
+        monkeypatch.setattr(usage.time, "time", lambda age=age: 1000.0 + age)
+        finished.keep(store, f"{age:064x}", first, 10**12, set())
+    monkeypatch.setattr(usage.time, "time", lambda: 2000.0)
+
+    def while_another_run_evicts(*arguments, **named):
+        upload(*arguments, **named)
+        evict(store, 10**12, set())
+
+    monkeypatch.setattr(finished.storage, "upload_file", while_another_run_evicts)
+    finished.keep(store, "f" * 64, first, 10**12, set())
+    assert files(first).items() <= files(tmp_path / "store" / "trainings" / ("f" * 64)).items()
+
+
 def test_the_certificate_goes_before_all_else_so_that_no_half_of_a_training_is_found(bench, tmp_path, monkeypatch):
     store, removed = str(tmp_path / "store"), []
     finished.keep(store, "a" * 64, bench.root / "first", 10**12, set())
