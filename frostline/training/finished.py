@@ -13,6 +13,7 @@ from collections.abc import Collection
 from pathlib import Path
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 import frostline
@@ -52,7 +53,7 @@ def key_of(settings: SessionSettings, inputs: Inputs, before: Collection[str], i
             "image": image,
             "replicas": strategy.mirrored().num_replicas_in_sync,
             "device": arithmetic.device_kind(),
-            "versions": [platform.python_version(), tf.__version__, keras.__version__],
+            "versions": [platform.python_version(), np.__version__, tf.__version__, keras.__version__],
             "code": _code_digest(),
         }
     )
