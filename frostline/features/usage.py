@@ -7,7 +7,7 @@ import math
 import time
 
 from frostline import artifacts, digests, storage
-from frostline.errors import DataError, NotFound, StorageError
+from frostline.errors import DataError, NotFound, NotRegular, StorageError
 
 USED = "used.json"
 TOUCH_SECONDS = 600  # between two marks of use, so eviction knows the order of use to about this
@@ -33,6 +33,6 @@ def last_used(root: str) -> float:
     try:
         uri = storage.join(root, USED)
         used = float(artifacts.parse_json(storage.read_bytes(uri), uri)["time"])
-    except (NotFound, DataError, KeyError, TypeError, ValueError, OverflowError, RecursionError):
+    except (NotFound, NotRegular, DataError, KeyError, TypeError, ValueError, OverflowError, RecursionError):
         return 0.0
     return used if math.isfinite(used) else 0.0

@@ -1,6 +1,7 @@
 """When features were last used: told by many pods at once, and never a reason to fail."""
 
 import json
+import os
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -110,3 +111,9 @@ def test_a_mark_that_cannot_be_written_is_no_failure(root, monkeypatch, broken):
         patched.setattr(storage, broken, fail)
         usage.touch(root)
     assert storage.stat(mark(root)) is None
+
+
+def test_a_mark_that_is_no_file_counts_as_none(tmp_path):
+    os.mkfifo(tmp_path / usage.USED)
+    usage.touch(str(tmp_path))
+    assert usage.last_used(str(tmp_path)) == 0.0
