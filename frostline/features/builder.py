@@ -31,6 +31,7 @@ from frostline.features.prefix import BFLOAT16, FLOAT32, Planned, Prefix
 from frostline.features.sidecars import Layout
 from frostline.features.store import evict, root_of
 from frostline.features.usage import touch
+from frostline.freeze.phases import boundaries
 from frostline.model import arithmetic, head, weights
 from frostline.model.config import HeadConfig
 
@@ -248,11 +249,10 @@ class FeatureBuilder:
 
 def _planned(plan: FreezePlan, source: WeightsSource) -> dict[str, Planned]:
     """What plan knew of the prefixes, by layer; nothing if an earlier version made the plan."""
-    boundaries = (plan["boundary"], *(phase["boundary"] for phase in plan["phases"]))
     known = source.get("prefixes", {})
     return {
         one["layer"]: Planned(known[one["layer"]], tuple(one["shape"]))
-        for one in boundaries
+        for one in boundaries(plan)
         if one and one["layer"] in known
     }
 
@@ -260,6 +260,5 @@ def _planned(plan: FreezePlan, source: WeightsSource) -> dict[str, Planned]:
 def prefix_digests(model: keras.Model, plan: FreezePlan) -> dict[str, str]:
     """The digest of the prefix up to each boundary of a plan, by layer; `model` is the backbone."""
     whole = head.attach(model, HeadConfig(), 1)
-    boundaries = (plan["boundary"], *(phase["boundary"] for phase in plan["phases"]))
-    layers = {one["layer"] for one in boundaries if one}
+    layers = {one["layer"] for one in boundaries(plan) if one}
     return {layer: Prefix(lambda: whole, plan["backbone"], layer).digest for layer in sorted(layers)}

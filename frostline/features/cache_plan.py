@@ -12,7 +12,7 @@ from frostline.documents.features import CacheUse
 from frostline.documents.freeze import FreezePlan
 from frostline.errors import ConfigError
 from frostline.features.config import CacheConfig
-from frostline.freeze.phases import Phase
+from frostline.freeze.phases import Phase, boundaries
 from frostline.text import size_words
 
 # Nominal rates, so that the decision is the same on every machine. InceptionV3 ran at 190e9 FLOP/s on two CPU cores;
@@ -138,7 +138,7 @@ def decide(
 def _places(plan: FreezePlan, cache: CacheConfig) -> dict[str, _Place]:
     """Boundaries of all phases, by layer."""
     decode, found = _DECODE * plan["image_size"] ** 2, {}
-    for boundary in (plan["boundary"], *(phase["boundary"] for phase in plan["phases"])):
+    for boundary in boundaries(plan):
         if boundary:
             row, layer = math.prod(boundary["shape"]) * _ITEM_BYTES[cache.dtype], boundary["layer"]
             found[layer] = _Place(layer, row, boundary["flops_below"] / _COMPUTE + decode, row / _READ)

@@ -61,6 +61,11 @@ def phases(plan: FreezePlan, epochs: int, learning_rate: float) -> tuple[Phase, 
     return tuple(found)
 
 
+def boundaries(plan: FreezePlan) -> list[Boundary | None]:
+    """The boundary of each phase; None where no layer is frozen with all before it."""
+    return [plan["boundary"], *(phase["boundary"] for phase in plan["phases"])]
+
+
 def _first_policy(plan: FreezePlan) -> Policy:
     """The policy of the first phase: the freeze section without the fields that are about all phases."""
     policy = plan["policy"].copy()
@@ -74,7 +79,7 @@ def _reusable(plan: FreezePlan) -> list[str]:
     """For each phase the shallowest boundary so far; boundaries are cut points, so they are in a fixed order."""
     depth = {layer["name"]: index for index, layer in enumerate(plan["layers"])}
     found: list[str] = []
-    for boundary in (plan["boundary"], *(phase["boundary"] for phase in plan["phases"])):
+    for boundary in boundaries(plan):
         so_far = [*found[-1:], _layer(boundary)]
         # The head's pooling is not a layer of the backbone, and deeper than all of them.
         found.append(min(so_far, key=lambda name: depth.get(name, len(depth))) if all(so_far) else "")

@@ -134,4 +134,4 @@ def keep(store: str, key: str, out: Path, limit_bytes: int, in_use: Collection[s
             storage.upload_file(out / name, storage.join(root, name))
         evict(store, limit_bytes, {key, *in_use})
     except StorageError as error:
-        say(f"{error}; the model is written, but a run with the same inputs will train again")
+        say(f"{error}; the model is written, but a run with the same inputs may train again")

@@ -250,7 +250,7 @@ def test_a_link_in_place_of_a_finished_training_is_told_and_neither_followed_nor
     finally:
         kept.unlink()
     assert UNUSABLE in said
-    assert "the model is written, but a run with the same inputs will train again" in said
+    assert "the model is written, but a run with the same inputs may train again" in said
     assert MODEL.read(model) == MODEL.read(bench.root / "first")
 
 
@@ -279,7 +279,7 @@ def test_a_store_that_cannot_keep_it_is_told_and_the_model_is_written(bench, cap
     monkeypatch.setattr(finished.storage, "upload_file", refuse)
     finished.keep(bench.store, "c" * 64, bench.root / "first", 10**12, set())
     assert (
-        "no space left; the model is written, but a run with the same inputs will train again" in capfd.readouterr().err
+        "no space left; the model is written, but a run with the same inputs may train again" in capfd.readouterr().err
     )
 
 
