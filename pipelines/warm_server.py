@@ -1,6 +1,6 @@
 """The warm process of a local run: it has imported what the steps need, and runs each of them in a fork of itself.
 
-Importing TensorFlow takes 3 s or more, and a run has eight steps. Started as `python -m pipelines.warm_server SOCKET`;
+Importing TensorFlow takes 2 s or more, and a run has eight steps. Started as `python -m pipelines.warm_server SOCKET`;
 it listens first and imports then, so that nobody has to wait for a socket. It has one thread of its own and computes
 nothing, and the libraries whose threads start when they are imported (OpenBLAS, jemalloc) start them again in a fork.
 So a fork is as good as a new process. See `frostline.warm` for what is asked and answered.
