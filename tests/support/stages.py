@@ -103,6 +103,18 @@ class Bench:
             for item in storage.list_files(f"{self.store}/trainings"):
                 storage.delete(item.uri)
 
+    def inputs(self):
+        """What training reads of the steps before."""
+        from frostline.documents.data import INFO
+        from frostline.documents.features import FEATURES
+        from frostline.documents.freeze import FREEZE_PLAN, WEIGHTS_SOURCE
+        from frostline.training.session import Inputs
+
+        return Inputs(
+            INFO.read(self.root / "info"), FREEZE_PLAN.read(self.root / "plan"),
+            WEIGHTS_SOURCE.read(self.root / "weights"), [FEATURES.read(path) for path in self.features()],
+        )  # fmt: skip
+
     def checkpoints(self, model="model"):
         """Those of the training that made a model."""
         from frostline.documents.training import TRAINING

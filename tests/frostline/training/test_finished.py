@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from frostline import storage
-from frostline.documents.freeze import CERTIFICATE, FREEZE_PLAN, WEIGHTS_SOURCE
+from frostline.documents.freeze import CERTIFICATE
 from frostline.documents.training import HISTORY, KERAS_FILE, MODEL
 from frostline.errors import StorageError
 from frostline.features import store as store_of_features
@@ -15,8 +15,7 @@ from frostline.features import usage
 from frostline.features.store import evict
 from frostline.freeze import certificate
 from frostline.training import finished
-from frostline.training.config import SessionSettings
-from frostline.training.session import Inputs, Session
+from frostline.training.session import Session
 
 from tests.support import pictures
 from tests.support.stages import Bench
@@ -116,76 +115,6 @@ def test_another_training_is_not_found(bench, capfd, other):
 
 def same_certificate(bench, place):
     return (place / CERTIFICATE.file).read_bytes() == (bench.root / "first" / CERTIFICATE.file).read_bytes()
-
-
-def inputs_of(bench):
-    from frostline.documents.data import INFO
-    from frostline.documents.features import FEATURES
-
-    return Inputs(
-        INFO.read(bench.root / "info"), FREEZE_PLAN.read(bench.root / "plan"),
-        WEIGHTS_SOURCE.read(bench.root / "weights"), [FEATURES.read(path) for path in bench.features()],
-    )  # fmt: skip
-
-
-def settings_of(bench, **values):
-    sections = {"head": {}, "training": {}, "augment": {}, "cache": {}}
-    numbers = {"epochs": 2, "batch_size": 16, "learning_rate": 0.003, "seed": SEED, "store": bench.store}
-    return SessionSettings(**{**sections, **numbers, **values})
-
-
-def test_the_key_names_everything_that_a_model_depends_on_and_nothing_else(bench, monkeypatch):
-    inputs, settings = inputs_of(bench), settings_of(bench)
-    key = finished.key_of(settings, inputs, {"a" * 64}, "image:1")
-    assert key == finished.key_of(settings, inputs_of(bench), {"a" * 64}, "image:1")
-    counted = [{**part, "computed": 99, "reused": 0, "verdicts": {}} for part in inputs.features]
-    same = Inputs(inputs.info, inputs.plan, inputs.source, counted)
-    assert finished.key_of(settings, same, {"a" * 64}, "image:1") == key
-    unimportant = settings_of(bench, training={"checkpoint_seconds": 5}, cache={"limit_gb": 2})
-    assert finished.key_of(unimportant, inputs, {"a" * 64}, "image:1") == key
-    changed = [
-        (settings_of(bench, training={"optimizer": "sgd"}), inputs, {"a" * 64}, "image:1"),
-        (settings_of(bench, augment={"flip": True}), inputs, {"a" * 64}, "image:1"),
-        (settings, Inputs({**inputs.info, "dataset_digest": "0"}, *parts(inputs)[1:]), {"a" * 64}, "image:1"),
-        (settings, Inputs(inputs.info, {**inputs.plan, "backbone": "x"}, *parts(inputs)[2:]), {"a" * 64}, "image:1"),
-        (
-            settings,
-            Inputs(*parts(inputs)[:2], {**inputs.source, "digest": "0"}, inputs.features),
-            {"a" * 64},
-            "image:1",
-        ),
-        (settings, Inputs(*parts(inputs)[:3], inputs.features[:1]), {"a" * 64}, "image:1"),
-        (settings, inputs, {"b" * 64}, "image:1"),
-        (settings, inputs, {"a" * 64}, "image:2"),
-    ]
-    keys = [finished.key_of(*one) for one in changed]
-    for module, name, value in (
-        (finished.platform, "python_version", lambda: "4.0"),
-        (finished.np, "__version__", "0"),  # whose generator orders the images
-        (finished.tf, "__version__", "0"),
-        (finished.keras, "__version__", "0"),
-        (finished.arithmetic, "device_kind", lambda: "another GPU"),
-        (finished, "_code_digest", lambda: "0"),
-    ):
-        with monkeypatch.context() as patch:
-            patch.setattr(module, name, value)
-            keys.append(finished.key_of(settings, inputs, {"a" * 64}, "image:1"))
-    assert len({key, *keys}) == 1 + len(keys) == 15
-
-
-def parts(inputs):
-    return inputs.info, inputs.plan, inputs.source, inputs.features
-
-
-def test_a_changed_line_of_the_library_is_other_code(tmp_path, monkeypatch):
-    (tmp_path / "inside").mkdir()
-    (tmp_path / "__init__.py").write_text("")
-    (tmp_path / "inside" / "one.py").write_text("x = 1\n")
-    monkeypatch.setattr(finished.frostline, "__file__", str(tmp_path / "__init__.py"))
-    before = finished._code_digest()
-    assert finished._code_digest() == before
-    (tmp_path / "inside" / "one.py").write_text("x = 2\n")
-    assert finished._code_digest() != before
 
 
 @pytest.mark.parametrize("name", [KERAS_FILE, "serving/saved_model.pb", MODEL.file, CERTIFICATE.file])
@@ -340,7 +269,7 @@ def test_the_certificate_goes_before_all_else_so_that_no_half_of_a_training_is_f
 
 
 def test_a_bucket_keeps_trainings_too(bench, gcs, tmp_path, capfd):
-    inputs, out = inputs_of(bench), tmp_path / "out"
+    inputs, out = bench.inputs(), tmp_path / "out"
     out.mkdir()
     assert not finished.take(gcs, "a" * 64, inputs, out)
     finished.keep(gcs, "a" * 64, bench.root / "first", 10**12, set())
