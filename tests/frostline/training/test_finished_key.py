@@ -2,30 +2,14 @@
 
 from types import SimpleNamespace
 
-import pytest
-
 from frostline.training import finished
 from frostline.training.config import SessionSettings
 from frostline.training.session import Inputs
 
-from tests.support import pictures
-from tests.support.stages import Bench
-
-SEED = 3
-
-
-@pytest.fixture(scope="module")
-def bench(tmp_path_factory):
-    bench = Bench(tmp_path_factory.mktemp("keys"))
-    bench.data(pictures.make(bench.root / "photos", 8))
-    bench.plan({"through": "block1"})
-    bench.featurize()
-    return bench
-
 
 def settings_of(bench, **values):
     sections = {"head": {}, "training": {}, "augment": {}, "cache": {}}
-    numbers = {"epochs": 2, "batch_size": 16, "learning_rate": 0.003, "seed": SEED, "store": bench.store}
+    numbers = {"epochs": 2, "batch_size": 16, "learning_rate": 0.003, "seed": 0, "store": bench.store}
     return SessionSettings(**{**sections, **numbers, **values})
 
 
